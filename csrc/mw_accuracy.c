@@ -1,0 +1,160 @@
+#include "mw_accuracy.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    TRIES = 5,
+    FRESH_PAGES = 8,
+    COUNTERS = 3,     /* MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES */
+    LEAST_BATCH = 32, /* percpu_counter_batch, before there are 16 processors */
+    TASK_EVENTS = 64, /* what a thread kept to itself before Linux 6.2 */
+};
+
+static int64_t
+counter_batch(void)
+{
+    int64_t online = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return 2 * online > LEAST_BATCH ? 2 * online : LEAST_BATCH;
+}
+
+/* The processors that may hold a part of the counters: those we may run on. */
+static int64_t
+allowed_processors(void)
+{
+    cpu_set_t allowed;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        return CPU_COUNT(&allowed);
+    }
+    return sysconf(_SC_NPROCESSORS_CONF); /* more than a cpu_set_t holds */
+}
+
+/* Fresh anonymous pages, touched one by one, of the small kind. */
+static int
+touch(size_t pages, int64_t page_bytes, void **mapped)
+{
+    size_t length = pages * (size_t)page_bytes;
+    volatile char *memory =
+        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED) {
+        return -errno;
+    }
+    madvise((void *)memory, length, MADV_NOHUGEPAGE);
+    for (size_t i = 0; i < length; i += (size_t)page_bytes) {
+        memory[i] = 1;
+    }
+    *mapped = (void *)memory;
+    return 0;
+}
+
+static void
+unmap(void *mapped, size_t pages, int64_t page_bytes)
+{
+    munmap(mapped, pages * (size_t)page_bytes);
+}
+
+static int
+counts_at_once(const struct mw_proc *proc, bool *yes)
+{
+    void *mapped;
+    int64_t before;
+    int64_t after;
+    int err = mw_proc_read_rss(proc, &before);
+
+    if (err == 0) {
+        err = touch(FRESH_PAGES, proc->page_bytes, &mapped);
+    }
+    if (err == 0) {
+        err = mw_proc_read_rss(proc, &after);
+        unmap(mapped, FRESH_PAGES, proc->page_bytes);
+    }
+    if (err == 0) {
+        *yes = after - before == FRESH_PAGES * proc->page_bytes;
+    }
+    return err;
+}
+
+/* Does a transient raise the mark, and does a reset lower it again? The
+ * transient is four batches, of which the counters can hide one. */
+static int
+mark_follows(const struct mw_proc *proc, bool *yes)
+{
+    size_t pages = 4 * (size_t)counter_batch();
+    int64_t half = (int64_t)pages / 2 * proc->page_bytes;
+    struct mw_memory before;
+    struct mw_memory raised;
+    struct mw_memory lowered;
+    void *mapped;
+    int err = mw_proc_reset_mark(proc);
+
+    if (err == 0) {
+        err = mw_proc_read_memory(proc, &before);
+    }
+    if (err == 0) {
+        err = touch(pages, proc->page_bytes, &mapped);
+    }
+    if (err == 0) {
+        unmap(mapped, pages, proc->page_bytes);
+        err = mw_proc_read_memory(proc, &raised);
+    }
+    if (err == 0) {
+        err = mw_proc_reset_mark(proc);
+    }
+    if (err == 0) {
+        err = mw_proc_read_memory(proc, &lowered);
+    }
+    if (err == 0) {
+        *yes = before.hwm_bytes != MW_ABSENT && raised.hwm_bytes != MW_ABSENT &&
+               lowered.hwm_bytes != MW_ABSENT &&
+               raised.hwm_bytes - before.hwm_bytes >= half &&
+               raised.hwm_bytes - lowered.hwm_bytes >= half;
+    }
+    return err;
+}
+
+int
+mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
+{
+    struct mw_accuracy found = {.exact = false, .mark_errno = proc->mark_errno};
+    struct mw_memory memory;
+    int64_t per_counter_pages = allowed_processors() * (counter_batch() - 1);
+    int err = 0;
+
+    for (int i = 0; i < TRIES && err == 0 && !found.exact; i++) {
+        err = counts_at_once(proc, &found.exact);
+    }
+    if (err != 0) {
+        return err;
+    }
+
+    if (found.mark_errno == 0) {
+        for (int i = 0; i < TRIES && err == 0 && !found.mark_resets; i++) {
+            err = mark_follows(proc, &found.mark_resets);
+        }
+        if (err != 0) {
+            found.mark_errno = -err;
+            found.mark_resets = false;
+        }
+    }
+
+    if (!found.exact) {
+        /* Before the counters lived per processor each thread kept up to 64 pages
+         * to itself; we cannot see which of the two kinds this one is. */
+        err = mw_proc_read_memory(proc, &memory);
+        if (err != 0) {
+            return err;
+        }
+        if (memory.threads != MW_ABSENT &&
+            memory.threads * (TASK_EVENTS - 1) > per_counter_pages) {
+            per_counter_pages = memory.threads * (TASK_EVENTS - 1);
+        }
+    }
+    found.bound_bytes = COUNTERS * per_counter_pages * proc->page_bytes;
+    *out = found;
+    return 0;
+}

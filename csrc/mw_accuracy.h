@@ -1,0 +1,27 @@
+/* How far the kernel's figures can be trusted on this machine, found out by
+ * trying, never by a version number: distributions carry patches back, and
+ * sandboxes answer with another kernel's name. */
+
+#ifndef MW_ACCURACY_H
+#define MW_ACCURACY_H
+
+#include <stdbool.h>
+
+#include "mw_proc.h"
+
+struct mw_accuracy {
+    bool exact;          /* statm and status count every page at once */
+    bool mark_resets;    /* the high-water mark can be reset, and follows */
+    int mark_errno;      /* 0, or why it cannot; 0 with !mark_resets: it was
+                            written to and did not follow (gVisor) */
+    int64_t bound_bytes; /* how far an approximate counter may be off, all three
+                            kinds of page together */
+};
+
+/* Try it on the caller's own process, which `proc` must be: touches and unmaps
+ * some hundred pages and resets the mark; under a millisecond. Other threads may
+ * allocate meanwhile, so it tries a few times. 0, or -errno where memory could
+ * not be read or mapped. */
+int mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out);
+
+#endif

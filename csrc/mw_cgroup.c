@@ -1,0 +1,209 @@
+#include "mw_cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mw_parse.h"
+
+enum { TEXT_ROOM = 8192 };
+
+/* Version 1 writes "no limit" as the largest number of whole pages. */
+#define V1_UNLIMITED_BYTES (MW_UNLIMITED - 65536)
+
+static ssize_t
+read_whole(const char *path, char *text, size_t room)
+{
+    size_t length = 0;
+    ssize_t got;
+    int fd;
+
+    do {
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0) {
+        return -errno;
+    }
+    do {
+        got = read(fd, text + length, room - length);
+        if (got > 0) {
+            length += (size_t)got;
+        }
+    } while ((got > 0 && length < room) || (got < 0 && errno == EINTR));
+    got = got < 0 ? -errno : (ssize_t)length;
+    close(fd);
+    return got;
+}
+
+/* MOUNT/HIERARCHY/GROUP/FILE. */
+static ssize_t
+read_group_file(const char *mount, const char *hierarchy, const char *group,
+                const char *file, char *text, size_t room)
+{
+    char path[PATH_MAX];
+    int length =
+        snprintf(path, sizeof path, "%s%s%s/%s", mount, hierarchy, group, file);
+
+    if (length < 0 || (size_t)length >= sizeof path) {
+        return -ENAMETOOLONG;
+    }
+    return read_whole(path, text, room);
+}
+
+/* From "/a/b" to "/a", from "/a" to "", which is the mount itself. */
+static bool
+to_parent(char *group)
+{
+    char *slash = strrchr(group, '/');
+
+    if (slash == NULL) {
+        return false;
+    }
+    *slash = '\0';
+    return true;
+}
+
+/* The group's path below the mount, "" for the mount itself. */
+static int
+find_group(const char *proc_root, pid_t pid, const char *controller, char *group)
+{
+    char text[TEXT_ROOM];
+    char path[PATH_MAX];
+    const char *found;
+    size_t found_length;
+    ssize_t length;
+    int err;
+
+    if (pid == 0) {
+        snprintf(path, sizeof path, "%s/self/cgroup", proc_root);
+    }
+    else {
+        snprintf(path, sizeof path, "%s/%ld/cgroup", proc_root, (long)pid);
+    }
+    length = read_whole(path, text, sizeof text);
+    if (length < 0) {
+        return (int)length;
+    }
+    err = mw_parse_cgroup_path(text, (size_t)length, controller, &found, &found_length);
+    if (err != 0) {
+        return err;
+    }
+    if (found_length >= MW_CGROUP_PATH_ROOM) {
+        return -ENAMETOOLONG;
+    }
+    memcpy(group, found, found_length);
+    group[found_length] = '\0';
+    if (strcmp(group, "/") == 0) {
+        *group = '\0';
+    }
+    return 0;
+}
+
+static void
+keep_least(struct mw_cgroup_limit *least, int64_t limit_bytes, const char *group)
+{
+    if (limit_bytes < least->limit_bytes) {
+        least->limit_bytes = limit_bytes;
+        snprintf(least->group, sizeof least->group, "%s", *group ? group : "/");
+    }
+}
+
+static void
+limit_of_v2(const char *mount, char *group, struct mw_cgroup_limit *least)
+{
+    char text[TEXT_ROOM];
+
+    do {
+        int64_t limit;
+        ssize_t length =
+            read_group_file(mount, "", group, "memory.max", text, sizeof text);
+
+        if (length >= 0 && mw_parse_cgroup_limit(text, (size_t)length, &limit) == 0) {
+            keep_least(least, limit, group);
+        }
+    } while (to_parent(group));
+}
+
+static void
+limit_of_v1(const char *mount, char *group, struct mw_cgroup_limit *least)
+{
+    char text[TEXT_ROOM];
+
+    /* The kernel has already taken the least over the ancestors. */
+    do {
+        int64_t limit;
+        ssize_t length =
+            read_group_file(mount, "/memory", group, "memory.stat", text, sizeof text);
+
+        if (length >= 0 && mw_parse_keyed(text, (size_t)length,
+                                          "hierarchical_memory_limit", &limit) == 0) {
+            if (limit < V1_UNLIMITED_BYTES) {
+                keep_least(least, limit, group);
+            }
+            return;
+        }
+    } while (to_parent(group));
+}
+
+int
+mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
+                     struct mw_cgroup_limit *out)
+{
+    struct mw_cgroup_limit least = {.limit_bytes = MW_UNLIMITED, .group = ""};
+    char group[MW_CGROUP_PATH_ROOM];
+    int err = find_group(proc_root, pid, NULL, group);
+
+    if (err == 0) {
+        limit_of_v2(mount, group, &least);
+    }
+    else if (err != -ENODATA) {
+        return err;
+    }
+    err = find_group(proc_root, pid, "memory", group);
+    if (err == 0) {
+        limit_of_v1(mount, group, &least);
+    }
+    *out = least;
+    return 0;
+}
+
+static int
+read_kills(const char *mount, const char *hierarchy, char *group, const char *file,
+           int64_t *kills)
+{
+    char text[TEXT_ROOM];
+
+    do {
+        ssize_t length =
+            read_group_file(mount, hierarchy, group, file, text, sizeof text);
+
+        if (length >= 0 &&
+            mw_parse_keyed(text, (size_t)length, "oom_kill", kills) == 0) {
+            return 0;
+        }
+    } while (to_parent(group));
+    return -ENODATA;
+}
+
+int
+mw_cgroup_read_oom_kills(const char *proc_root, const char *mount, pid_t pid,
+                         int64_t *kills)
+{
+    char group[MW_CGROUP_PATH_ROOM];
+    int err = find_group(proc_root, pid, NULL, group);
+
+    if (err == 0) {
+        err = read_kills(mount, "", group, "memory.events", kills);
+    }
+    if (err == -ENODATA) {
+        err = find_group(proc_root, pid, "memory", group);
+        if (err == 0) {
+            err = read_kills(mount, "/memory", group, "memory.oom_control", kills);
+        }
+    }
+    return err;
+}

@@ -1,0 +1,35 @@
+/* The memory limit that the process's control group sets, and how often the
+ * kernel has killed in it. Version 2, version 1 and both at once. */
+
+#ifndef MW_CGROUP_H
+#define MW_CGROUP_H
+
+#include <sys/types.h>
+
+#include "mw_sample.h"
+
+#define MW_CGROUP_MOUNT "/sys/fs/cgroup"
+
+enum { MW_CGROUP_PATH_ROOM = 1024 };
+
+struct mw_cgroup_limit {
+    int64_t limit_bytes;             /* MW_UNLIMITED: none is set */
+    char group[MW_CGROUP_PATH_ROOM]; /* who set it, below the mount; "": nobody */
+};
+
+/* The least limit over the group of process `pid` (0: the caller's own) and the
+ * ancestors of it that can be seen: memory.max of version 2, and memory.stat's
+ * hierarchical_memory_limit of version 1. A container sees its own group as the
+ * mount's root, under another name than /proc says; what is not there is passed
+ * over. Reads a few files, some 50 us. Any thread. -errno where
+ * PROC_ROOT/PID/cgroup cannot be read. */
+int mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
+                         struct mw_cgroup_limit *out);
+
+/* How many processes the kernel has killed for want of memory in the group:
+ * oom_kill of memory.events (version 2) or memory.oom_control (version 1).
+ * -ENODATA where neither is to be seen. */
+int mw_cgroup_read_oom_kills(const char *proc_root, const char *mount, pid_t pid,
+                             int64_t *kills);
+
+#endif

@@ -1,0 +1,30 @@
+/* The machine: its memory and its processors, by libproc2.
+ *
+ * libproc2 brings libsystemd and that brings libgcrypt: 1.1 MiB, as much as all
+ * of memwatch. So it is linked into a module of its own, memwatch._host, which is
+ * loaded when somebody asks. */
+
+#ifndef MW_HOST_H
+#define MW_HOST_H
+
+#include "mw_sample.h"
+
+struct mw_host_memory {
+    int64_t total_bytes;     /* MemTotal */
+    int64_t available_bytes; /* MemAvailable: what can be had without swapping */
+};
+
+struct mw_host; /* opaque: its insides are libproc2's */
+
+/* The caller owns *out and frees it. -errno. */
+int mw_host_new(struct mw_host **out);
+void mw_host_free(struct mw_host **self);
+
+/* /proc/meminfo, about 7 us. One thread at a time. -errno. */
+int mw_host_read_memory(struct mw_host *self, struct mw_host_memory *out);
+
+/* /proc/stat, about 5 us on two processors. One thread at a time, and by one
+ * reader only: the busiest processor is told since the reading before. -errno. */
+int mw_host_read_cpu(struct mw_host *self, struct mw_cpu *out);
+
+#endif

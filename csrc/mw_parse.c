@@ -1,0 +1,238 @@
+#include "mw_parse.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+/* A place in the text: [at, end). Every reader below moves `at` forward over
+ * what it took, and takes nothing when it returns false. */
+struct cursor {
+    const char *at;
+    const char *end;
+};
+
+static bool
+take_line(struct cursor *text, struct cursor *line)
+{
+    const char *newline;
+
+    if (text->at == text->end) {
+        return false;
+    }
+    newline = memchr(text->at, '\n', (size_t)(text->end - text->at));
+    if (newline == NULL) {
+        return false;
+    }
+    *line = (struct cursor){text->at, newline};
+    text->at = newline + 1;
+    return true;
+}
+
+static bool
+take_word(struct cursor *text, const char *word)
+{
+    size_t length = strlen(word);
+
+    if ((size_t)(text->end - text->at) < length ||
+        memcmp(text->at, word, length) != 0) {
+        return false;
+    }
+    text->at += length;
+    return true;
+}
+
+static void
+skip_blanks(struct cursor *text)
+{
+    while (text->at < text->end && (*text->at == ' ' || *text->at == '\t')) {
+        text->at++;
+    }
+}
+
+static bool
+take_number(struct cursor *text, int64_t *value)
+{
+    const char *at = text->at;
+    int64_t number = 0;
+
+    if (at == text->end || *at < '0' || *at > '9') {
+        return false;
+    }
+    for (; at < text->end && *at >= '0' && *at <= '9'; at++) {
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, *at - '0', &number)) {
+            return false;
+        }
+    }
+    text->at = at;
+    *value = number;
+    return true;
+}
+
+int
+mw_parse_statm(const char *text, size_t length, int64_t page_bytes, int64_t *rss_bytes)
+{
+    struct cursor whole = {text, text + length};
+    struct cursor line;
+    int64_t size_pages;
+    int64_t resident_pages;
+    int64_t bytes;
+
+    if (!take_line(&whole, &line) || !take_number(&line, &size_pages) ||
+        !take_word(&line, " ") || !take_number(&line, &resident_pages) ||
+        !take_word(&line, " ") ||
+        __builtin_mul_overflow(resident_pages, page_bytes, &bytes)) {
+        return -EBADMSG;
+    }
+    *rss_bytes = bytes;
+    return 0;
+}
+
+/* "VmRSS:\t   1736 kB" without the name: -> bytes. */
+static bool
+take_kilobytes(struct cursor *line, int64_t *bytes)
+{
+    int64_t kilobytes;
+
+    skip_blanks(line);
+    return take_number(line, &kilobytes) && take_word(line, " kB") &&
+           !__builtin_mul_overflow(kilobytes, 1024, bytes);
+}
+
+int
+mw_parse_status(const char *text, size_t length, struct mw_memory *out)
+{
+    struct mw_memory found = MW_MEMORY_ABSENT;
+    const struct {
+        const char *name;
+        int64_t *bytes;
+    } sizes[] = {
+        {"VmHWM:", &found.hwm_bytes},      {"VmRSS:", &found.rss_bytes},
+        {"RssAnon:", &found.anon_bytes},   {"RssFile:", &found.file_bytes},
+        {"RssShmem:", &found.shmem_bytes}, {"VmSwap:", &found.swap_bytes},
+    };
+    struct cursor whole = {text, text + length};
+    struct cursor line;
+
+    if (!take_word(&whole, "Name:")) {
+        return -EBADMSG;
+    }
+    while (take_line(&whole, &line)) {
+        if (take_word(&line, "Threads:")) {
+            skip_blanks(&line);
+            if (!take_number(&line, &found.threads)) {
+                return -EBADMSG;
+            }
+            break; /* nothing we want comes after it */
+        }
+        if (line.at == line.end || (*line.at != 'V' && *line.at != 'R')) {
+            continue; /* most lines: spare them the comparisons */
+        }
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            if (take_word(&line, sizes[i].name)) {
+                if (!take_kilobytes(&line, sizes[i].bytes)) {
+                    return -EBADMSG;
+                }
+                break;
+            }
+        }
+    }
+    *out = found;
+    return 0;
+}
+
+/* Does "cpu,cpuacct" name `controller`? */
+static bool
+lists_controller(const char *list, size_t length, const char *controller)
+{
+    size_t wanted = strlen(controller);
+    const char *end = list + length;
+
+    while (list < end) {
+        const char *comma = memchr(list, ',', (size_t)(end - list));
+        size_t word = (size_t)((comma ? comma : end) - list);
+
+        if (word == wanted && memcmp(list, controller, wanted) == 0) {
+            return true;
+        }
+        list += word + 1;
+    }
+    return false;
+}
+
+int
+mw_parse_cgroup_path(const char *text, size_t length, const char *controller,
+                     const char **path, size_t *path_length)
+{
+    struct cursor whole = {text, text + length};
+    struct cursor line;
+
+    /* Lines are "ID:CONTROLLER,CONTROLLER:/PATH"; the unified hierarchy's ID is
+     * 0 and it lists no controller. A path may hold colons. */
+    while (take_line(&whole, &line)) {
+        int64_t id;
+        const char *colon;
+        size_t list_length;
+        bool wanted;
+
+        if (!take_number(&line, &id) || !take_word(&line, ":")) {
+            return -EBADMSG;
+        }
+        colon = memchr(line.at, ':', (size_t)(line.end - line.at));
+        if (colon == NULL || colon + 1 == line.end || colon[1] != '/') {
+            return -EBADMSG;
+        }
+        list_length = (size_t)(colon - line.at);
+        wanted = controller ? lists_controller(line.at, list_length, controller)
+                            : id == 0 && list_length == 0;
+        if (wanted) {
+            *path = colon + 1;
+            *path_length = (size_t)(line.end - *path);
+            return 0;
+        }
+    }
+    return -ENODATA;
+}
+
+int
+mw_parse_cgroup_limit(const char *text, size_t length, int64_t *limit_bytes)
+{
+    struct cursor whole = {text, text + length};
+    struct cursor line;
+    int64_t limit;
+
+    if (!take_line(&whole, &line)) {
+        return -EBADMSG;
+    }
+    if (take_word(&line, "max")) {
+        limit = MW_UNLIMITED;
+    }
+    else if (!take_number(&line, &limit)) {
+        return -EBADMSG;
+    }
+    if (line.at != line.end) {
+        return -EBADMSG;
+    }
+    *limit_bytes = limit;
+    return 0;
+}
+
+int
+mw_parse_keyed(const char *text, size_t length, const char *key, int64_t *value)
+{
+    struct cursor whole = {text, text + length};
+    struct cursor line;
+
+    while (take_line(&whole, &line)) {
+        if (take_word(&line, key) && take_word(&line, " ")) {
+            int64_t number;
+
+            if (!take_number(&line, &number) || line.at != line.end) {
+                return -EBADMSG;
+            }
+            *value = number;
+            return 0;
+        }
+    }
+    return -ENODATA;
+}

@@ -1,0 +1,104 @@
+#include "mw_roster.h"
+
+#include <stddef.h>
+
+void
+mw_roster_init(struct mw_roster *self, int64_t lifetime_peak_bytes)
+{
+    *self = (struct mw_roster){.lifetime_peak_bytes = lifetime_peak_bytes};
+}
+
+static void
+keep_lifetime_peak(struct mw_roster *self, int64_t bytes)
+{
+    if (bytes > self->lifetime_peak_bytes) {
+        self->lifetime_peak_bytes = bytes;
+    }
+}
+
+void
+mw_roster_open(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns,
+               const struct mw_memory *start, bool marked)
+{
+    if (marked) {
+        self->mark_floor_bytes = start->hwm_bytes;
+    }
+    mw_window_open(&watch->window, t_ns, start, marked);
+    mw_timeline_init(&watch->timeline, 0, start->rss_bytes);
+
+    watch->previous = NULL;
+    watch->next = self->newest;
+    if (self->newest != NULL) {
+        self->newest->previous = watch;
+    }
+    self->newest = watch;
+    self->count++;
+    watch->open = true;
+}
+
+void
+mw_roster_forget(struct mw_roster *self, struct mw_watch *watch)
+{
+    if (watch->previous != NULL) {
+        watch->previous->next = watch->next;
+    }
+    else {
+        self->newest = watch->next;
+    }
+    if (watch->next != NULL) {
+        watch->next->previous = watch->previous;
+    }
+    self->count--;
+    watch->open = false;
+}
+
+void
+mw_roster_close(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns,
+                const struct mw_memory *end)
+{
+    mw_roster_forget(self, watch);
+    mw_timeline_finish(&watch->timeline, t_ns - watch->window.t_open_ns,
+                       end->rss_bytes);
+}
+
+void
+mw_roster_add_mark(struct mw_roster *self, int64_t hwm_bytes)
+{
+    keep_lifetime_peak(self, hwm_bytes);
+    if (hwm_bytes <= self->mark_floor_bytes) {
+        return;
+    }
+    for (struct mw_watch *watch = self->newest; watch != NULL; watch = watch->next) {
+        if (watch->window.marked) {
+            mw_window_add_mark(&watch->window, hwm_bytes);
+        }
+    }
+}
+
+void
+mw_roster_drop_mark(struct mw_roster *self)
+{
+    self->mark_floor_bytes = 0;
+}
+
+void
+mw_roster_add_sample(struct mw_roster *self, int64_t t_ns, int64_t rss_bytes)
+{
+    keep_lifetime_peak(self, rss_bytes);
+    for (struct mw_watch *watch = self->newest; watch != NULL; watch = watch->next) {
+        int64_t age_ns = t_ns - watch->window.t_open_ns;
+
+        if (age_ns > 0) {
+            mw_window_add_sample(&watch->window, rss_bytes);
+            mw_timeline_add(&watch->timeline, age_ns, rss_bytes);
+        }
+    }
+}
+
+void
+mw_roster_add_cpu(struct mw_roster *self, const struct mw_cpu *cpu)
+{
+    for (struct mw_watch *watch = self->newest; watch != NULL; watch = watch->next) {
+        mw_window_add_cpu(&watch->window, cpu);
+    }
+}

@@ -1,0 +1,58 @@
+/* The open windows of one process, and what they share: its high-water mark,
+ * its samples, its lifetime maximum. Pure: no I/O, no lock; the caller
+ * serialises. */
+
+#ifndef MW_ROSTER_H
+#define MW_ROSTER_H
+
+#include <stdbool.h>
+
+#include "mw_sample.h"
+#include "mw_timeline.h"
+#include "mw_window.h"
+
+/* One open window. The caller owns the storage and keeps it in place while the
+ * watch is open; the fields are the roster's. */
+struct mw_watch {
+    struct mw_watch *next;
+    struct mw_watch *previous;
+    bool open;
+    struct mw_window window;
+    struct mw_timeline timeline; /* t_ns counts from the window's opening */
+};
+
+struct mw_roster {
+    struct mw_watch *newest; /* youngest first */
+    int count;
+    /* The mark as its last reset left it. Only what is above was raised since. */
+    int64_t mark_floor_bytes;
+    int64_t lifetime_peak_bytes;
+};
+
+void mw_roster_init(struct mw_roster *self, int64_t lifetime_peak_bytes);
+
+/* Open a window; `marked`: the mark was reset for it, and `start` read then. */
+void mw_roster_open(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns,
+                    const struct mw_memory *start, bool marked);
+
+/* Take it off the list, with its timeline ended at `end`. */
+void mw_roster_close(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns,
+                     const struct mw_memory *end);
+
+/* Take it off the list, as it is. */
+void mw_roster_forget(struct mw_roster *self, struct mw_watch *watch);
+
+/* The mark stands at `hwm_bytes`: for all that count on it. To be told before each
+ * reset, or the open windows lose what it knew. */
+void mw_roster_add_mark(struct mw_roster *self, int64_t hwm_bytes);
+
+/* The mark is about to be reset; where to is not known yet. */
+void mw_roster_drop_mark(struct mw_roster *self);
+
+/* A sample, for all windows that opened before it was taken. */
+void mw_roster_add_sample(struct mw_roster *self, int64_t t_ns, int64_t rss_bytes);
+
+/* A reading of the processors, for all. */
+void mw_roster_add_cpu(struct mw_roster *self, const struct mw_cpu *cpu);
+
+#endif

@@ -1,0 +1,433 @@
+#include "mw_sampler.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mw_clock.h"
+#include "mw_proc.h"
+
+/* The thread calls pread and libproc2, whose own buffers are on the heap. */
+enum { STACK_BYTES = 256 * 1024 };
+
+#define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
+
+struct mw_sampler {
+    char *root;
+    pid_t pid;
+    struct mw_accuracy accuracy; /* constant once made */
+
+    pthread_mutex_t lock;     /* guards everything below */
+    pthread_cond_t wake;      /* a window that wants an earlier sample, or stopping */
+    struct mw_proc proc;      /* open or closed under the lock; while windows are open
+                                 it stays as it is, and is read without the lock */
+    struct mw_roster roster;  /* the open windows */
+    struct mw_cpu_reader cpu; /* read == NULL: nobody asks */
+    int64_t t_cpu_ns;         /* when the processors were last read */
+
+    pthread_t thread;
+    bool running;
+    bool parked;
+    bool stopping;
+    int64_t t_next_ns; /* when the thread will look again by itself */
+    int64_t samples;
+    int64_t missed;
+};
+
+int64_t
+mw_sampler_next_age_ns(int64_t age_ns)
+{
+    int64_t interval_ns = 50 * MW_NS_PER_MS;
+
+    if (age_ns < 250 * MW_NS_PER_MS) {
+        interval_ns = 1 * MW_NS_PER_MS;
+    }
+    else if (age_ns < 60 * MW_NS_PER_S) {
+        interval_ns = 10 * MW_NS_PER_MS;
+    }
+    return (age_ns / interval_ns + 1) * interval_ns;
+}
+
+/* ---- the lock and the condition; fork makes them anew ---- */
+
+static int
+init_sync(struct mw_sampler *self)
+{
+    pthread_condattr_t monotonic;
+    int err = pthread_condattr_init(&monotonic);
+
+    if (err != 0) {
+        return -err;
+    }
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    err = pthread_cond_init(&self->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (err == 0) {
+        err = pthread_mutex_init(&self->lock, NULL);
+        if (err != 0) {
+            pthread_cond_destroy(&self->wake);
+        }
+    }
+    return -err;
+}
+
+int
+mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
+{
+    struct mw_sampler *self = calloc(1, sizeof *self);
+    struct mw_memory memory;
+    int err;
+
+    if (self == NULL) {
+        return -ENOMEM;
+    }
+    self->pid = pid;
+    self->proc = MW_PROC_CLOSED;
+    self->root = strdup(root);
+    if (self->root == NULL) {
+        err = -ENOMEM;
+        goto out;
+    }
+    err = mw_proc_open(&self->proc, root, pid);
+    if (err == 0) {
+        err = mw_proc_read_memory(&self->proc, &memory);
+    }
+    if (err == 0) {
+        mw_roster_init(&self->roster, memory.hwm_bytes); /* the probe resets it */
+        err = mw_accuracy_probe(&self->proc, &self->accuracy);
+    }
+    if (err == 0) {
+        err = init_sync(self);
+    }
+out:
+    if (err != 0) {
+        mw_proc_close(&self->proc);
+        free(self->root);
+        free(self);
+        return err;
+    }
+    *out = self;
+    return 0;
+}
+
+void
+mw_sampler_free(struct mw_sampler **out)
+{
+    struct mw_sampler *self = *out;
+
+    if (self == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&self->lock);
+    self->stopping = true;
+    pthread_cond_signal(&self->wake);
+    pthread_mutex_unlock(&self->lock);
+    if (self->running) {
+        pthread_join(self->thread, NULL);
+    }
+    pthread_cond_destroy(&self->wake);
+    pthread_mutex_destroy(&self->lock);
+    mw_proc_close(&self->proc);
+    free(self->root);
+    free(self);
+    *out = NULL;
+}
+
+struct mw_accuracy
+mw_sampler_accuracy(const struct mw_sampler *self)
+{
+    return self->accuracy;
+}
+
+/* With the lock held: read the processors for all open windows. */
+static bool
+read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
+{
+    if (self->cpu.read == NULL || self->cpu.read(self->cpu.self, cpu) != 0) {
+        return false;
+    }
+    self->t_cpu_ns = t_ns;
+    mw_roster_add_cpu(&self->roster, cpu);
+    return true;
+}
+
+/* ---- the thread ---- */
+
+/* Sets t_next_ns, and tells how long after it the sample after that is due. The
+ * youngest window sets the pace for all. */
+static int64_t
+schedule(struct mw_sampler *self)
+{
+    int64_t t_open_ns = self->roster.newest->window.t_open_ns;
+    int64_t age_ns = mw_sampler_next_age_ns(mw_clock_mono_ns() - t_open_ns);
+
+    self->t_next_ns = t_open_ns + age_ns;
+    return mw_sampler_next_age_ns(age_ns) - age_ns;
+}
+
+static void
+take_sample(struct mw_sampler *self)
+{
+    int64_t t_ns;
+    int64_t rss_bytes;
+    struct mw_cpu cpu;
+    int err;
+
+    /* Nobody closes the files while we read: a window is open, and if it closes
+     * meanwhile they stay open all the same. */
+    pthread_mutex_unlock(&self->lock);
+    t_ns = mw_clock_mono_ns();
+    err = mw_proc_read_rss(&self->proc, &rss_bytes);
+    pthread_mutex_lock(&self->lock);
+    if (err == 0) {
+        self->samples++;
+        mw_roster_add_sample(&self->roster, t_ns, rss_bytes);
+    }
+    if (t_ns - self->t_cpu_ns >= CPU_INTERVAL_NS) {
+        read_cpu(self, t_ns, &cpu);
+    }
+}
+
+static void *
+run(void *argument)
+{
+    struct mw_sampler *self = argument;
+
+    pthread_mutex_lock(&self->lock);
+    while (!self->stopping) {
+        struct timespec deadline;
+        int64_t interval_ns;
+
+        if (self->roster.newest == NULL) {
+            self->parked = true;
+            pthread_cond_wait(&self->wake, &self->lock);
+            self->parked = false;
+            continue;
+        }
+        interval_ns = schedule(self);
+        deadline = mw_clock_deadline(self->t_next_ns);
+        if (pthread_cond_timedwait(&self->wake, &self->lock, &deadline) != ETIMEDOUT ||
+            self->roster.newest == NULL) {
+            continue; /* the windows have changed: look again */
+        }
+        self->missed += (mw_clock_mono_ns() - self->t_next_ns) / interval_ns;
+        take_sample(self);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return NULL;
+}
+
+static int
+start_thread(struct mw_sampler *self)
+{
+    pthread_attr_t attributes;
+    sigset_t all;
+    sigset_t before;
+    int err = pthread_attr_init(&attributes);
+
+    if (err != 0) {
+        return -err;
+    }
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    /* Signals are for the threads that were there before us. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    err = pthread_create(&self->thread, &attributes, run, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (err == 0) {
+        pthread_setname_np(self->thread, "memwatch");
+        self->running = true;
+    }
+    return -err;
+}
+
+/* Whether the thread sleeps longer than the youngest window can wait. */
+static bool
+sleeps_too_long(const struct mw_sampler *self)
+{
+    int64_t t_open_ns = self->roster.newest->window.t_open_ns;
+
+    return self->parked || self->t_next_ns > t_open_ns + mw_sampler_next_age_ns(0);
+}
+
+/* ---- windows ---- */
+
+/* With the lock held. After a fork the files are closed and the thread is gone. */
+static int
+make_ready(struct mw_sampler *self)
+{
+    int err = 0;
+
+    if (self->proc.status_fd < 0) {
+        err = mw_proc_open(&self->proc, self->root, self->pid);
+    }
+    if (err == 0 && !self->running) {
+        err = start_thread(self);
+    }
+    return err;
+}
+
+static int
+open_locked(struct mw_sampler *self, struct mw_watch *watch)
+{
+    struct mw_memory before;
+    struct mw_memory start;
+    struct mw_cpu cpu;
+    int64_t t_open_ns;
+    bool marked;
+    int err = make_ready(self);
+
+    if (err == 0) {
+        err = mw_proc_read_memory(&self->proc, &before);
+    }
+    if (err != 0) {
+        return err;
+    }
+    mw_roster_add_mark(&self->roster, before.hwm_bytes);
+    marked = self->accuracy.mark_resets && mw_proc_reset_mark(&self->proc) == 0;
+    if (marked) {
+        mw_roster_drop_mark(&self->roster);
+    }
+
+    t_open_ns = mw_clock_mono_ns();
+    err = mw_proc_read_memory(&self->proc, &start);
+    if (err != 0) {
+        return err;
+    }
+    mw_roster_open(&self->roster, watch, t_open_ns, &start, marked);
+    read_cpu(self, t_open_ns, &cpu);
+    if (sleeps_too_long(self)) {
+        pthread_cond_signal(&self->wake);
+    }
+    return 0;
+}
+
+int
+mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch)
+{
+    int err;
+
+    watch->open = false;
+    pthread_mutex_lock(&self->lock);
+    err = open_locked(self, watch);
+    pthread_mutex_unlock(&self->lock);
+    return err;
+}
+
+static int
+close_locked(struct mw_sampler *self, struct mw_watch *watch, struct mw_result *out)
+{
+    struct mw_memory end;
+    struct mw_cpu cpu;
+    int64_t t_close_ns = mw_clock_mono_ns();
+    bool cpu_read;
+    int err;
+
+    err = mw_proc_read_memory(&self->proc, &end);
+    if (err != 0) {
+        mw_roster_forget(&self->roster, watch);
+        return err;
+    }
+    mw_roster_add_mark(&self->roster, end.hwm_bytes);
+    cpu_read = read_cpu(self, t_close_ns, &cpu);
+    mw_roster_close(&self->roster, watch, t_close_ns, &end);
+    mw_window_close(&watch->window, t_close_ns, &end, cpu_read ? &cpu : NULL,
+                    self->accuracy.exact, self->accuracy.bound_bytes, out);
+    return 0;
+}
+
+int
+mw_sampler_close(struct mw_sampler *self, struct mw_watch *watch, struct mw_result *out)
+{
+    int err = -ESTALE;
+
+    pthread_mutex_lock(&self->lock);
+    if (watch->open) {
+        err = close_locked(self, watch, out);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return err;
+}
+
+void
+mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch)
+{
+    pthread_mutex_lock(&self->lock);
+    if (watch->open) {
+        mw_roster_forget(&self->roster, watch);
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* ---- everything else ---- */
+
+void
+mw_sampler_set_cpu_reader(struct mw_sampler *self, const struct mw_cpu_reader *reader)
+{
+    pthread_mutex_lock(&self->lock);
+    self->cpu = reader != NULL ? *reader : (struct mw_cpu_reader){NULL, NULL};
+    pthread_mutex_unlock(&self->lock);
+}
+
+int
+mw_sampler_read_memory(struct mw_sampler *self, struct mw_memory *out)
+{
+    int err = 0;
+
+    pthread_mutex_lock(&self->lock);
+    if (self->proc.status_fd < 0) {
+        err = mw_proc_open(&self->proc, self->root, self->pid);
+    }
+    if (err == 0) {
+        err = mw_proc_read_memory(&self->proc, out);
+    }
+    if (err == 0) {
+        mw_roster_add_mark(&self->roster, out->hwm_bytes);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return err;
+}
+
+void
+mw_sampler_read_status(struct mw_sampler *self, struct mw_sampler_status *out)
+{
+    pthread_mutex_lock(&self->lock);
+    *out = (struct mw_sampler_status){
+        .samples = self->samples,
+        .missed = self->missed,
+        .lifetime_peak_bytes = self->roster.lifetime_peak_bytes,
+        .open_windows = self->roster.count,
+        .running = self->running,
+        .parked = self->parked,
+    };
+    pthread_mutex_unlock(&self->lock);
+}
+
+void
+mw_sampler_before_fork(struct mw_sampler *self)
+{
+    /* So that the child inherits nothing half-done. */
+    pthread_mutex_lock(&self->lock);
+}
+
+void
+mw_sampler_after_fork_in_parent(struct mw_sampler *self)
+{
+    pthread_mutex_unlock(&self->lock);
+}
+
+void
+mw_sampler_after_fork_in_child(struct mw_sampler *self)
+{
+    init_sync(self); /* waiters and owner of the old ones stayed in the parent */
+    mw_proc_close(&self->proc);
+    while (self->roster.newest != NULL) {
+        mw_roster_forget(&self->roster, self->roster.newest);
+    }
+    mw_roster_init(&self->roster, MW_ABSENT); /* the child's own, yet to be seen */
+    self->running = false;
+    self->parked = false;
+}

@@ -1,0 +1,79 @@
+/* The thread that watches one process, and the keeper of its high-water mark.
+ *
+ * The mark belongs to the whole process, windows nest and overlap, and each wants
+ * the mark for itself. So before it resets the mark for a new window the sampler
+ * reads it for all that are open: none loses what it has measured. Between that
+ * read and the reset lie a few microseconds in which another thread's transient
+ * could pass unseen, no larger than what it can fault in meanwhile.
+ *
+ * One lock guards all state; no file but /proc/stat is read by the thread while
+ * it holds it, and none of its holders waits for anything but the kernel. The
+ * thread is started by the first window, sleeps to absolute deadlines while any
+ * window is open, and is parked otherwise. It knows nothing of Python. */
+
+#ifndef MW_SAMPLER_H
+#define MW_SAMPLER_H
+
+#include <stdbool.h>
+
+#include "mw_accuracy.h"
+#include "mw_roster.h"
+
+struct mw_sampler; /* opaque: any thread may call any function below */
+
+/* What the sampler knows of itself. */
+struct mw_sampler_status {
+    int64_t samples;             /* taken since the start */
+    int64_t missed;              /* due, but the thread came too late for them */
+    int64_t lifetime_peak_bytes; /* of the process: the kernel's own memory of
+                                    it is lost with the first reset */
+    int open_windows;
+    bool running; /* the thread exists */
+    bool parked;  /* and waits for a window */
+};
+
+/* For the process `pid` (0: the caller's own) below `root`. The caller owns *out
+ * and frees it, with no window open. -errno: no memory, or /proc unreadable. */
+int mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid);
+void mw_sampler_free(struct mw_sampler **self);
+
+/* What mw_accuracy_probe() found when the sampler was made. */
+struct mw_accuracy mw_sampler_accuracy(const struct mw_sampler *self);
+
+/* Have the processors read too, by `reader`, at each window's ends and ten times
+ * a second; NULL: no longer. What `reader->self` points to lives as long. */
+void
+mw_sampler_set_cpu_reader(struct mw_sampler *self, const struct mw_cpu_reader *reader);
+
+/* Open a window. About 6 us. -errno: /proc unreadable, or no thread to be had;
+ * the watch is then closed. That the mark cannot be reset is no error: the
+ * window's result says so. */
+int mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch);
+
+/* Close it and tell what it cost. About 3 us. -errno: /proc unreadable; -ESTALE:
+ * the watch is not open, or was opened by the process that we were forked from.
+ * The watch is closed in any case. */
+int mw_sampler_close(struct mw_sampler *self, struct mw_watch *watch,
+                     struct mw_result *out);
+
+/* Close it, tell nothing. */
+void mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch);
+
+/* The process's memory now, from one read of status. -errno. */
+int mw_sampler_read_memory(struct mw_sampler *self, struct mw_memory *out);
+
+void mw_sampler_read_status(struct mw_sampler *self, struct mw_sampler_status *out);
+
+/* Around fork(), from pthread_atfork handlers. In the child the descriptors, which
+ * describe the parent, are closed, the thread is gone, and open windows are
+ * forgotten; the next window opens everything anew. */
+void mw_sampler_before_fork(struct mw_sampler *self);
+void mw_sampler_after_fork_in_parent(struct mw_sampler *self);
+void mw_sampler_after_fork_in_child(struct mw_sampler *self);
+
+/* Pure: a window that is `age_ns` old is sampled next at the age this returns:
+ * every 1 ms in the first quarter second, every 10 ms in the first minute, every
+ * 50 ms then. Multiples of the interval, so that late samples do not add up. */
+int64_t mw_sampler_next_age_ns(int64_t age_ns);
+
+#endif

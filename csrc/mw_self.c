@@ -1,0 +1,85 @@
+#include "mw_self.h"
+
+#include <pthread.h>
+
+#include "mw_proc.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two below */
+static struct mw_sampler *own;
+static int users;
+
+static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
+static int handlers_errno; /* written once, before pthread_once() returns */
+
+static void
+before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+    if (own != NULL) {
+        mw_sampler_before_fork(own);
+    }
+}
+
+static void
+after_fork_in_parent(void)
+{
+    if (own != NULL) {
+        mw_sampler_after_fork_in_parent(own);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static void
+after_fork_in_child(void)
+{
+    if (own != NULL) {
+        mw_sampler_after_fork_in_child(own);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static void
+install_handlers(void)
+{
+    handlers_errno =
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+int
+mw_self_acquire(struct mw_sampler **out)
+{
+    int err = 0;
+
+    pthread_once(&handlers_once, install_handlers);
+    if (handlers_errno != 0) {
+        return -handlers_errno;
+    }
+    pthread_mutex_lock(&lock);
+    if (own == NULL) {
+        err = mw_sampler_new(&own, MW_PROC_ROOT, 0);
+    }
+    if (err == 0) {
+        users++;
+        *out = own;
+    }
+    pthread_mutex_unlock(&lock);
+    return err;
+}
+
+void
+mw_self_release(struct mw_sampler **sampler)
+{
+    struct mw_sampler *last = NULL;
+
+    if (*sampler == NULL) {
+        return;
+    }
+    *sampler = NULL;
+    pthread_mutex_lock(&lock);
+    if (--users == 0) {
+        last = own;
+        own = NULL;
+    }
+    pthread_mutex_unlock(&lock);
+    mw_sampler_free(&last); /* joins: not with the lock held */
+}

@@ -1,0 +1,25 @@
+/* What the modules share. */
+
+#ifndef SUPPORT_MODULE_H
+#define SUPPORT_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <string.h>
+
+/* OSError(errno, "CALL: what the errno means"). `err` is a -errno. Returns NULL. */
+static inline PyObject *
+raise_os_error(int err, const char *call)
+{
+    PyObject *arguments = Py_BuildValue(
+        "(iN)", -err, PyUnicode_FromFormat("%s: %s", call, strerror(-err)));
+
+    if (arguments != NULL) {
+        PyErr_SetObject(PyExc_OSError, arguments);
+        Py_DECREF(arguments);
+    }
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* What the C tests share: cmocka with what it needs before it, files, pages. */
+
+#ifndef SUPPORT_H
+#define SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB (INT64_C(1) << 20)
+
+/* ThreadSanitizer keeps several bytes of its own for each of ours, and forbids
+ * threads after fork: what is left to test then is who holds which lock. */
+#if defined(__SANITIZE_THREAD__)
+#define SKIP_UNDER_TSAN() skip()
+#else
+#define SKIP_UNDER_TSAN() ((void)0)
+#endif
+
+/* Private memory of the small kind of page, every page touched. */
+static inline char *
+map_touched(int64_t bytes)
+{
+    char *memory = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    madvise(memory, (size_t)bytes, MADV_NOHUGEPAGE);
+    for (int64_t i = 0; i < bytes; i += 4096) {
+        memory[i] = 1;
+    }
+    return memory;
+}
+
+static inline void
+unmap(char *memory, int64_t bytes)
+{
+    munmap(memory, (size_t)bytes);
+}
+
+static inline int64_t
+distance(int64_t a, int64_t b)
+{
+    return a > b ? a - b : b - a;
+}
+
+/* A temporary folder that plays a root of /proc or of cgroups. */
+static inline char *
+make_root(void)
+{
+    static char root[] = "/tmp/memwatch-test-XXXXXX";
+
+    memcpy(root + sizeof root - 7, "XXXXXX", 6);
+    assert_non_null(mkdtemp(root));
+    return root;
+}
+
+/* ROOT/NAME with this text; folders on the way are made. */
+static inline void
+write_file(const char *root, const char *name, const char *text)
+{
+    char path[4096];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    for (char *slash = path + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static inline void
+remove_root(const char *root)
+{
+    char command[4096];
+
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    assert_int_equal(system(command), 0);
+}
+
+#endif

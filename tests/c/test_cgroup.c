@@ -1,0 +1,154 @@
+#include "support.h"
+
+#include "mw_cgroup.h"
+
+static struct mw_cgroup_limit
+limit_of(const char *root)
+{
+    char mount[4096];
+    struct mw_cgroup_limit limit;
+
+    snprintf(mount, sizeof mount, "%s/cgroup", root);
+    assert_int_equal(mw_cgroup_read_limit(root, mount, 0, &limit), 0);
+    return limit;
+}
+
+static int
+kills_of(const char *root, int64_t *kills)
+{
+    char mount[4096];
+
+    snprintf(mount, sizeof mount, "%s/cgroup", root);
+    return mw_cgroup_read_oom_kills(root, mount, 0, kills);
+}
+
+static void
+test_v2_takes_the_least_of_the_ancestors(void **state)
+{
+    char *root = make_root();
+    struct mw_cgroup_limit limit;
+    int64_t kills;
+
+    (void)state;
+    write_file(root, "self/cgroup", "0::/outer/middle/inner\n");
+    write_file(root, "cgroup/outer/memory.max", "1073741824\n");
+    write_file(root, "cgroup/outer/middle/memory.max", "268435456\n");
+    write_file(root, "cgroup/outer/middle/inner/memory.max", "max\n");
+    write_file(root, "cgroup/outer/middle/inner/memory.events",
+               "low 0\nhigh 0\nmax 7\noom 2\noom_kill 3\noom_group_kill 0\n");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, 256 * MIB);
+    assert_string_equal(limit.group, "/outer/middle");
+    assert_int_equal(kills_of(root, &kills), 0);
+    assert_int_equal(kills, 3);
+    remove_root(root);
+}
+
+static void
+test_v2_without_a_limit(void **state)
+{
+    char *root = make_root();
+    struct mw_cgroup_limit limit;
+    int64_t kills;
+
+    (void)state;
+    write_file(root, "self/cgroup", "0::/\n");
+    write_file(root, "cgroup/cgroup.procs", "1\n");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, MW_UNLIMITED);
+    assert_string_equal(limit.group, "");
+    assert_int_equal(kills_of(root, &kills), -ENODATA);
+    remove_root(root);
+}
+
+/* A container: /proc names the group as the host does, the mount shows it as its
+ * root. */
+static void
+test_container_sees_its_group_as_the_root(void **state)
+{
+    char *root = make_root();
+    struct mw_cgroup_limit limit;
+
+    (void)state;
+    write_file(root, "self/cgroup", "0::/docker/0123abcd\n");
+    write_file(root, "cgroup/memory.max", "536870912\n");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, 512 * MIB);
+    assert_string_equal(limit.group, "/");
+    remove_root(root);
+}
+
+static void
+test_v1_and_hybrid(void **state)
+{
+    char *root = make_root();
+    struct mw_cgroup_limit limit;
+    int64_t kills;
+
+    (void)state;
+    write_file(root, "self/cgroup",
+               "9:cpuset:/\n4:cpu,memory:/a:b/c\n1:name=systemd:/a\n0::/a\n");
+    write_file(root, "cgroup/memory/a:b/c/memory.stat",
+               "cache 0\nrss 8192\nhierarchical_memory_limit 104857600\n"
+               "hierarchical_memsw_limit 9223372036854771712\n");
+    write_file(root, "cgroup/memory/a:b/c/memory.oom_control",
+               "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, 100 * MIB);
+    assert_string_equal(limit.group, "/a:b/c");
+    assert_int_equal(kills_of(root, &kills), 0);
+    assert_int_equal(kills, 1);
+    remove_root(root);
+}
+
+static void
+test_v1_without_a_limit(void **state)
+{
+    char *root = make_root();
+
+    (void)state;
+    write_file(root, "self/cgroup", "4:memory:/a\n");
+    write_file(root, "cgroup/memory/a/memory.stat",
+               "hierarchical_memory_limit 9223372036854771712\n");
+    assert_int_equal(limit_of(root).limit_bytes, MW_UNLIMITED);
+    remove_root(root);
+}
+
+static void
+test_unreadable(void **state)
+{
+    struct mw_cgroup_limit limit;
+    int64_t kills;
+
+    (void)state;
+    assert_int_equal(mw_cgroup_read_limit("/nowhere", "/nowhere", 0, &limit), -ENOENT);
+    assert_int_equal(mw_cgroup_read_oom_kills("/nowhere", "/nowhere", 0, &kills),
+                     -ENOENT);
+}
+
+static void
+test_this_machine(void **state)
+{
+    struct mw_cgroup_limit limit;
+
+    (void)state;
+    assert_int_equal(mw_cgroup_read_limit("/proc", MW_CGROUP_MOUNT, 0, &limit), 0);
+    assert_true(limit.limit_bytes > 0);
+    assert_int_equal(limit.limit_bytes == MW_UNLIMITED, limit.group[0] == '\0');
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_v2_takes_the_least_of_the_ancestors),
+        cmocka_unit_test(test_v2_without_a_limit),
+        cmocka_unit_test(test_container_sees_its_group_as_the_root),
+        cmocka_unit_test(test_v1_and_hybrid),
+        cmocka_unit_test(test_v1_without_a_limit),
+        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_this_machine),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

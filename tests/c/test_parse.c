@@ -1,0 +1,7 @@
+#include "support.h"
+
+int
+main(void)
+{
+    return 0;
+}

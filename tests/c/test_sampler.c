@@ -1,0 +1,365 @@
+#include "support.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "mw_clock.h"
+#include "mw_self.h"
+
+static struct mw_sampler *sampler;
+
+static int
+acquire(void **state)
+{
+    (void)state;
+    return mw_self_acquire(&sampler);
+}
+
+static int
+release(void **state)
+{
+    (void)state;
+    mw_self_release(&sampler);
+    return sampler == NULL ? 0 : -1;
+}
+
+static struct mw_sampler_status
+status_now(void)
+{
+    struct mw_sampler_status status;
+
+    mw_sampler_read_status(sampler, &status);
+    return status;
+}
+
+/* Wait for the thread, not for a time: it ends when what we wait for is there. */
+#define WAIT_UNTIL(condition)                                                          \
+    while (!(condition)) {                                                             \
+        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);                        \
+    }
+
+static struct mw_result
+transient(int64_t bytes)
+{
+    struct mw_watch watch;
+    struct mw_result result;
+
+    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    unmap(map_touched(bytes), bytes);
+    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    return result;
+}
+
+static void
+test_transients_of_all_sizes(void **state)
+{
+    struct mw_accuracy accuracy = mw_sampler_accuracy(sampler);
+    static const int64_t sizes[] = {1 * MIB, 16 * MIB, 256 * MIB};
+
+    (void)state;
+    SKIP_UNDER_TSAN();
+    if (!accuracy.mark_resets) {
+        skip();
+    }
+    transient(256 * MIB); /* AddressSanitizer's shadow of it stays */
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct mw_result result = transient(sizes[i]);
+
+        assert_true(result.peak_from_kernel);
+        assert_true(distance(result.peaked_bytes, sizes[i]) <= accuracy.bound_bytes);
+        assert_true(distance(result.used_bytes, 0) <= 65536 || !accuracy.exact);
+        assert_true(result.peak_error_bytes == 0 ||
+                    result.peak_error_bytes == accuracy.bound_bytes);
+    }
+}
+
+static void
+test_kept_memory_is_use(void **state)
+{
+    struct mw_watch watch;
+    struct mw_result result;
+    char *memory;
+
+    (void)state;
+    SKIP_UNDER_TSAN();
+    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    memory = map_touched(32 * MIB);
+    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    unmap(memory, 32 * MIB);
+    assert_true(distance(result.used_bytes, 32 * MIB) <= 2 * MIB);
+    assert_int_equal(result.rss_end_bytes - result.rss_start_bytes, result.used_bytes);
+    assert_int_equal(result.anon_bytes + result.file_bytes + result.shmem_bytes,
+                     result.rss_end_bytes);
+}
+
+static void
+test_nested_windows_keep_their_own_peaks(void **state)
+{
+    struct mw_accuracy accuracy = mw_sampler_accuracy(sampler);
+    struct mw_watch outer;
+    struct mw_result result;
+    struct mw_result inner;
+
+    (void)state;
+    SKIP_UNDER_TSAN();
+    if (!accuracy.mark_resets) {
+        skip();
+    }
+    assert_int_equal(mw_sampler_open(sampler, &outer), 0);
+    unmap(map_touched(200 * MIB), 200 * MIB);
+    inner = transient(40 * MIB);
+    assert_int_equal(mw_sampler_close(sampler, &outer, &result), 0);
+    assert_true(distance(inner.peaked_bytes, 40 * MIB) <= accuracy.bound_bytes);
+    assert_true(distance(result.peaked_bytes, 200 * MIB) <= accuracy.bound_bytes);
+}
+
+static void
+test_samples_are_taken_and_the_thread_parks(void **state)
+{
+    struct mw_watch watch;
+    struct mw_result result;
+    int64_t before = status_now().samples;
+
+    (void)state;
+    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(status_now().open_windows, 1);
+    WAIT_UNTIL(status_now().samples >= before + 20);
+    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    assert_true(result.duration_ns >= 18 * MW_NS_PER_MS);
+    assert_in_range(watch.timeline.count, 12, MW_TIMELINE_POINTS);
+    for (int32_t i = 1; i < watch.timeline.count; i++) {
+        assert_true(watch.timeline.t_ns[i] > watch.timeline.t_ns[i - 1]);
+    }
+    WAIT_UNTIL(status_now().parked);
+    before = status_now().samples;
+    assert_int_equal(status_now().open_windows, 0);
+    assert_true(status_now().running);
+    /* Parked is parked: another thread's time passes, no sample is taken. */
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    assert_int_equal(status_now().samples, before);
+}
+
+static void
+test_closing_twice_is_stale(void **state)
+{
+    struct mw_watch watch;
+    struct mw_result result;
+
+    (void)state;
+    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    mw_sampler_cancel(sampler, &watch);
+    mw_sampler_cancel(sampler, &watch);
+    assert_int_equal(mw_sampler_close(sampler, &watch, &result), -ESTALE);
+    assert_int_equal(status_now().open_windows, 0);
+}
+
+static void
+test_pace(void **state)
+{
+    const int64_t ms = MW_NS_PER_MS;
+
+    (void)state;
+    assert_int_equal(mw_sampler_next_age_ns(0), 1 * ms);
+    assert_int_equal(mw_sampler_next_age_ns(1 * ms), 2 * ms);
+    assert_int_equal(mw_sampler_next_age_ns(249 * ms + 1), 250 * ms);
+    assert_int_equal(mw_sampler_next_age_ns(250 * ms), 260 * ms);
+    /* Late by three intervals: the next one, not three at once. */
+    assert_int_equal(mw_sampler_next_age_ns(1234567890), 1240 * ms);
+    assert_int_equal(mw_sampler_next_age_ns(59990 * ms), 60000 * ms);
+    assert_int_equal(mw_sampler_next_age_ns(60000 * ms), 60050 * ms);
+}
+
+static void *
+open_and_close(void *argument)
+{
+    (void)argument;
+    for (int i = 0; i < 200; i++) {
+        struct mw_watch watch;
+        struct mw_result result;
+
+        if (mw_sampler_open(sampler, &watch) != 0 ||
+            mw_sampler_close(sampler, &watch, &result) != 0 ||
+            result.rss_peak_bytes < result.rss_end_bytes) {
+            return (void *)1;
+        }
+    }
+    return NULL;
+}
+
+static void
+test_many_threads(void **state)
+{
+    pthread_t threads[8];
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, open_and_close, NULL), 0);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        void *failed;
+
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    assert_int_equal(status_now().open_windows, 0);
+}
+
+/* In the child: 0 where all is as it should be, else the number of the check. */
+static int
+check_in_child(struct mw_watch *of_parent)
+{
+    struct mw_sampler_status status = status_now();
+    struct mw_result result;
+
+    if (status.running || status.open_windows != 0) {
+        return 1;
+    }
+    if (mw_sampler_close(sampler, of_parent, &result) != -ESTALE) {
+        return 2;
+    }
+    /* Its own windows work, and reset its own mark only. */
+    result = transient(8 * MIB);
+    if (result.rss_peak_bytes < 8 * MIB || !status_now().running) {
+        return 3;
+    }
+    return result.peak_from_kernel && result.peaked_bytes > 12 * MIB ? 4 : 0;
+}
+
+static void
+test_fork(void **state)
+{
+    struct mw_accuracy accuracy = mw_sampler_accuracy(sampler);
+    struct mw_watch watch;
+    struct mw_result result;
+    int status;
+    pid_t child;
+
+    (void)state;
+    SKIP_UNDER_TSAN();
+    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    unmap(map_touched(100 * MIB), 100 * MIB);
+    child = fork();
+    if (child == 0) {
+        _exit(check_in_child(&watch));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    if (accuracy.mark_resets) {
+        assert_true(distance(result.peaked_bytes, 100 * MIB) <= accuracy.bound_bytes);
+    }
+}
+
+static int
+count_reading(void *self, struct mw_cpu *out)
+{
+    int *readings = self;
+
+    ++*readings;
+    *out = (struct mw_cpu){10 * *readings, 20 * *readings, 70, 20};
+    return 0;
+}
+
+static void
+test_processors_are_read_at_both_ends(void **state)
+{
+    int readings = 0;
+    struct mw_cpu_reader reader = {count_reading, &readings};
+    struct mw_result result;
+
+    (void)state;
+    mw_sampler_set_cpu_reader(sampler, &reader);
+    result = transient(MIB);
+    assert_true(readings >= 2);
+    assert_int_equal(result.system_mean_cpu_percent, 50);
+    assert_int_equal(result.single_max_cpu_percent, 70);
+    mw_sampler_set_cpu_reader(sampler, NULL);
+    result = transient(MIB);
+    assert_int_equal(result.system_mean_cpu_percent, MW_ABSENT);
+}
+
+static void
+test_lifetime_peak_is_kept(void **state)
+{
+    struct mw_memory memory;
+
+    (void)state;
+    assert_int_equal(mw_sampler_read_memory(sampler, &memory), 0);
+    transient(300 * MIB);
+    assert_true(status_now().lifetime_peak_bytes >= 300 * MIB ||
+                !mw_sampler_accuracy(sampler).mark_resets);
+}
+
+/* Where the mark cannot be reset the samples speak, and it says so. */
+static void
+test_without_a_mark_it_samples(void **state)
+{
+    char *root = make_root();
+    struct mw_sampler *other;
+    struct mw_sampler_status status;
+    struct mw_watch watch;
+    struct mw_result result;
+
+    (void)state;
+    write_file(root, "self/statm", "1000 200 100 5 0 300 0\n");
+    write_file(root, "self/status", "Name:\tx\nVmRSS:\t     400 kB\nThreads:\t1\n");
+    assert_int_equal(mw_sampler_new(&other, root, 0), 0);
+    assert_int_equal(mw_sampler_open(other, &watch), 0);
+    do {
+        mw_sampler_read_status(other, &status);
+    } while (status.samples < 3);
+    assert_int_equal(mw_sampler_close(other, &watch, &result), 0);
+    assert_false(result.peak_from_kernel);
+    assert_int_equal(result.rss_peak_bytes, 200 * sysconf(_SC_PAGESIZE));
+    assert_int_equal(result.peak_error_bytes, MW_ABSENT);
+
+    /* The file goes bad while a window is open. */
+    assert_int_equal(mw_sampler_open(other, &watch), 0);
+    write_file(root, "self/status", "");
+    assert_int_equal(mw_sampler_close(other, &watch, &result), -EBADMSG);
+    assert_int_equal(mw_sampler_open(other, &watch), -EBADMSG);
+    mw_sampler_read_status(other, &status);
+    assert_int_equal(status.open_windows, 0);
+    mw_sampler_free(&other);
+    assert_null(other);
+    mw_sampler_free(&other);
+    assert_int_equal(mw_sampler_new(&other, "/nowhere", 0), -ENOENT);
+    remove_root(root);
+}
+
+static void
+test_one_sampler_for_all_who_ask(void **state)
+{
+    struct mw_sampler *second;
+
+    (void)state;
+    assert_int_equal(mw_self_acquire(&second), 0);
+    assert_ptr_equal(second, sampler);
+    mw_self_release(&second);
+    assert_null(second);
+    mw_self_release(&second);
+    assert_true(transient(MIB).duration_ns > 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pace),
+        cmocka_unit_test(test_transients_of_all_sizes),
+        cmocka_unit_test(test_kept_memory_is_use),
+        cmocka_unit_test(test_nested_windows_keep_their_own_peaks),
+        cmocka_unit_test(test_samples_are_taken_and_the_thread_parks),
+        cmocka_unit_test(test_closing_twice_is_stale),
+        cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_processors_are_read_at_both_ends),
+        cmocka_unit_test(test_lifetime_peak_is_kept),
+        cmocka_unit_test(test_without_a_mark_it_samples),
+        cmocka_unit_test(test_one_sampler_for_all_who_ask),
+    };
+
+    return cmocka_run_group_tests(tests, acquire, release);
+}
