@@ -1,0 +1,120 @@
+# memwatch: build, try, test. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(abspath $(VENV))/bin
+export PATH := $(BIN):$(PATH)
+
+# What the installed package is made of: newer than the stamp, and it is built anew.
+SOURCES := pyproject.toml meson.build meson.options \
+	$(wildcard csrc/*.c csrc/*.h csrc/meson.build) \
+	$(wildcard python/meson.build python/memwatch/*.py python/memwatch/*.pyi)
+C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch])
+
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+##@ To try it
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} \
+	    /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	    /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.memwatch $(VENV)/.demo ## Set up, build, run the slots demo in a Jupyter kernel
+	@$(BIN)/python tools/run_demo.py notebooks/slots_vs_noslots.ipynb
+
+##@ To develop it
+.PHONY: test
+test: test-c test-python ## Set up, build, run all tests
+
+.PHONY: test-c
+test-c: build/plain/build.ninja build/asan/build.ninja ## C tests, plain and under ASan + UBSan
+	$(BIN)/meson test -C build/plain --print-errorlogs
+	$(BIN)/meson test -C build/asan --print-errorlogs
+
+.PHONY: test-python
+test-python: $(VENV)/.memwatch $(VENV)/.test ## Python tests: real shells, real kernels
+	$(PYTEST)
+
+.PHONY: tsan
+tsan: build/tsan/build.ninja ## C tests under ThreadSanitizer
+	$(BIN)/meson test -C build/tsan --print-errorlogs
+
+.PHONY: lint
+lint: $(VENV)/.memwatch $(VENV)/.test $(VENV)/.lint ## Style, types, and the rules of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+	$(PYTEST) -q tests/test_house.py
+
+.PHONY: format
+format: $(VENV)/.lint ## Let ruff and clang-format have their way
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_SOURCES)
+
+.PHONY: notebooks
+notebooks: $(VENV)/.memwatch $(VENV)/.demo ## Execute the demo notebooks and keep their outputs
+	$(BIN)/python tools/run_demo.py --in-place notebooks/*.ipynb
+
+##@ To release it, and to look closer (these take minutes)
+.PHONY: wheel
+wheel: dist/.wheel ## One abi3 wheel for every CPython from 3.10 on, in dist/
+
+.PHONY: matrix
+matrix: dist/.wheel ## Python tests with that wheel on every CPython that pyenv has
+	tools/matrix
+
+.PHONY: bench
+bench: $(VENV)/.memwatch $(VENV)/.test ## What a cell, a loop and the loading cost
+	$(BIN)/python benchmarks/cost.py
+
+.PHONY: soak
+soak: $(VENV)/.memwatch $(VENV)/.test ## 100,000 cells in one shell
+	$(BIN)/python benchmarks/soak.py
+
+.PHONY: clean
+clean: ## Remove what was built, and .venv
+	rm -rf $(VENV) build dist
+
+# ---- how: each stamp stands for a state of .venv ----
+
+build/.system: tools/system-packages
+	tools/system-packages $(PYTHON)
+	@mkdir -p build && touch $@
+
+$(VENV)/.pip: build/.system
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.build $(VENV)/.demo $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.pip pyproject.toml
+	$(PIP) install --group $*
+	@touch $@
+
+$(VENV)/.memwatch: $(VENV)/.build $(SOURCES)
+	$(PIP) install --no-build-isolation --no-deps --force-reinstall \
+	    -Cbuild-dir=build/package .
+	@touch $@
+
+dist/.wheel: $(VENV)/.build $(SOURCES) README.md LICENSE
+	rm -rf dist
+	$(PIP) wheel --no-build-isolation --no-deps -Cbuild-dir=build/wheel -w dist .
+	@ls dist/*.whl && touch $@
+
+C_SETUP = $(BIN)/meson setup --wipe $(@D) -Dpython=false -Dtests=true
+build/plain/build.ninja: $(VENV)/.build
+	@mkdir -p $(@D)
+	$(C_SETUP)
+build/asan/build.ninja: $(VENV)/.build
+	@mkdir -p $(@D)
+	$(C_SETUP) -Db_sanitize=address,undefined
+build/tsan/build.ninja: $(VENV)/.build
+	@mkdir -p $(@D)
+	$(C_SETUP) -Db_sanitize=thread

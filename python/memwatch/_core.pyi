@@ -1,0 +1,60 @@
+from typing import TypedDict, final
+
+class _Series(TypedDict):
+    t_ns: bytes
+    rss_bytes: bytes
+
+class _Figures(TypedDict):
+    duration_ns: int
+    rss_start_bytes: int
+    rss_end_bytes: int
+    rss_peak_bytes: int
+    used_bytes: int
+    peaked_bytes: int
+    peak_method: str
+    peak_error_bytes: int | None
+    anon_bytes: int | None
+    file_bytes: int | None
+    shmem_bytes: int | None
+    swap_bytes: int | None
+    system_mean_cpu_percent: int | None
+    single_max_cpu_percent: int | None
+    timeline: _Series
+
+class _Accuracy(TypedDict):
+    exact: bool
+    mark_resets: bool
+    mark_error: str | None
+    bound_bytes: int
+
+class _Memory(TypedDict):
+    rss_bytes: int
+    anon_bytes: int | None
+    file_bytes: int | None
+    shmem_bytes: int | None
+    swap_bytes: int | None
+    lifetime_peak_bytes: int | None
+
+class _Sampler(TypedDict):
+    samples: int
+    missed: int
+    open_windows: int
+    running: bool
+    parked: bool
+
+class _Cgroup(TypedDict):
+    limit_bytes: int | None
+    group: str | None
+    oom_kills: int | None
+
+@final
+class Window:
+    def __new__(cls) -> Window: ...
+    def close(self) -> _Figures | None: ...
+    def cancel(self) -> None: ...
+
+def accuracy() -> _Accuracy: ...
+def memory() -> _Memory: ...
+def sampler() -> _Sampler: ...
+def cgroup() -> _Cgroup: ...
+def set_cpu_reader(reader: object | None, /) -> None: ...

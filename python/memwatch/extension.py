@@ -1,0 +1,180 @@
+"""The small shim: IPython's events open and close windows."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .report import CellReport
+from .trouble import Trouble
+from .watching import OpenWindow, history, status_of
+
+__all__ = ["CellWatcher"]
+
+_SOURCE_LENGTH = 120
+
+OnReport = Callable[[int, CellReport], None]
+
+
+class _Cell:
+    """A cell that is running."""
+
+    __slots__ = ("nested", "raw_cell", "store_history", "thread", "window")
+
+    def __init__(self, raw_cell: str | None, store_history: bool, nested: bool) -> None:
+        self.raw_cell = raw_cell
+        """None: the cell that started the watching, before we could see it."""
+        self.store_history = store_history
+        self.nested = nested
+        self.thread = threading.get_ident()
+        self.window = OpenWindow()
+
+
+class CellWatcher:
+    """Opens a window for each cell of one shell and reports when the cell has ended.
+
+    Cells are told apart by IPython's own record of them (ExecutionInfo), so that they
+    may nest, run in several threads, or await each other in one.
+    """
+
+    def __init__(self, shell: Any, on_report: OnReport) -> None:
+        self._shell = shell
+        self._on_report = on_report
+        self._trouble = Trouble()
+        self._previous: CellReport | None = None
+        # Weak: who runs a cell by run_cell_async() need not say when it ends. Its
+        # window goes when IPython forgets the cell.
+        self._cells: WeakKeyDictionary[Any, _Cell] = WeakKeyDictionary()
+        self._starting: _Cell | None = None
+        self.watching = False
+
+    def start(self) -> None:
+        """Watch from now on; if a cell is running, this cell too. Twice is once."""
+        if self.watching:
+            return
+        self._shell.events.register("pre_run_cell", self._pre_run_cell)
+        self._shell.events.register("post_run_cell", self._post_run_cell)
+        self.watching = True
+        if _inside_a_cell():
+            try:
+                self._starting = _Cell(raw_cell=None, store_history=True, nested=False)
+            except Exception as error:
+                self._trouble.tell(error)
+
+    def stop(self) -> None:
+        """Watch no longer; the running cell is not reported. Without start: nothing."""
+        if not self.watching:
+            return
+        self._shell.events.unregister("pre_run_cell", self._pre_run_cell)
+        self._shell.events.unregister("post_run_cell", self._post_run_cell)
+        self.watching = False
+        self._cells.clear()
+        self._starting = None
+
+    # What goes wrong below is ours, never the cell's: one warning, then silence.
+
+    def _pre_run_cell(self, info: Any) -> None:
+        try:
+            self._cells[info] = _Cell(info.raw_cell, info.store_history, self._is_nested())
+        except Exception as error:
+            self._trouble.tell(error)
+
+    def _post_run_cell(self, result: Any) -> None:
+        try:
+            cell = self._take(result)
+            if cell is not None:
+                self._report(cell, result)
+        except Exception as error:
+            self._trouble.tell(error)
+
+    def _is_nested(self) -> bool:
+        thread = threading.get_ident()
+        running = list(self._cells.values())
+        if self._starting is not None:
+            running.append(self._starting)
+        return any(cell.thread == thread for cell in running)
+
+    def _take(self, result: Any) -> _Cell | None:
+        """The cell that has ended; None where we did not see it begin.
+
+        IPython tells the end of an empty cell, but not its beginning.
+        """
+        info = getattr(result, "info", None)
+        if info is not None:
+            cell = self._cells.pop(info, None)
+            if cell is not None:
+                return cell
+            if not info.raw_cell or info.raw_cell.isspace():
+                return None
+        return self._take_by_likeness(None if info is None else info.raw_cell)
+
+    def _take_by_likeness(self, raw_cell: str | None) -> _Cell | None:
+        """The youngest cell of this thread with that text; None: with any text.
+
+        An interrupt can end a cell with a new record, or with none at all.
+        """
+        thread = threading.get_ident()
+        for info, cell in reversed(list(self._cells.items())):
+            if cell.thread == thread and raw_cell in (None, cell.raw_cell):
+                del self._cells[info]
+                return cell
+        if self._starting is not None and self._starting.thread == thread:
+            cell, self._starting = self._starting, None
+            return cell
+        return None
+
+    def _report(self, cell: _Cell, result: Any) -> None:
+        info = getattr(result, "info", None)
+        raw_cell = cell.raw_cell if info is None else info.raw_cell
+        store_history = cell.store_history if info is None else info.store_history
+        number = self._number(result)
+        report = cell.window.close(
+            label=None if number is None else f"In [{number}]",
+            execution_count=number if store_history else None,
+            cell_id=getattr(info, "cell_id", None),
+            source=None if raw_cell is None else _first_line(raw_cell),
+            status=status_of(_error_of(result)),
+            previous=self._previous,
+        )
+        if report is None:
+            return
+        history.append(report)
+        if not cell.nested:
+            self._previous = report
+        # A nested cell without a number of its own would print its outer cell's.
+        if number is not None and (store_history or not cell.nested):
+            self._on_report(number, report)
+
+    def _number(self, result: Any) -> int | None:
+        """The cell's own number; the one that the prompt shows if it has none."""
+        if result is None:
+            # Cancelled before IPython could say anything. Its text is the newest of In.
+            return len(self._shell.user_ns.get("In", ())) - 1
+        if result.execution_count is not None:
+            return int(result.execution_count)
+        return int(self._shell.execution_count)
+
+
+def _error_of(result: Any) -> BaseException | None:
+    if result is None:
+        return KeyboardInterrupt()
+    error: BaseException | None = result.error_before_exec or result.error_in_exec
+    return error
+
+
+def _first_line(raw_cell: str) -> str:
+    return raw_cell.lstrip().partition("\n")[0].rstrip()[:_SOURCE_LENGTH]
+
+
+def _inside_a_cell() -> bool:
+    """Whether this thread is running a cell, and not, say, a configuration file."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "run_cell_async" and "IPython" in code.co_filename:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False

@@ -1,0 +1,57 @@
+"""A report as the line that a person reads. The only place where bytes become MiB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .report import CellReport
+
+__all__ = ["STYLES", "classic", "cpu", "mib"]
+
+_MIB = 2**20
+_UNKNOWN = "?"
+
+
+def mib(size_bytes: int | None, digits: int) -> str:
+    """`size_bytes` in MiB (2**20 bytes) with `digits` decimals; "?" for None."""
+    if size_bytes is None:
+        return _UNKNOWN
+    # Adding 0.0 turns the -0.0 that a small negative rounds to into 0.0.
+    return f"{round(size_bytes / _MIB, digits) + 0.0:.{digits}f}"
+
+
+def _seconds(duration_ns: int | None) -> str:
+    return _UNKNOWN if duration_ns is None else f"{duration_ns / 1e9:0.2f}"
+
+
+def _percent(share: int | None) -> str:
+    return "n/a" if share is None else f"{share}%"
+
+
+def classic(number: int, report: CellReport) -> str:
+    """The line of ipython_memory_usage, to the byte."""
+    return (
+        f"In [{number}] used {mib(report.used_bytes, 4)} MiB RAM"
+        f" in {_seconds(report.duration_ns)}s,"
+        f" peaked {mib(report.peaked_bytes, 2)} MiB above current,"
+        f" total RAM usage {mib(report.rss_end_bytes, 2)} MiB"
+    )
+
+
+def cpu(number: int, report: CellReport) -> str:
+    """The line of ipython_memory_usage 1.8, which tells the processors too.
+
+    A cell shorter than a tick of the kernel's clock (10 ms) has no share: "n/a".
+    """
+    return (
+        f"In [{number}] used {mib(report.used_bytes, 1)} MiB RAM"
+        f" in {_seconds(report.duration_ns)}s"
+        f" (system mean cpu {_percent(report.system_mean_cpu_percent)},"
+        f" single max cpu {_percent(report.single_max_cpu_percent)}),"
+        f" peaked {mib(report.peaked_bytes, 1)} MiB above final usage,"
+        f" current RAM usage now {mib(report.rss_end_bytes, 1)} MiB"
+    )
+
+
+STYLES: dict[str, Callable[[int, CellReport], str]] = {"classic": classic, "cpu": cpu}
+"""The styles by name; each takes the cell's number and its report."""

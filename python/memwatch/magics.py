@@ -1,0 +1,199 @@
+"""%memwatch, and its configuration: ``c.MemWatch.<trait>``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+from traitlets import Enum, Integer, observe, validate
+
+from . import _core, lines
+from .extension import CellWatcher
+from .report import CellReport
+from .watching import history
+
+__all__ = ["MemWatch", "load", "unload"]
+
+
+@magics_class
+class MemWatch(Magics):
+    """Tells what every cell costs in memory."""
+
+    style = Enum(
+        sorted(lines.STYLES),
+        "classic",
+        help="The line: 'classic' as ipython_memory_usage prints it, or 'cpu' as its"
+        " version 1.8 does, with the share of the processors.",
+    ).tag(config=True)
+
+    max_history_reports = Integer(
+        10_000, min=1, help="How many reports memwatch.history keeps; the oldest go first."
+    ).tag(config=True)
+
+    def __init__(self, shell: Any, **traits: Any) -> None:
+        super().__init__(shell, **traits)
+        self.watcher = CellWatcher(shell, self._print)
+        history.max_reports = self.max_history_reports
+
+    def _print(self, number: int, report: CellReport) -> None:
+        print(lines.STYLES[self.style](number, report))
+
+    @observe("max_history_reports")
+    def _max_history_reports_changed(self, change: Any) -> None:
+        history.max_reports = change["new"]
+
+    @validate("style")
+    def _style_can_be_had(self, proposal: Any) -> str:
+        # libproc2 and what it brings weigh more than memwatch: only on demand.
+        reader = _cpu_reader() if proposal["value"] == "cpu" else None
+        _core.set_cpu_reader(reader)
+        return str(proposal["value"])
+
+    @line_magic
+    def memwatch(self, line: str) -> None:
+        """Tell what every cell costs in memory.
+
+        ::
+
+            %memwatch on              watch every cell, this one included
+            %memwatch off             watch no longer
+            %memwatch status          what is watched, how exact, what this process holds
+            %memwatch style           which line is printed
+            %memwatch style classic   the line of ipython_memory_usage
+            %memwatch style cpu       the same with the share of the processors
+
+        The reports of all cells are in ``memwatch.history``.
+        """
+        word, *arguments = line.split() or ["status"]
+        actions: dict[str, Callable[[list[str]], None]] = {
+            "on": self._on,
+            "off": self._off,
+            "status": self._status,
+            "style": self._style,
+        }
+        actions[_known(word, actions, "sub-command")](arguments)
+
+    def _on(self, arguments: list[str]) -> None:
+        _expect_none("on", arguments)
+        self.watcher.start()
+
+    def _off(self, arguments: list[str]) -> None:
+        _expect_none("off", arguments)
+        self.watcher.stop()
+
+    def _style(self, arguments: list[str]) -> None:
+        if not arguments:
+            print(f"style {self.style}; others: {_others(lines.STYLES, self.style)}")
+            return
+        word, *more = arguments
+        _expect_none(f"style {word}", more)
+        self.style = _known(word, lines.STYLES, "style")
+
+    def _status(self, arguments: list[str]) -> None:
+        _expect_none("status", arguments)
+        try:
+            print("\n".join(self._describe()))
+        except OSError as error:
+            raise UsageError(str(error)) from None
+
+    def _describe(self) -> list[str]:
+        from . import __version__
+
+        watching = "watching every cell" if self.watcher.watching else "not watching"
+        memory = _core.memory()
+        return [
+            f"memwatch {__version__}: {watching}, style {self.style}",
+            f"peak: {_describe_peak()}",
+            f"this process: {lines.mib(memory['rss_bytes'], 2)} MiB now,"
+            f" {lines.mib(memory['lifetime_peak_bytes'], 2)} MiB at most since it began",
+            f"limit: {_describe_limit()}",
+            f"history: {len(history)} of at most {history.max_reports} reports",
+        ]
+
+
+def _cpu_reader() -> object:
+    try:
+        from . import _host
+    except ImportError as error:
+        raise UsageError(
+            f"the processors cannot be read: {error}. Install libproc2"
+            " (Debian, Ubuntu: libproc2-dev) and build memwatch anew."
+        ) from None
+    return _host.cpu_reader()
+
+
+def _describe_peak() -> str:
+    accuracy = _core.accuracy()
+    if not accuracy["mark_resets"]:
+        return (
+            "sampled, a lower bound: the kernel's high-water mark cannot be reset"
+            f" ({accuracy['mark_error']})"
+        )
+    exact = "exact" if accuracy["exact"] else "approximate"
+    return (
+        "the kernel's high-water mark, reset for every cell,"
+        f" within {lines.mib(accuracy['bound_bytes'], 2)} MiB; use from {exact} counters"
+    )
+
+
+def _describe_limit() -> str:
+    cgroup = _core.cgroup()
+    if cgroup["limit_bytes"] is None:
+        return "none set by a control group"
+    size = lines.mib(cgroup["limit_bytes"], 2)
+    return f"{size} MiB, set by the control group {cgroup['group']}"
+
+
+def _known(word: str, words: dict[str, Any], kind: str) -> str:
+    if word in words:
+        return word
+    close = difflib.get_close_matches(word, words, n=1)
+    meant = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(words)}"
+    raise UsageError(f"%memwatch: no {kind} '{word}': {meant}")
+
+
+def _others(words: dict[str, Any], word: str) -> str:
+    return ", ".join(other for other in words if other != word)
+
+
+def _expect_none(words: str, arguments: list[str]) -> None:
+    if arguments:
+        raise UsageError(f"%memwatch {words}: '{' '.join(arguments)}' is too much")
+
+
+def _loaded(shell: Any) -> MemWatch | None:
+    magics = shell.magics_manager.registry.get(MemWatch.__name__)
+    return magics if isinstance(magics, MemWatch) else None
+
+
+def load(shell: Any) -> None:
+    """Register the magics with `shell` and watch its cells. Twice is once."""
+    magics = _loaded(shell)
+    if magics is None:
+        magics = MemWatch(shell)
+        shell.register_magics(magics)
+    magics.watcher.start()
+
+
+def unload(shell: Any) -> None:
+    """Watch no longer and take the magics away. Without load: nothing."""
+    magics = _loaded(shell)
+    if magics is None:
+        return
+    magics.watcher.stop()
+    _core.set_cpu_reader(None)
+    manager = shell.magics_manager
+    del manager.registry[MemWatch.__name__]
+    manager.magics["line"].pop("memwatch", None)
+    if magics in shell.configurables:
+        shell.configurables.remove(magics)
+
+
+def stop(shell: Any) -> None:
+    """Watch no longer; the magics stay. Without load: nothing."""
+    magics = _loaded(shell)
+    if magics is not None:
+        magics.watcher.stop()

@@ -1,0 +1,147 @@
+"""What a cell cost, and the reports of all cells so far. Pure: measures nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypedDict, overload
+
+__all__ = ["CellReport", "History", "PeakMethod", "Status", "Timeline"]
+
+PeakMethod = Literal["kernel", "sampled"]
+Status = Literal["ok", "error", "interrupted", "limit", "died"]
+
+
+class Timeline(TypedDict):
+    """The shape of a window's memory: at most 512 samples, the highest among them."""
+
+    t_ns: Sequence[int]
+    """Nanoseconds since the window opened."""
+    rss_bytes: Sequence[int]
+    """Resident set size, from ``/proc/self/statm``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellReport:
+    """What one cell, or one ``with memwatch.watch()`` block, cost.
+
+    Sizes are bytes, times nanoseconds, shares percent, all integers. A figure that
+    could not be read is None, never 0.
+    """
+
+    schema: int = 1
+    """The version of this list of fields."""
+    label: str | None = None
+    """``In [3]`` for a cell, the name given to ``watch()`` for a block."""
+    execution_count: int | None = None
+    """The cell's own number; None for a block and for a cell that has none."""
+    cell_id: str | None = None
+    """The front end's name for the cell, where it sends one."""
+    source: str | None = None
+    """The cell's first line, at most 120 characters."""
+    started_at: str | None = None
+    """When the window opened: ISO 8601, UTC."""
+    duration_ns: int | None = None
+    """From opening to closing, CLOCK_MONOTONIC."""
+    rss_start_bytes: int | None = None
+    """Resident set size when the window opened: VmRSS of ``/proc/self/status``."""
+    rss_end_bytes: int | None = None
+    """The same when it closed."""
+    rss_peak_bytes: int | None = None
+    """The highest in between; see ``peak_method``."""
+    used_bytes: int | None = None
+    """End less start: what the cell kept. Negative where it gave memory back."""
+    peaked_bytes: int | None = None
+    """Peak less end, at least 0: what the cell needed for a while."""
+    drift_bytes: int | None = None
+    """Growth between the previous cell's end and this one's start."""
+    peak_method: PeakMethod | None = None
+    """``kernel``: VmHWM, the kernel's own high-water mark, reset when the window
+    opened; no transient is missed, however short. ``sampled``: the mark cannot be
+    reset here, and the peak is the highest sample: a lower bound."""
+    peak_error_bytes: int | None = None
+    """How far ``rss_peak_bytes`` may be off: 0 where it equals an exact reading, else
+    the bound of the kernel's counters; None where the peak was sampled."""
+    anon_bytes: int | None = None
+    """At the end: RssAnon, the heap, stacks, private memory that was written to."""
+    file_bytes: int | None = None
+    """At the end: RssFile, programs, libraries, mapped files."""
+    shmem_bytes: int | None = None
+    """At the end: RssShmem, shared memory."""
+    swap_bytes: int | None = None
+    """At the end: VmSwap, what of it is swapped out."""
+    system_mean_cpu_percent: int | None = None
+    """All processors, all processes, over the window (``/proc/stat``); None unless
+    the style is ``cpu``, or where the window was shorter than a tick of 10 ms."""
+    single_max_cpu_percent: int | None = None
+    """The busiest processor in its busiest tenth of a second; None likewise."""
+    status: Status = "ok"
+    """How it ended."""
+    timeline: Timeline | None = field(default=None, repr=False)
+    """The shape of its memory over time."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields by name, the timeline as plain lists: ready for JSON."""
+        values = {name: getattr(self, name) for name in _FIELDS}
+        if self.timeline is not None:
+            values["timeline"] = {
+                "t_ns": list(self.timeline["t_ns"]),
+                "rss_bytes": list(self.timeline["rss_bytes"]),
+            }
+        return values
+
+
+_FIELDS = tuple(each.name for each in fields(CellReport))
+
+
+class History(Sequence[CellReport]):
+    """The reports of this session, oldest first.
+
+    Bounded: when it is full the oldest report goes.
+    """
+
+    def __init__(self, max_reports: int = 10_000) -> None:
+        self._reports: deque[CellReport] = deque(maxlen=max_reports)
+
+    @property
+    def max_reports(self) -> int:
+        """How many reports are kept at most."""
+        maxlen = self._reports.maxlen
+        assert maxlen is not None
+        return maxlen
+
+    @max_reports.setter
+    def max_reports(self, value: int) -> None:
+        if value != self.max_reports:
+            self._reports = deque(self._reports, maxlen=value)
+
+    def append(self, report: CellReport) -> None:
+        """Add a report; a full history loses its oldest."""
+        self._reports.append(report)
+
+    def clear(self) -> None:
+        """Forget all reports."""
+        self._reports.clear()
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """``CellReport.to_dict()`` of each."""
+        return [report.to_dict() for report in self._reports]
+
+    @overload
+    def __getitem__(self, index: int) -> CellReport: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[CellReport]: ...
+    def __getitem__(self, index: int | slice) -> CellReport | list[CellReport]:
+        if isinstance(index, slice):
+            return list(self._reports)[index]
+        return self._reports[index]
+
+    def __len__(self) -> int:
+        return len(self._reports)
+
+    def __iter__(self) -> Iterator[CellReport]:
+        return iter(self._reports)
+
+    def __repr__(self) -> str:
+        return f"<memwatch history: {len(self)} of at most {self.max_reports} reports>"
