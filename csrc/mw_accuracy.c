@@ -79,13 +79,12 @@ counts_at_once(const struct mw_proc *proc, bool *yes)
     return err;
 }
 
-/* Does a transient raise the mark, and does a reset lower it again? The
- * transient is four batches, of which the counters can hide one. */
+/* Does a transient of `pages` raise the mark, and does a reset lower it again? A
+ * part of it may be hidden: one batch of it must show. */
 static int
-mark_follows(const struct mw_proc *proc, bool *yes)
+mark_follows(const struct mw_proc *proc, size_t pages, bool *yes)
 {
-    size_t pages = 4 * (size_t)counter_batch();
-    int64_t half = (int64_t)pages / 2 * proc->page_bytes;
+    int64_t shown_bytes = counter_batch() * proc->page_bytes;
     struct mw_memory before;
     struct mw_memory raised;
     struct mw_memory lowered;
@@ -111,8 +110,8 @@ mark_follows(const struct mw_proc *proc, bool *yes)
     if (err == 0) {
         *yes = before.hwm_bytes != MW_ABSENT && raised.hwm_bytes != MW_ABSENT &&
                lowered.hwm_bytes != MW_ABSENT &&
-               raised.hwm_bytes - before.hwm_bytes >= half &&
-               raised.hwm_bytes - lowered.hwm_bytes >= half;
+               raised.hwm_bytes - before.hwm_bytes >= shown_bytes &&
+               raised.hwm_bytes - lowered.hwm_bytes >= shown_bytes;
     }
     return err;
 }
@@ -133,8 +132,16 @@ mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
     }
 
     if (found.mark_errno == 0) {
-        for (int i = 0; i < TRIES && err == 0 && !found.mark_resets; i++) {
-            err = mark_follows(proc, &found.mark_resets);
+        /* What other processors have counted and not handed in is missing from the
+         * mark, most of the time little: begin with four batches, and give up only
+         * when the transient was larger than all that can be missing. */
+        int64_t most_pages = COUNTERS * per_counter_pages + 2 * counter_batch();
+        int64_t pages = 4 * counter_batch();
+
+        err = mark_follows(proc, (size_t)pages, &found.mark_resets);
+        while (err == 0 && !found.mark_resets && pages < most_pages) {
+            pages = 2 * pages < most_pages ? 2 * pages : most_pages;
+            err = mark_follows(proc, (size_t)pages, &found.mark_resets);
         }
         if (err != 0) {
             found.mark_errno = -err;

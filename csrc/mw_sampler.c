@@ -73,11 +73,31 @@ init_sync(struct mw_sampler *self)
     return -err;
 }
 
+/* Open the files, learn the peak up to now, which the first reset forgets, and
+ * find out what the figures may claim. */
+static int
+open_files(struct mw_sampler *self)
+{
+    struct mw_memory memory;
+    int err = mw_proc_open(&self->proc, self->root, self->pid);
+
+    if (err == 0) {
+        err = mw_proc_read_memory(&self->proc, &memory);
+    }
+    if (err == 0) {
+        mw_roster_init(&self->roster, memory.hwm_bytes);
+        err = mw_accuracy_probe(&self->proc, &self->accuracy);
+    }
+    if (err != 0) {
+        mw_proc_close(&self->proc);
+    }
+    return err;
+}
+
 int
 mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
 {
     struct mw_sampler *self = calloc(1, sizeof *self);
-    struct mw_memory memory;
     int err;
 
     if (self == NULL) {
@@ -90,14 +110,7 @@ mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
         err = -ENOMEM;
         goto out;
     }
-    err = mw_proc_open(&self->proc, root, pid);
-    if (err == 0) {
-        err = mw_proc_read_memory(&self->proc, &memory);
-    }
-    if (err == 0) {
-        mw_roster_init(&self->roster, memory.hwm_bytes); /* the probe resets it */
-        err = mw_accuracy_probe(&self->proc, &self->accuracy);
-    }
+    err = open_files(self);
     if (err == 0) {
         err = init_sync(self);
     }
@@ -133,12 +146,6 @@ mw_sampler_free(struct mw_sampler **out)
     free(self->root);
     free(self);
     *out = NULL;
-}
-
-struct mw_accuracy
-mw_sampler_accuracy(const struct mw_sampler *self)
-{
-    return self->accuracy;
 }
 
 /* With the lock held: read the processors for all open windows. */
@@ -262,7 +269,7 @@ make_ready(struct mw_sampler *self)
     int err = 0;
 
     if (self->proc.status_fd < 0) {
-        err = mw_proc_open(&self->proc, self->root, self->pid);
+        err = open_files(self);
     }
     if (err == 0 && !self->running) {
         err = start_thread(self);
@@ -364,6 +371,17 @@ mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch)
 
 /* ---- everything else ---- */
 
+struct mw_accuracy
+mw_sampler_accuracy(struct mw_sampler *self)
+{
+    struct mw_accuracy accuracy;
+
+    pthread_mutex_lock(&self->lock);
+    accuracy = self->accuracy;
+    pthread_mutex_unlock(&self->lock);
+    return accuracy;
+}
+
 void
 mw_sampler_set_cpu_reader(struct mw_sampler *self, const struct mw_cpu_reader *reader)
 {
@@ -379,7 +397,7 @@ mw_sampler_read_memory(struct mw_sampler *self, struct mw_memory *out)
 
     pthread_mutex_lock(&self->lock);
     if (self->proc.status_fd < 0) {
-        err = mw_proc_open(&self->proc, self->root, self->pid);
+        err = open_files(self);
     }
     if (err == 0) {
         err = mw_proc_read_memory(&self->proc, out);
@@ -427,7 +445,6 @@ mw_sampler_after_fork_in_child(struct mw_sampler *self)
     while (self->roster.newest != NULL) {
         mw_roster_forget(&self->roster, self->roster.newest);
     }
-    mw_roster_init(&self->roster, MW_ABSENT); /* the child's own, yet to be seen */
     self->running = false;
     self->parked = false;
 }

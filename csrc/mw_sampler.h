@@ -37,8 +37,8 @@ struct mw_sampler_status {
 int mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid);
 void mw_sampler_free(struct mw_sampler **self);
 
-/* What mw_accuracy_probe() found when the sampler was made. */
-struct mw_accuracy mw_sampler_accuracy(const struct mw_sampler *self);
+/* What mw_accuracy_probe() found when the files were opened. */
+struct mw_accuracy mw_sampler_accuracy(struct mw_sampler *self);
 
 /* Have the processors read too, by `reader`, at each window's ends and ten times
  * a second; NULL: no longer. What `reader->self` points to lives as long. */

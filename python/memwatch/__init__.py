@@ -1,7 +1,7 @@
 """memwatch tells what every notebook cell costs in memory.
 
-In IPython and Jupyter: ``%load_ext memwatch``, and from then on each cell is followed by
-a line with what it kept, how high it peaked above that, and what the process holds.
+In IPython and Jupyter: ``%load_ext memwatch``, and from then on each cell is followed
+by a line with what it kept, how high it peaked above that, and what the process holds.
 
 Anywhere in Python: ``with memwatch.watch("label") as w: ...``, then ``w.report``.
 

@@ -78,7 +78,8 @@ class CellWatcher:
 
     def _pre_run_cell(self, info: Any) -> None:
         try:
-            self._cells[info] = _Cell(info.raw_cell, info.store_history, self._is_nested())
+            nested = self._is_nested()
+            self._cells[info] = _Cell(info.raw_cell, info.store_history, nested)
         except Exception as error:
             self._trouble.tell(error)
 

@@ -30,7 +30,9 @@ class MemWatch(Magics):
     ).tag(config=True)
 
     max_history_reports = Integer(
-        10_000, min=1, help="How many reports memwatch.history keeps; the oldest go first."
+        10_000,
+        min=1,
+        help="How many reports memwatch.history keeps; the oldest go first.",
     ).tag(config=True)
 
     def __init__(self, shell: Any, **traits: Any) -> None:
@@ -60,7 +62,7 @@ class MemWatch(Magics):
 
             %memwatch on              watch every cell, this one included
             %memwatch off             watch no longer
-            %memwatch status          what is watched, how exact, what this process holds
+            %memwatch status          what is watched, how exactly, and the process
             %memwatch style           which line is printed
             %memwatch style classic   the line of ipython_memory_usage
             %memwatch style cpu       the same with the share of the processors
@@ -104,11 +106,12 @@ class MemWatch(Magics):
 
         watching = "watching every cell" if self.watcher.watching else "not watching"
         memory = _core.memory()
+        now = lines.mib(memory["rss_bytes"], 2)
+        peak = lines.mib(memory["lifetime_peak_bytes"], 2)
         return [
             f"memwatch {__version__}: {watching}, style {self.style}",
             f"peak: {_describe_peak()}",
-            f"this process: {lines.mib(memory['rss_bytes'], 2)} MiB now,"
-            f" {lines.mib(memory['lifetime_peak_bytes'], 2)} MiB at most since it began",
+            f"this process: {now} MiB now, {peak} MiB at most since it began",
             f"limit: {_describe_limit()}",
             f"history: {len(history)} of at most {history.max_reports} reports",
         ]

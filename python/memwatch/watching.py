@@ -70,7 +70,8 @@ class OpenWindow:
             drift_bytes=drift,
             status=status,
             timeline=Timeline(
-                t_ns=array("q", series["t_ns"]), rss_bytes=array("q", series["rss_bytes"])
+                t_ns=array("q", series["t_ns"]),
+                rss_bytes=array("q", series["rss_bytes"]),
             ),
             **figures,  # type: ignore[arg-type]
         )

@@ -1,7 +1,416 @@
 #include "support.h"
 
+#include "mw_parse.h"
+
+/* A file of tests/data, whole. The caller frees. */
+static char *
+read_data(const char *name, size_t *length)
+{
+    char path[4096];
+    char *text = malloc(65536);
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/%s", TEST_DATA, name);
+    file = fopen(path, "rb");
+    if (file == NULL) {
+        fail_msg("cannot open %s", path);
+    }
+    *length = fread(text, 1, 65536, file);
+    fclose(file);
+    /* As long as the text, so that a sanitizer sees each byte read past it. */
+    return realloc(text, *length ? *length : 1);
+}
+
+#define KIB INT64_C(1024)
+
+static int
+status_of(const char *name, struct mw_memory *memory)
+{
+    size_t length;
+    char *text = read_data(name, &length);
+    int err = mw_parse_status(text, length, memory);
+
+    free(text);
+    return err;
+}
+
+static int
+statm_of(const char *name, int64_t *rss_bytes)
+{
+    size_t length;
+    char *text = read_data(name, &length);
+    int err = mw_parse_statm(text, length, 4096, rss_bytes);
+
+    free(text);
+    return err;
+}
+
+static void
+assert_memory(const char *name, struct mw_memory expected)
+{
+    struct mw_memory memory;
+
+    if (status_of(name, &memory) != 0) {
+        fail_msg("%s is not parsed", name);
+    }
+    assert_int_equal(memory.rss_bytes, expected.rss_bytes);
+    assert_int_equal(memory.hwm_bytes, expected.hwm_bytes);
+    assert_int_equal(memory.anon_bytes, expected.anon_bytes);
+    assert_int_equal(memory.file_bytes, expected.file_bytes);
+    assert_int_equal(memory.shmem_bytes, expected.shmem_bytes);
+    assert_int_equal(memory.swap_bytes, expected.swap_bytes);
+    assert_int_equal(memory.threads, expected.threads);
+}
+
+/* ---- status ---- */
+
+static void
+test_status_of_several_kernels(void **state)
+{
+    (void)state;
+    assert_memory("proc/5.10/status-self",
+                  (struct mw_memory){4 * KIB, 4 * KIB, 4 * KIB, 0, 0, 0, 1});
+    assert_memory("proc/6.1/status-self",
+                  (struct mw_memory){4 * KIB, 4 * KIB, 4 * KIB, 0, 0, 0, 1});
+    assert_memory("proc/6.12/status-self",
+                  (struct mw_memory){1468 * KIB, 1468 * KIB, 56 * KIB, 4 * KIB,
+                                     1408 * KIB, 0, 1});
+    assert_memory("proc/6.18/status-self",
+                  (struct mw_memory){1464 * KIB, 1464 * KIB, 52 * KIB, 4 * KIB,
+                                     1408 * KIB, 0, 1});
+    assert_memory("proc/7.3/status-self",
+                  (struct mw_memory){1468 * KIB, 1468 * KIB, 56 * KIB, 4 * KIB,
+                                     1408 * KIB, 0, 1});
+}
+
+static void
+test_status_of_a_member_of_many_groups(void **state)
+{
+    struct mw_memory memory;
+
+    (void)state;
+    assert_int_equal(status_of("proc/6.18/status-groups", &memory), 0);
+    assert_int_equal(memory.rss_bytes, 1464 * KIB);
+    assert_int_equal(memory.threads, 1);
+}
+
+/* They have no memory of their own: absent, not 0. */
+static void
+test_status_of_kernel_threads_and_zombies(void **state)
+{
+    static const char *names[] = {
+        "proc/5.10/status-kthread", "proc/5.10/status-zombie",
+        "proc/6.1/status-kthread",  "proc/6.1/status-zombie",
+        "proc/6.12/status-kthread", "proc/6.12/status-zombie",
+        "proc/6.18/status-kthread", "proc/6.18/status-zombie",
+        "proc/7.3/status-kthread",  "proc/7.3/status-zombie",
+    };
+    struct mw_memory expected = MW_MEMORY_ABSENT;
+
+    (void)state;
+    expected.threads = 1;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_memory(names[i], expected);
+    }
+}
+
+static void
+test_status_that_lacks_fields(void **state)
+{
+    (void)state;
+    assert_memory("proc/written/status-before-4.5",
+                  (struct mw_memory){20480 * KIB, 30720 * KIB, MW_ABSENT, MW_ABSENT,
+                                     MW_ABSENT, 512 * KIB, 3});
+    assert_memory("proc/written/status-gvisor",
+                  (struct mw_memory){11780 * KIB, MW_ABSENT, MW_ABSENT, MW_ABSENT,
+                                     MW_ABSENT, MW_ABSENT, 1});
+}
+
+static void
+test_status_garbage_is_refused_and_touches_nothing(void **state)
+{
+    static const char *names[] = {
+        "empty",
+        "newlines",
+        "status-overflow",
+        "status-negative",
+        "status-other-unit",
+        "status-overflow-in-bytes",
+        "html",
+        "status-no-number",
+        "status-threads",
+        "random",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[256];
+        struct mw_memory memory = {.rss_bytes = 77};
+
+        snprintf(path, sizeof path, "proc/garbage/%s", names[i]);
+        assert_int_equal(status_of(path, &memory), -EBADMSG);
+        assert_int_equal(memory.rss_bytes, 77);
+    }
+}
+
+static void
+test_status_with_nul_bytes(void **state)
+{
+    struct mw_memory memory;
+
+    (void)state;
+    assert_int_equal(status_of("proc/garbage/nul", &memory), 0);
+    assert_int_equal(memory.rss_bytes, MW_ABSENT);
+}
+
+/* A read that comes short, at every byte: what is there is right, the rest is
+ * absent, and no byte after the end is looked at (the sanitizer sees to that). */
+static void
+test_status_cut_anywhere(void **state)
+{
+    size_t whole_length;
+    char *whole = read_data("proc/6.18/status-self", &whole_length);
+    struct mw_memory all;
+
+    (void)state;
+    assert_int_equal(mw_parse_status(whole, whole_length, &all), 0);
+    for (size_t length = 0; length < whole_length; length++) {
+        char *cut = malloc(length ? length : 1);
+        struct mw_memory memory;
+        int err;
+
+        memcpy(cut, whole, length);
+        err = mw_parse_status(cut, length, &memory);
+        if (err == 0) {
+            assert_true(memory.rss_bytes == all.rss_bytes ||
+                        memory.rss_bytes == MW_ABSENT);
+            assert_true(memory.hwm_bytes == all.hwm_bytes ||
+                        memory.hwm_bytes == MW_ABSENT);
+            assert_true(memory.shmem_bytes == all.shmem_bytes ||
+                        memory.shmem_bytes == MW_ABSENT);
+            assert_true(memory.threads == 1 || memory.threads == MW_ABSENT);
+        }
+        else {
+            assert_int_equal(err, -EBADMSG);
+            assert_true(length < strlen("Name:"));
+        }
+        free(cut);
+    }
+    free(whole);
+}
+
+/* ---- statm ---- */
+
+static void
+test_statm_of_several_kernels(void **state)
+{
+    int64_t rss;
+
+    (void)state;
+    assert_int_equal(statm_of("proc/5.10/statm-self", &rss), 0);
+    assert_int_equal(rss, 1 * 4096);
+    assert_int_equal(statm_of("proc/6.12/statm-self", &rss), 0);
+    assert_int_equal(rss, 366 * 4096);
+    assert_int_equal(statm_of("proc/6.18/statm-self", &rss), 0);
+    assert_int_equal(rss, 365 * 4096);
+    assert_int_equal(statm_of("proc/7.3/statm-self", &rss), 0);
+    assert_int_equal(rss, 367 * 4096);
+    assert_int_equal(statm_of("proc/6.18/statm-kthread", &rss), 0);
+    assert_int_equal(rss, 0);
+}
+
+static void
+test_statm_garbage_is_refused_and_touches_nothing(void **state)
+{
+    static const char *names[] = {"empty",  "newlines",       "html",
+                                  "random", "statm-negative", "statm-overflow",
+                                  "nul",    "statm-one-field"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[256];
+        int64_t rss = 77;
+
+        snprintf(path, sizeof path, "proc/garbage/%s", names[i]);
+        assert_int_equal(statm_of(path, &rss), -EBADMSG);
+        assert_int_equal(rss, 77);
+    }
+}
+
+static void
+test_statm_cut_anywhere_is_refused(void **state)
+{
+    static const char whole[] = "583 365 353 388 0 93 0\n";
+    int64_t rss = 77;
+
+    (void)state;
+    for (size_t length = 0; length < sizeof whole - 1; length++) {
+        char *cut = malloc(length ? length : 1);
+
+        memcpy(cut, whole, length);
+        assert_int_equal(mw_parse_statm(cut, length, 4096, &rss), -EBADMSG);
+        free(cut);
+    }
+    assert_int_equal(rss, 77);
+    assert_int_equal(mw_parse_statm(whole, sizeof whole - 1, 65536, &rss), 0);
+    assert_int_equal(rss, 365 * 65536);
+}
+
+/* ---- control groups ---- */
+
+static void
+assert_path(const char *name, const char *controller, const char *expected)
+{
+    size_t length;
+    char *text = read_data(name, &length);
+    const char *path;
+    size_t path_length;
+
+    assert_int_equal(
+        mw_parse_cgroup_path(text, length, controller, &path, &path_length), 0);
+    assert_int_equal(path_length, strlen(expected));
+    assert_memory_equal(path, expected, path_length);
+    free(text);
+}
+
+static void
+assert_no_path(const char *name, const char *controller)
+{
+    size_t length;
+    char *text = read_data(name, &length);
+    const char *path;
+    size_t path_length;
+
+    assert_int_equal(
+        mw_parse_cgroup_path(text, length, controller, &path, &path_length), -ENODATA);
+    free(text);
+}
+
+static void
+test_cgroup_path(void **state)
+{
+    (void)state;
+    assert_path("cgroup/7.3/cgroup-v2", NULL, "/outer/inner");
+    assert_path("cgroup/7.3/cgroup-v2-cgroupns", NULL, "/");
+    assert_path("cgroup/7.3/cgroup-v2-zombie-deleted", NULL, "/gone (deleted)");
+    assert_path("cgroup/5.10/cgroup-v1", "memory", "/outer/inner");
+    assert_path("cgroup/5.10/cgroup-hybrid", "memory", "/outer/inner");
+    assert_path("cgroup/5.10/cgroup-hybrid", NULL, "/");
+    assert_no_path("cgroup/5.10/cgroup-v1", NULL);
+    assert_no_path("cgroup/7.3/cgroup-v2", "memory");
+    assert_no_path("cgroup/7.3/cgroup-nomount", NULL);
+}
+
+static int
+path_of(const char *text, const char *controller, const char **path, size_t *length)
+{
+    return mw_parse_cgroup_path(text, strlen(text), controller, path, length);
+}
+
+static void
+test_cgroup_path_odd_lines(void **state)
+{
+    const char *path;
+    size_t length;
+
+    (void)state;
+    assert_int_equal(path_of("4:cpu,memory,pids:/a:b\n", "memory", &path, &length), 0);
+    assert_int_equal(length, 4);
+    assert_memory_equal(path, "/a:b", 4);
+    /* "memo" is no part of a name, and the unified hierarchy's ID is 0. */
+    assert_int_equal(path_of("4:memory:/a\n", "memo", &path, &length), -ENODATA);
+    assert_int_equal(path_of("4:memory:/a\n", "memoryx", &path, &length), -ENODATA);
+    assert_int_equal(path_of("1::/a\n", NULL, &path, &length), -ENODATA);
+    assert_int_equal(path_of("0::/a", NULL, &path, &length), -ENODATA);
+    assert_int_equal(path_of("x::/a\n", NULL, &path, &length), -EBADMSG);
+    assert_int_equal(path_of("0:\n", NULL, &path, &length), -EBADMSG);
+    assert_int_equal(path_of("0::\n", NULL, &path, &length), -EBADMSG);
+    assert_int_equal(path_of("0::a\n", NULL, &path, &length), -EBADMSG);
+}
+
+static int64_t
+limit_of(const char *name)
+{
+    size_t length;
+    char *text = read_data(name, &length);
+    int64_t limit;
+
+    assert_int_equal(mw_parse_cgroup_limit(text, length, &limit), 0);
+    free(text);
+    return limit;
+}
+
+static void
+test_cgroup_limit(void **state)
+{
+    static const char *garbage[] = {
+        "", "max", "12", "maximum\n", "-1\n", "12 34\n", "99999999999999999999\n"};
+    int64_t limit = 77;
+
+    (void)state;
+    assert_int_equal(limit_of("cgroup/7.3/memory-max-inner"), MW_UNLIMITED);
+    assert_int_equal(limit_of("cgroup/7.3/memory-max-outer"), 256 * MIB);
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+        assert_int_equal(mw_parse_cgroup_limit(garbage[i], strlen(garbage[i]), &limit),
+                         -EBADMSG);
+    }
+    assert_int_equal(limit, 77);
+}
+
+static int64_t
+keyed(const char *name, const char *key)
+{
+    size_t length;
+    char *text = read_data(name, &length);
+    int64_t value;
+
+    assert_int_equal(mw_parse_keyed(text, length, key, &value), 0);
+    free(text);
+    return value;
+}
+
+static void
+test_keyed(void **state)
+{
+    static const char torn[] = "oom 1\noom_kill 2";
+    static const char bad[] = "oom_kill x\n";
+    int64_t value = 77;
+
+    (void)state;
+    assert_int_equal(keyed("cgroup/5.10/memory-events-afteroom-inner", "oom_kill"), 1);
+    assert_int_equal(keyed("cgroup/7.3/memory-events-afteroom-inner", "oom_kill"), 1);
+    assert_int_equal(keyed("cgroup/7.3/memory-events-afteroom-inner", "oom"), 0);
+    assert_int_equal(keyed("cgroup/5.10/oom-control-v1-afteroom", "oom_kill"), 1);
+    assert_int_equal(keyed("cgroup/5.10/memory-stat-v1", "hierarchical_memory_limit"),
+                     256 * MIB);
+    assert_int_equal(
+        keyed("cgroup/5.10/memory-stat-v1-nohier", "hierarchical_memory_limit"),
+        INT64_C(9223372036854771712));
+    assert_int_equal(mw_parse_keyed(torn, sizeof torn - 1, "oom_kill", &value),
+                     -ENODATA);
+    assert_int_equal(mw_parse_keyed(bad, sizeof bad - 1, "oom_kill", &value), -EBADMSG);
+    assert_int_equal(value, 77);
+}
+
 int
 main(void)
 {
-    return 0;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_status_of_several_kernels),
+        cmocka_unit_test(test_status_of_a_member_of_many_groups),
+        cmocka_unit_test(test_status_of_kernel_threads_and_zombies),
+        cmocka_unit_test(test_status_that_lacks_fields),
+        cmocka_unit_test(test_status_garbage_is_refused_and_touches_nothing),
+        cmocka_unit_test(test_status_with_nul_bytes),
+        cmocka_unit_test(test_status_cut_anywhere),
+        cmocka_unit_test(test_statm_of_several_kernels),
+        cmocka_unit_test(test_statm_garbage_is_refused_and_touches_nothing),
+        cmocka_unit_test(test_statm_cut_anywhere_is_refused),
+        cmocka_unit_test(test_cgroup_path),
+        cmocka_unit_test(test_cgroup_path_odd_lines),
+        cmocka_unit_test(test_cgroup_limit),
+        cmocka_unit_test(test_keyed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,44 @@
+"""Real shells and real kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support import Kernel, pages
+
+
+@pytest.fixture
+def shell() -> Iterator[Any]:
+    """A fresh shell, as embedding programs make it, with memwatch not loaded."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    import memwatch
+
+    InteractiveShell.clear_instance()
+    config = Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}})
+    ip = InteractiveShell.instance(config=config)
+    ip.user_ns["pages"] = pages
+    memwatch.history.clear()
+    yield ip
+    memwatch.unload_ipython_extension(ip)
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture(scope="module")
+def bare_kernel() -> Iterator[Kernel]:
+    """A kernel without memwatch."""
+    kernel = Kernel()
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    """A kernel with memwatch loaded by its first cell."""
+    kernel = Kernel()
+    kernel.run("%load_ext memwatch")
+    yield kernel
+    kernel.close()

@@ -1,0 +1,116 @@
+"""What several tests use: the line's form, real shells, real kernels."""
+
+from __future__ import annotations
+
+import mmap
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+MIB = 2**20
+
+CLASSIC = re.compile(
+    r"In \[(?P<n>\d+)\] used (?P<used>-?\d+\.\d{4}) MiB RAM in \d+\.\d{2}s,"
+    r" peaked (?P<peaked>\d+\.\d{2}) MiB above current,"
+    r" total RAM usage (?P<total>\d+\.\d{2}) MiB"
+)
+CPU = re.compile(
+    r"In \[(?P<n>\d+)\] used (?P<used>-?\d+\.\d) MiB RAM in \d+\.\d{2}s"
+    r" \(system mean cpu (?P<mean>\d+%|n/a), single max cpu (?P<max>\d+%|n/a)\),"
+    r" peaked (?P<peaked>\d+\.\d) MiB above final usage,"
+    r" current RAM usage now (?P<total>\d+\.\d) MiB"
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A classic line, read back."""
+
+    n: int
+    used: float
+    peaked: float
+    total: float
+
+
+def lines_in(text: str) -> list[Line]:
+    """The classic lines in `text`, each alone on its line."""
+    found = []
+    for line in text.splitlines():
+        match = CLASSIC.fullmatch(line.strip())
+        if match:
+            values = (float(match[name]) for name in ("used", "peaked", "total"))
+            found.append(Line(int(match["n"]), *values))
+    return found
+
+
+def pages(mib: int) -> mmap.mmap:
+    """`mib` MiB of fresh memory, every page touched, given back when it is dropped.
+
+    By mmap: what malloc has once held it may keep, and then the next has nothing to
+    do. Which is true, and reported, but not what a test can count on.
+    """
+    memory = mmap.mmap(-1, mib * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory[:: mmap.PAGESIZE] = b"x" * (len(memory) // mmap.PAGESIZE)
+    return memory
+
+
+def run_python(code: str, *arguments: str, **options: Any) -> str:
+    """What a fresh interpreter prints that runs `code`; it must end well."""
+    done = subprocess.run(
+        [sys.executable, *arguments, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+class Kernel:
+    """A real Jupyter kernel and a client of it."""
+
+    def __init__(self, *arguments: str) -> None:
+        from jupyter_client import KernelManager
+
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(extra_arguments=["--log-level=ERROR", *arguments])
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+
+    def run(self, code: str, **options: Any) -> str:
+        """What the cell shows: its output, its result and its error, as text."""
+        return self.output_of(self.client.execute(code, **options))
+
+    def output_of(self, message_id: str) -> str:
+        """The same of a cell that was sent before."""
+        shown = []
+        while True:
+            message = self.client.get_iopub_msg(timeout=120)
+            if message["parent_header"].get("msg_id") != message_id:
+                continue
+            content = message["content"]
+            match message["msg_type"]:
+                case "stream":
+                    shown.append(content["text"])
+                case "execute_result" | "display_data":
+                    shown.append(content["data"]["text/plain"] + "\n")
+                case "error":
+                    shown.append(f"{content['ename']}: {content['evalue']}\n")
+                case "status" if content["execution_state"] == "idle":
+                    return "".join(shown)
+
+    def line(self, code: str) -> Line:
+        """The one line that the cell leaves."""
+        text = self.run(code)
+        found = lines_in(text)
+        assert len(found) == 1, text
+        return found[0]
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)

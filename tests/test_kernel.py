@@ -1,0 +1,272 @@
+"""Real Jupyter kernels, spoken to as a front end does."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from support import MIB, Kernel, lines_in
+
+from memwatch import _core
+
+ACCURACY = _core.accuracy()
+BOUND_MIB = ACCURACY["bound_bytes"] / MIB
+
+needs_mark = pytest.mark.skipif(
+    not ACCURACY["mark_resets"], reason="no high-water mark to reset"
+)
+
+
+def test_loading_cell_gets_a_line_from_the_load_on(bare_kernel):
+    line = bare_kernel.line("kept = b'x' * (32 << 20)\n%load_ext memwatch")
+    assert line.n == 1
+    assert abs(line.used) < 1  # what came before the load is not counted
+    assert bare_kernel.line("pass").n == 2
+
+
+@needs_mark
+@pytest.mark.parametrize("mib", [1, 16, 400])
+def test_peak_against_the_truth(kernel, mib):
+    """Pages that are known to the one, there for no longer than it takes."""
+    kernel.run("import mmap")
+    line = kernel.line(
+        f"m = mmap.mmap(-1, {mib} << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+        f"m[::4096] = b'x' * {mib * MIB // 4096}\n"
+        "m.close()"
+    )
+    assert abs(line.peaked - mib) <= max(mib / 100, BOUND_MIB)
+
+
+@needs_mark
+@pytest.mark.parametrize("mib", [400, 16, 1])
+def test_peak_of_bytes_made_with_the_gil_held(mib):
+    """As a person types it. In a fresh kernel: what malloc has freed it may keep."""
+    kernel = Kernel()
+    try:
+        kernel.run("%load_ext memwatch")
+        line = kernel.line(f"b'x' * ({mib} * 2**20); None")
+    finally:
+        kernel.close()
+    assert abs(line.peaked - mib) <= max(mib / 100, BOUND_MIB)
+
+
+@needs_mark
+def test_peak_of_a_numpy_temporary(kernel):
+    kernel.run("import numpy as np; a = np.ones(2**23); r = 0.0")
+    line = kernel.line("r = (a * 2 + 1).sum()")  # 64 MiB, the sum is made in place
+    assert abs(line.peaked - 64) <= max(0.64, BOUND_MIB)
+
+
+def test_fifty_cells_that_allocate_nothing(kernel):
+    kernel.run("x = 1")
+    found = [kernel.line("x = 1") for _ in range(50)]
+    assert [line.peaked for line in found] == [0.0] * 50
+    assert max(line.used for line in found) < 0.05
+
+
+@needs_mark
+def test_cells_that_allocate_nothing_after_small_frees(kernel):
+    """The reset sets the mark from approximate counters: above what was ever used."""
+    kernel.run(
+        "import mmap\n"
+        "m = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+        "m[::4096] = b'x' * 2048"
+    )
+    found = []
+    for page in range(0, 280, 7):
+        kernel.run(f"m.madvise(mmap.MADV_DONTNEED, {page} * 4096, 7 * 4096)")
+        found.append(kernel.line("x = 1"))
+    assert [line.peaked for line in found] == [0.0] * len(found)
+
+
+def test_error_and_syntax_error(kernel):
+    text = kernel.run("1 / 0")
+    assert "ZeroDivisionError" in text
+    assert len(lines_in(text)) == 1
+    text = kernel.run("def f(:")
+    assert "SyntaxError" in text
+    assert len(lines_in(text)) == 1
+
+
+def test_empty_and_silent_cells(kernel):
+    assert kernel.run("") == ""
+    assert kernel.run("  \n") == ""
+    assert kernel.run("x = 1", silent=True) == ""
+
+
+def test_result_comes_before_the_line(kernel):
+    text = kernel.run("print('first'); 6 * 7")
+    assert text.splitlines()[0] == "first"
+    assert "42" in text.splitlines()
+    assert len(lines_in(text)) == 1
+
+
+def test_execution_count_is_the_cells_own(kernel):
+    kernel.client.execute("x = 1")
+    reply = kernel.client.get_shell_msg(timeout=60)
+    line = kernel.line("x = 2")
+    while True:
+        reply = kernel.client.get_shell_msg(timeout=60)
+        if reply["content"]["execution_count"] == line.n:
+            break
+
+
+def test_interrupt(kernel):
+    """Ctrl-C, in a loop and in an await; the cell has begun when we send it."""
+    for code in (
+        "import os\nopen(mark, 'w').close()\nwhile True: pass",
+        "import asyncio\nopen(mark, 'w').close()\nawait asyncio.sleep(600)",
+    ):
+        mark = Path(kernel.manager.connection_file + ".mark")
+        kernel.run(f"mark = {str(mark)!r}")
+        message_id = kernel.client.execute(code)
+        while not mark.exists():
+            assert kernel.manager.is_alive()
+        mark.unlink()
+        os.kill(kernel.manager.provisioner.pid, signal.SIGINT)
+        text = kernel.output_of(message_id)
+        assert "KeyboardInterrupt" in text or "CancelledError" in text
+        (line,) = lines_in(text)
+        text = kernel.run(
+            "import memwatch\n"
+            "print(memwatch.history[-1].status, memwatch.history[-1].execution_count)"
+        )
+        assert text.splitlines()[0] == f"interrupted {line.n}"
+
+
+def test_top_level_await(kernel):
+    line = kernel.line("import asyncio\nawait asyncio.sleep(0.01)\nx = 1")
+    assert line.peaked < 1
+
+
+@needs_mark
+def test_fork_and_multiprocessing(kernel):
+    """Children that reach their own peaks leave the parent's alone."""
+    code = (
+        "import multiprocessing, os\n"
+        "m = mmap.mmap(-1, 100 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+        "m[::4096] = b'x' * (100 << 8); m.close()\n"
+        "def child(size):\n"
+        "    import memwatch\n"
+        "    with memwatch.watch('child') as w:\n"
+        "        b'x' * size\n"
+        "    return w.report.peaked_bytes >> 20\n"
+        "if (pid := os.fork()) == 0:\n"
+        "    os._exit(0 if child(32 << 20) in (31, 32) else 1)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "    print(pool.map(child, [32 << 20] * 2))\n"
+    )
+    kernel.run("import mmap")
+    text = kernel.run(code)
+    status, peaks, *_ = text.splitlines()
+    assert status == "0"
+    assert all(int(peak) in (31, 32) for peak in peaks.strip("[]").split(","))
+    (line,) = lines_in(text)
+    assert abs(line.peaked - 100) <= max(1, BOUND_MIB + 1)
+
+
+def test_subshell_runs_cells_at_the_same_time(kernel):
+    """ipykernel 7: the main shell waits for what a subshell's cell will do."""
+    import jupyter_client
+
+    kernel.client.kernel_info()
+    info = kernel.client.get_shell_msg(timeout=60)
+    while info["msg_type"] != "kernel_info_reply":
+        info = kernel.client.get_shell_msg(timeout=60)
+    if "kernel subshells" not in info["content"].get("supported_features", []):
+        pytest.skip("this ipykernel has no subshells (they came with version 7)")
+    assert jupyter_client
+
+    session = kernel.client.session
+    control = kernel.client.control_channel
+    control.send(session.msg("create_subshell_request"))
+    reply = kernel.client.get_control_msg(timeout=60)
+    while reply["msg_type"] != "create_subshell_reply":
+        reply = kernel.client.get_control_msg(timeout=60)
+    subshell = reply["content"]["subshell_id"]
+
+    kernel.run("import threading\ngo = threading.Event()")
+    waiting = kernel.client.execute("assert go.wait(60)  # in the main shell")
+    message = session.msg(
+        "execute_request",
+        {"code": "go.set()  # in a subshell", "silent": False, "store_history": True,
+         "user_expressions": {}, "allow_stdin": False, "stop_on_error": True},
+    )  # fmt: skip
+    message["header"]["subshell_id"] = subshell
+    kernel.client.shell_channel.send(message)
+
+    shown = {waiting: "", message["header"]["msg_id"]: ""}
+    idle = set()
+    while idle != set(shown):
+        answer = kernel.client.get_iopub_msg(timeout=60)
+        parent = answer["parent_header"].get("msg_id")
+        if parent in shown:
+            content = answer["content"]
+            if answer["msg_type"] == "stream":
+                shown[parent] += content["text"]
+            elif content.get("execution_state") == "idle":
+                idle.add(parent)
+    assert [len(lines_in(text)) for text in shown.values()] == [1, 1]
+    text = kernel.run("print([report.source for report in memwatch.history][-2:])")
+    assert "in the main shell" in text
+    assert "in a subshell" in text
+
+
+def test_auto_load_by_configuration(tmp_path):
+    kernel = Kernel("--InteractiveShellApp.extensions=memwatch")
+    try:
+        assert kernel.line("x = 1").n == 1
+        text = kernel.run("import memwatch\nprint(memwatch._core.sampler())")
+        assert "'open_windows': 1" in text  # its own: the load opened none
+    finally:
+        kernel.close()
+
+
+def test_cpu_style_by_configuration():
+    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    kernel = Kernel(
+        "--InteractiveShellApp.extensions=memwatch", "--MemWatch.style=cpu"
+    )
+    try:
+        assert "(system mean cpu " in kernel.run("x = 1")
+    finally:
+        kernel.close()
+
+
+def test_nothing_is_left_of_an_idle_kernel(kernel):
+    """Between cells the sampler's thread does not wake, and no more of it comes."""
+    text = kernel.run(
+        "import os\n"
+        "tasks = '/proc/self/task'\n"
+        "names = {t: open(f'{tasks}/{t}/comm').read().strip() for t in os.listdir(tasks)}\n"
+        "(own,) = [t for t, name in names.items() if name == 'memwatch']\n"
+        "print(os.getpid(), own)"
+    )
+    pid, task = text.split()[:2]
+    status = Path(f"/proc/{pid}/task/{task}/status")
+
+    def wakes():
+        (line,) = [
+            each
+            for each in status.read_text().splitlines()
+            if each.startswith("voluntary_ctxt_switches")
+        ]
+        return int(line.split()[1])
+
+    def parked():
+        return "'parked': True" in kernel.run("0", user_expressions={}, silent=True) or (
+            (status.parent / "wchan").read_text().startswith("futex")
+        )
+
+    kernel.run("x = 1")
+    # It wakes once more to find that the window has closed. Then two seconds of
+    # another kind of work, of the kernel's and of ours, wake it no more.
+    import time
+
+    time.sleep(0.2)
+    before = wakes()
+    kernel.run("import time; time.sleep(1)", silent=True)
+    time.sleep(1)
+    assert wakes() == before
+    assert parked()

@@ -1,0 +1,67 @@
+"""The line, to the byte."""
+
+from support import CLASSIC, CPU
+from memwatch import CellReport, lines
+
+MIB = 2**20
+
+
+def report(**values):
+    figures = {
+        "duration_ns": 720_000_000,
+        "used_bytes": 9752576,
+        "peaked_bytes": 0,
+        "rss_end_bytes": 26319258,
+    }
+    return CellReport(**{**figures, **values})
+
+
+def test_classic_is_the_reference_line():
+    assert lines.classic(4, report()) == (
+        "In [4] used 9.3008 MiB RAM in 0.72s,"
+        " peaked 0.00 MiB above current, total RAM usage 25.10 MiB"
+    )
+
+
+def test_classic_negative_use_and_peak():
+    line = lines.classic(12, report(used_bytes=-30 * MIB, peaked_bytes=30 * MIB))
+    assert line == (
+        "In [12] used -30.0000 MiB RAM in 0.72s,"
+        " peaked 30.00 MiB above current, total RAM usage 25.10 MiB"
+    )
+    assert CLASSIC.fullmatch(line)
+
+
+def test_cpu_is_the_line_of_version_1_8():
+    line = lines.cpu(
+        3,
+        report(
+            duration_ns=250_000_000,
+            used_bytes=round(14.6 * MIB),
+            rss_end_bytes=round(69.8 * MIB),
+            system_mean_cpu_percent=15,
+            single_max_cpu_percent=100,
+        ),
+    )
+    assert line == (
+        "In [3] used 14.6 MiB RAM in 0.25s"
+        " (system mean cpu 15%, single max cpu 100%),"
+        " peaked 0.0 MiB above final usage, current RAM usage now 69.8 MiB"
+    )
+    assert CPU.fullmatch(line)
+
+
+def test_cpu_without_a_tick_is_not_zero():
+    line = lines.cpu(3, report())
+    assert "(system mean cpu n/a, single max cpu n/a)" in line
+    assert CPU.fullmatch(line)
+
+
+def test_small_negative_is_not_minus_zero():
+    assert lines.mib(-4096, 1) == "0.0"
+    assert lines.mib(-4096, 4) == "-0.0039"
+
+
+def test_unknown_is_not_zero():
+    assert lines.mib(None, 2) == "?"
+    assert "used ? MiB RAM in ?s" in lines.classic(1, CellReport())

@@ -1,0 +1,104 @@
+"""Terminal IPython, typed at through a pseudo-terminal; and an embedded shell."""
+
+import re
+import sys
+
+import pexpect
+import pytest
+from support import CLASSIC, lines_in
+
+PROMPT = re.compile(r"In \[(\d+)\]: $")
+CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\r")
+
+
+class Terminal:
+    def __init__(self, *arguments, prompt="In \\[\\d+\\]: "):
+        self.prompt = prompt
+        self.child = pexpect.spawn(
+            sys.executable,
+            ["-m", "IPython", "--simple-prompt", "--no-banner", *arguments],
+            encoding="utf-8",
+            timeout=60,
+            dimensions=(50, 200),
+            env={**__import__("os").environ, "TERM": "dumb"},
+        )
+        self.child.expect(self.prompt)
+
+    def type(self, text):
+        """Type a line; what the screen shows until the next prompt."""
+        self.child.sendline(text)
+        return self.read()
+
+    def read(self):
+        self.child.expect(self.prompt)
+        return CODES.sub("", self.child.before)
+
+
+@pytest.fixture
+def terminal():
+    started = []
+
+    def start(*arguments):
+        started.append(Terminal(*arguments))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.child.close(force=True)
+
+
+def test_a_session(terminal):
+    ipython = terminal()
+    (line,) = lines_in(ipython.type("%load_ext memwatch"))
+    assert line.n == 1
+    (line,) = lines_in(ipython.type("x = b'x' * (400 * 2**20); del x"))
+    assert line.n == 2
+    assert abs(line.peaked - 400) <= 4
+    assert lines_in(ipython.type("")) == []
+    text = ipython.type("1/0")
+    assert "ZeroDivisionError" in text
+    (line,) = lines_in(text)
+    assert line.n == 3
+    text = ipython.type("%memwatch status")
+    assert "watching every cell" in text
+    assert "[cancelled]" not in text
+
+
+def test_interrupt(terminal):
+    ipython = terminal("--ext=memwatch")
+    ipython.child.sendline("print('running'); import time; time.sleep(600)")
+    ipython.child.expect("running\r\n")
+    ipython.child.sendintr()
+    text = ipython.read()
+    assert "KeyboardInterrupt" in text
+    assert len(lines_in(text)) == 1
+    assert "'interrupted'" in ipython.type(
+        "import memwatch; memwatch.history[-1].status"
+    )
+
+
+def test_embedded_shell(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import IPython\n"
+        "def work():\n"
+        "    inside = 'a local'\n"
+        "    IPython.embed(simple_prompt=True, banner1='')\n"
+        "work()\n"
+        "print('the program goes on')\n"
+    )
+    child = pexpect.spawn(
+        sys.executable, [str(program)], encoding="utf-8", timeout=60,
+        dimensions=(50, 200),
+    )  # fmt: skip
+    try:
+        child.expect("In \\[\\d+\\]: ")
+        for typed in "%load_ext memwatch", "len(inside)":
+            child.sendline(typed)
+            child.expect(CLASSIC.pattern)
+            child.expect("In \\[\\d+\\]: ")
+        child.sendline("exit")
+        child.expect("the program goes on")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close(force=True)

@@ -1,0 +1,278 @@
+"""Blocks, in programs that know nothing of IPython."""
+
+import datetime
+import errno
+import os
+import shutil
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+
+import pytest
+
+import memwatch
+from support import MIB, pages, run_python
+from memwatch import _core, trouble, watching
+
+needs_mark = pytest.mark.skipif(
+    not _core.accuracy()["mark_resets"],
+    reason=f"no high-water mark to reset: {_core.accuracy()['mark_error']}",
+)
+BOUND = _core.accuracy()["bound_bytes"]
+
+
+@needs_mark
+@pytest.mark.parametrize("size_mib", [1, 16, 400])
+def test_transient_is_the_peak(size_mib):
+    with memwatch.watch("transient") as w:
+        pages(size_mib)
+    assert w.report.label == "transient"
+    assert w.report.status == "ok"
+    assert w.report.peak_method == "kernel"
+    truth = size_mib * MIB
+    assert abs(w.report.peaked_bytes - truth) <= max(truth / 100, BOUND)
+    assert w.report.peak_error_bytes in (0, BOUND)
+    assert memwatch.history[-1] is w.report
+
+
+def test_kept_memory_is_use_and_timeline_shows_it():
+    with memwatch.watch("kept") as w:
+        kept = pages(64)
+    assert abs(w.report.used_bytes - len(kept)) < MIB
+    assert w.report.used_bytes == w.report.rss_end_bytes - w.report.rss_start_bytes
+    series = w.report.timeline
+    assert len(series["t_ns"]) == len(series["rss_bytes"]) <= 512
+    assert series["t_ns"][0] == 0
+    assert series["t_ns"][-1] == w.report.duration_ns
+    assert list(series["t_ns"]) == sorted(series["t_ns"])
+    assert series["rss_bytes"][0] == w.report.rss_start_bytes
+    assert series["rss_bytes"][-1] == w.report.rss_end_bytes
+    assert max(series["rss_bytes"]) <= w.report.rss_peak_bytes
+
+
+def test_giving_back_is_negative():
+    kept = pages(64)
+    with memwatch.watch() as w:
+        del kept
+    assert w.report.used_bytes < -60 * MIB
+    assert w.report.peaked_bytes == -w.report.used_bytes
+
+
+@needs_mark
+def test_nested_blocks_have_their_own_peaks():
+    with memwatch.watch("outer") as outer:
+        pages(200)
+        with memwatch.watch("inner") as inner:
+            pages(40)
+    assert abs(inner.report.peaked_bytes - 40 * MIB) <= BOUND
+    assert abs(outer.report.peaked_bytes - 200 * MIB) <= 2 * BOUND
+
+
+@needs_mark
+def test_block_in_another_thread_does_not_take_the_peak():
+    with memwatch.watch("outer") as outer:
+        pages(100)
+
+        def other():
+            with memwatch.watch("thread"):
+                pass
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert abs(outer.report.peaked_bytes - 100 * MIB) <= max(MIB, BOUND)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(ValueError, "error"), (KeyboardInterrupt, "interrupted"), (SystemExit, "error")],
+)
+def test_error_passes_through(error, status):
+    w = memwatch.watch("raises")
+    with pytest.raises(error), w:
+        raise error
+    assert w.report.status == status
+
+
+def test_watch_is_reusable_and_fresh_each_time():
+    w = memwatch.watch("twice")
+    with w:
+        assert w.report is None
+    first = w.report
+    with w:
+        assert w.report is None
+    assert w.report is not first
+
+
+def test_started_at_is_utc():
+    before = datetime.datetime.now(datetime.timezone.utc)
+    with memwatch.watch() as w:
+        pass
+    started = datetime.datetime.fromisoformat(w.report.started_at)
+    assert started.utcoffset() == datetime.timedelta(0)
+    assert abs((started - before).total_seconds()) < 5
+
+
+def test_split_adds_up():
+    with memwatch.watch() as w:
+        pass
+    report = w.report
+    parts = report.anon_bytes + report.file_bytes + report.shmem_bytes
+    assert parts == report.rss_end_bytes
+
+
+def test_lifetime_peak_survives_resets():
+    pages(300)
+    before = _core.memory()["lifetime_peak_bytes"]
+    for _ in range(3):
+        with memwatch.watch():
+            pass
+    assert _core.memory()["lifetime_peak_bytes"] >= before >= 300 * MIB
+
+
+def test_forked_child_is_not_measured_as_the_parent():
+    """The child tells by its exit status; the parent's peak stays its own."""
+    with memwatch.watch("parent") as w:
+        pages(100)
+        pid = os.fork()
+        if pid == 0:
+            # The parent's window is not ours; one of our own is.
+            child_of_parent = w._window.close(label=None, status="ok")
+            with memwatch.watch("child") as own:
+                pages(10)
+            good = child_of_parent is None and own.report.peaked_bytes < 50 * MIB
+            os._exit(0 if good else 1)
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    if _core.accuracy()["mark_resets"]:
+        assert abs(w.report.peaked_bytes - 100 * MIB) <= max(MIB, BOUND)
+
+
+def test_descriptors_and_threads_do_not_grow():
+    def count():
+        return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+    with memwatch.watch():
+        pass
+    before = count()
+    for _ in range(300):
+        with memwatch.watch():
+            pass
+    assert count() == before
+
+
+def test_import_without_ipython():
+    out = run_python(
+        "import memwatch, sys\n"
+        "with memwatch.watch('x') as w: pass\n"
+        "print(w.report.label, 'IPython' in sys.modules, 'traitlets' in sys.modules)\n"
+        "for function in memwatch.start_watching_memory, memwatch.stop_watching_memory:\n"
+        "    try: function()\n"
+        "    except RuntimeError as error: print(error)\n"
+    )
+    first, second, third = out.splitlines()
+    assert first == "x False False"
+    assert second.startswith("memwatch.start_watching_memory() watches the cells")
+    assert third.startswith("memwatch.stop_watching_memory() watches the cells")
+
+
+def test_without_the_right_to_reset_it_samples():
+    """A process that others may not look into cannot open its own clear_refs."""
+    with tempfile.TemporaryDirectory() as folder:
+        # Whoever gives up root can no longer read where we are installed.
+        os.chmod(folder, 0o755)
+        package = Path(memwatch.__file__).parent
+        shutil.copytree(package, f"{folder}/memwatch", copy_function=shutil.copyfile)
+        out = run_python(
+            # All that memwatch imports is in place; of itself a second copy comes.
+            "import ctypes, os, sys, memwatch\n"
+            "for name in [*sys.modules]:\n"
+            "    if name.startswith('memwatch'): del sys.modules[name]\n"
+            "if os.getuid() == 0: os.setuid(65534)\n"
+            "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n"  # PR_SET_DUMPABLE
+            f"sys.path.insert(0, {folder!r})\n"
+            "import memwatch\n"
+            "assert not memwatch._core.accuracy()['mark_resets']\n"
+            "print(memwatch._core.accuracy()['mark_error'])\n"
+            "with memwatch.watch() as w:\n"
+            "    x = bytearray(b'x') * (256 << 20)\n"
+            "    taken = memwatch._core.sampler()['samples']\n"
+            "    while memwatch._core.sampler()['samples'] < taken + 3: pass\n"
+            "    del x\n"
+            "r = w.report\n"
+            "print(r.peak_method, r.peak_error_bytes, r.peaked_bytes >> 20)\n"
+        )
+    why, report = out.splitlines()
+    assert why == "Permission denied"
+    assert report in ("sampled None 255", "sampled None 256")
+
+
+def test_failure_to_measure_warns_once_and_does_not_disturb(monkeypatch):
+    def fail():
+        raise OSError(errno.EMFILE, "cannot open a window: Too many open files")
+
+    monkeypatch.setattr(watching, "OpenWindow", fail)
+    monkeypatch.setattr(watching, "_trouble", trouble.Trouble())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            with memwatch.watch("x") as w:
+                ran = True
+            assert w.report is None
+    assert ran
+    assert [each.category for each in told] == [memwatch.MemwatchWarning]
+    assert "Too many open files" in str(told[0].message)
+
+
+def test_warnings_made_errors_do_not_disturb(monkeypatch):
+    def fail():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(watching, "OpenWindow", fail)
+    monkeypatch.setattr(watching, "_trouble", trouble.Trouble())
+    with memwatch.watch("x") as w:
+        pass
+    assert w.report is None
+
+
+def test_out_of_descriptors_in_earnest():
+    """A fresh process cannot open what it needs: a warning, and the code runs."""
+    out = run_python(
+        "import os, resource, warnings\n"
+        "import memwatch\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "def take_all():\n"
+        "    try:\n"
+        "        while True: os.open('/dev/null', os.O_RDONLY)\n"
+        "    except OSError: pass\n"
+        "take_all()\n"
+        "with memwatch.watch('parent') as w: pass\n"  # its files are open
+        "print(w.report.label, flush=True)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"  # its files are to be opened anew
+        "    take_all()\n"
+        "    with warnings.catch_warnings(record=True) as told:\n"
+        "        warnings.simplefilter('always')\n"
+        "        for _ in range(2):\n"
+        "            with memwatch.watch('child') as w: done = 1\n"
+        "    for each in told: print(each.message)\n"
+        "    print(done, w.report, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.waitpid(pid, 0)\n"
+    )
+    parent, warning, child = out.splitlines()
+    assert parent == "parent"
+    assert warning.startswith("memwatch cannot measure: OSError: ")
+    assert "Too many open files" in warning
+    assert child == "1 None"
+
+
+def test_sampler_is_one_thread():
+    with memwatch.watch():
+        pass
+    tasks = [
+        Path(f"/proc/self/task/{task}/comm").read_text().strip()
+        for task in os.listdir("/proc/self/task")
+    ]
+    assert tasks.count("memwatch") == 1
