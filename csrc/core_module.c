@@ -137,16 +137,7 @@ window_dealloc(PyObject *op)
 }
 
 static PyObject *
-timeline_as_dict(const struct mw_timeline *timeline)
-{
-    Py_ssize_t length = (Py_ssize_t)timeline->count * (Py_ssize_t)sizeof(int64_t);
-
-    return Py_BuildValue("{sy#sy#}", "t_ns", (const char *)timeline->t_ns, length,
-                         "rss_bytes", (const char *)timeline->rss_bytes, length);
-}
-
-static PyObject *
-result_as_dict(const struct mw_result *result, const struct mw_timeline *timeline)
+result_as_dict(const struct mw_result *result)
 {
     const struct int_item items[] = {
         {"duration_ns", result->duration_ns},
@@ -167,8 +158,7 @@ result_as_dict(const struct mw_result *result, const struct mw_timeline *timelin
     PyObject *dict = PyDict_New();
 
     if (dict == NULL || SET_INTS(dict, items) < 0 ||
-        set_item(dict, "peak_method", PyUnicode_FromString(method)) < 0 ||
-        set_item(dict, "timeline", timeline_as_dict(timeline)) < 0) {
+        set_item(dict, "peak_method", PyUnicode_FromString(method)) < 0) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -176,17 +166,21 @@ result_as_dict(const struct mw_result *result, const struct mw_timeline *timelin
 
 PyDoc_STRVAR(window_close_doc,
              "close($self, /)\n--\n\n"
-             "End the window and return its figures by CellReport's names.\n\n"
-             "Bytes, nanoseconds, percent; None where a figure is not to be had. The\n"
-             "timeline's two series are bytes of native 64-bit integers. Returns None\n"
-             "where the window is closed already, or was opened by the process that\n"
-             "this one was forked from. OSError where /proc cannot be read.");
+             "End the window; return its figures and the two series of its timeline.\n\n"
+             "The figures go by CellReport's names: bytes, nanoseconds, percent; None\n"
+             "where one is not to be had. The series, time and RSS, are bytes of native\n"
+             "64-bit integers. Returns None where the window is closed already, or was\n"
+             "opened by the process that this one was forked from. OSError where /proc\n"
+             "cannot be read.");
 
 static PyObject *
 window_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     WindowObject *self = (WindowObject *)op;
+    const struct mw_timeline *timeline = &self->watch.timeline;
+    Py_ssize_t length;
     struct mw_result result;
+    PyObject *figures;
     int err = mw_sampler_close(self->sampler, &self->watch, &result);
 
     if (err == -ESTALE) {
@@ -195,7 +189,13 @@ window_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (err != 0) {
         return raise_os_error(err, "cannot close a window on /proc/self");
     }
-    return result_as_dict(&result, &self->watch.timeline);
+    figures = result_as_dict(&result);
+    if (figures == NULL) {
+        return NULL;
+    }
+    length = timeline->count * (Py_ssize_t)sizeof(int64_t);
+    return Py_BuildValue("(Ny#y#)", figures, (const char *)timeline->t_ns, length,
+                         (const char *)timeline->rss_bytes, length);
 }
 
 PyDoc_STRVAR(window_cancel_doc,

@@ -1,7 +1,7 @@
 """The line, to the byte."""
 
-from support import CLASSIC, CPU
 from memwatch import CellReport, lines
+from support import CLASSIC, CPU
 
 MIB = 2**20
 

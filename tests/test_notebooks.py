@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from support import CLASSIC, lines_in
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +71,11 @@ def test_the_two_programs_differ_by_the_slots_alone():
 
 def test_demo_runs_and_prints_lines_and_table():
     done = subprocess.run(
-        [sys.executable, ROOT / "tools/run_demo.py", "notebooks/slots_vs_noslots.ipynb"],
+        [
+            sys.executable,
+            ROOT / "tools/run_demo.py",
+            "notebooks/slots_vs_noslots.ipynb",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

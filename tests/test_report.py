@@ -8,7 +8,31 @@ import pytest
 
 from memwatch import CellReport, History
 
-FIELDS = ["schema", "label", "execution_count", "cell_id", "source", "started_at", "duration_ns", "rss_start_bytes", "rss_end_bytes", "rss_peak_bytes", "used_bytes", "peaked_bytes", "drift_bytes", "peak_method", "peak_error_bytes", "anon_bytes", "file_bytes", "shmem_bytes", "swap_bytes", "system_mean_cpu_percent", "single_max_cpu_percent", "status", "timeline"]
+FIELDS = [
+    "schema",
+    "label",
+    "execution_count",
+    "cell_id",
+    "source",
+    "started_at",
+    "duration_ns",
+    "rss_start_bytes",
+    "rss_end_bytes",
+    "rss_peak_bytes",
+    "used_bytes",
+    "peaked_bytes",
+    "drift_bytes",
+    "peak_method",
+    "peak_error_bytes",
+    "anon_bytes",
+    "file_bytes",
+    "shmem_bytes",
+    "swap_bytes",
+    "system_mean_cpu_percent",
+    "single_max_cpu_percent",
+    "status",
+    "timeline",
+]
 
 
 def test_fields_of_schema_1():

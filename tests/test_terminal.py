@@ -5,6 +5,7 @@ import sys
 
 import pexpect
 import pytest
+
 from support import CLASSIC, lines_in
 
 PROMPT = re.compile(r"In \[(\d+)\]: $")

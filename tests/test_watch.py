@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import memwatch
-from support import MIB, pages, run_python
 from memwatch import _core, trouble, watching
+from support import MIB, pages, run_python
 
 needs_mark = pytest.mark.skipif(
     not _core.accuracy()["mark_resets"],
@@ -167,8 +167,8 @@ def test_import_without_ipython():
         "import memwatch, sys\n"
         "with memwatch.watch('x') as w: pass\n"
         "print(w.report.label, 'IPython' in sys.modules, 'traitlets' in sys.modules)\n"
-        "for function in memwatch.start_watching_memory, memwatch.stop_watching_memory:\n"
-        "    try: function()\n"
+        "for verb in 'start', 'stop':\n"
+        "    try: getattr(memwatch, f'{verb}_watching_memory')()\n"
         "    except RuntimeError as error: print(error)\n"
     )
     first, second, third = out.splitlines()

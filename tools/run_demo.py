@@ -18,10 +18,10 @@ from nbclient.exceptions import CellExecutionError
 LINE = re.compile(r"^In \[\d+\] used .*$", re.MULTILINE)
 
 
-def text_of(output: nbformat.NotebookNode) -> str:
+def printed(output: nbformat.NotebookNode) -> str:
     if output.output_type == "stream":
         return str(output.text) if output.name == "stdout" else ""
-    return str(output.get("data", {}).get("text/plain", ""))
+    return ""
 
 
 def show(notebook: nbformat.NotebookNode) -> None:
@@ -30,7 +30,7 @@ def show(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
-        text = "".join(text_of(output) for output in cell.outputs)
+        text = "".join(printed(output) for output in cell.outputs)
         for line in LINE.findall(text):
             print(line)
         rest = LINE.sub("", text).strip("\n")

@@ -70,7 +70,7 @@ def _running_ipython(function: str) -> Any:
     if "IPython" in sys.modules:
         from IPython import get_ipython
 
-        ipython = get_ipython()  # type: ignore[no-untyped-call]
+        ipython = get_ipython()
         if ipython is not None:
             return ipython
     raise RuntimeError(

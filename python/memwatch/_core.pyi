@@ -1,8 +1,4 @@
-from typing import TypedDict, final
-
-class _Series(TypedDict):
-    t_ns: bytes
-    rss_bytes: bytes
+from typing import Literal, TypedDict, final
 
 class _Figures(TypedDict):
     duration_ns: int
@@ -11,7 +7,7 @@ class _Figures(TypedDict):
     rss_peak_bytes: int
     used_bytes: int
     peaked_bytes: int
-    peak_method: str
+    peak_method: Literal["kernel", "sampled"]
     peak_error_bytes: int | None
     anon_bytes: int | None
     file_bytes: int | None
@@ -19,7 +15,6 @@ class _Figures(TypedDict):
     swap_bytes: int | None
     system_mean_cpu_percent: int | None
     single_max_cpu_percent: int | None
-    timeline: _Series
 
 class _Accuracy(TypedDict):
     exact: bool
@@ -50,7 +45,7 @@ class _Cgroup(TypedDict):
 @final
 class Window:
     def __new__(cls) -> Window: ...
-    def close(self) -> _Figures | None: ...
+    def close(self) -> tuple[_Figures, bytes, bytes] | None: ...
     def cancel(self) -> None: ...
 
 def accuracy() -> _Accuracy: ...

@@ -105,7 +105,7 @@ class CellWatcher:
         """
         info = getattr(result, "info", None)
         if info is not None:
-            cell = self._cells.pop(info, None)
+            cell: _Cell | None = self._cells.pop(info, None)
             if cell is not None:
                 return cell
             if not info.raw_cell or info.raw_cell.isspace():

@@ -136,9 +136,10 @@ def _describe_peak() -> str:
             f" ({accuracy['mark_error']})"
         )
     exact = "exact" if accuracy["exact"] else "approximate"
+    bound = lines.mib(accuracy["bound_bytes"], 2)
     return (
         "the kernel's high-water mark, reset for every cell,"
-        f" within {lines.mib(accuracy['bound_bytes'], 2)} MiB; use from {exact} counters"
+        f" within {bound} MiB; use from {exact} counters"
     )
 
 

@@ -54,10 +54,10 @@ class OpenWindow:
         None where there is nothing to tell: the window was opened by the process that
         this one was forked from. OSError where /proc cannot be read.
         """
-        figures = self._window.close()
-        if figures is None:
+        closed = self._window.close()
+        if closed is None:
             return None
-        series = figures.pop("timeline")  # type: ignore[misc]
+        figures, t_ns, rss_bytes = closed
         drift = None
         if previous is not None and previous.rss_end_bytes is not None:
             drift = figures["rss_start_bytes"] - previous.rss_end_bytes
@@ -69,11 +69,8 @@ class OpenWindow:
             started_at=_iso_8601(self._opened_at_ns),
             drift_bytes=drift,
             status=status,
-            timeline=Timeline(
-                t_ns=array("q", series["t_ns"]),
-                rss_bytes=array("q", series["rss_bytes"]),
-            ),
-            **figures,  # type: ignore[arg-type]
+            timeline=Timeline(t_ns=array("q", t_ns), rss_bytes=array("q", rss_bytes)),
+            **figures,
         )
 
     def cancel(self) -> None:
