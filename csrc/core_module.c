@@ -164,14 +164,15 @@ result_as_dict(const struct mw_result *result)
     return dict;
 }
 
-PyDoc_STRVAR(window_close_doc,
-             "close($self, /)\n--\n\n"
-             "End the window; return its figures and the two series of its timeline.\n\n"
-             "The figures go by CellReport's names: bytes, nanoseconds, percent; None\n"
-             "where one is not to be had. The series, time and RSS, are bytes of native\n"
-             "64-bit integers. Returns None where the window is closed already, or was\n"
-             "opened by the process that this one was forked from. OSError where /proc\n"
-             "cannot be read.");
+PyDoc_STRVAR(
+    window_close_doc,
+    "close($self, /)\n--\n\n"
+    "End the window; return its figures and the two series of its timeline.\n\n"
+    "The figures go by CellReport's names: bytes, nanoseconds, percent; None\n"
+    "where one is not to be had. The series, time and RSS, are bytes of native\n"
+    "64-bit integers. Returns None where the window is closed already, or was\n"
+    "opened by the process that this one was forked from. OSError where /proc\n"
+    "cannot be read.");
 
 static PyObject *
 window_close(PyObject *op, PyObject *Py_UNUSED(ignored))

@@ -2,36 +2,30 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mw_clock.h"
 #include "mw_proc.h"
-
-/* The thread calls pread and libproc2, whose own buffers are on the heap. */
-enum { STACK_BYTES = 256 * 1024 };
+#include "mw_ticker.h"
 
 #define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
 
 struct mw_sampler {
     char *root;
     pid_t pid;
-    struct mw_accuracy accuracy; /* constant once made */
 
-    pthread_mutex_t lock;     /* guards everything below */
-    pthread_cond_t wake;      /* a window that wants an earlier sample, or stopping */
-    struct mw_proc proc;      /* open or closed under the lock; while windows are open
-                                 it stays as it is, and is read without the lock */
-    struct mw_roster roster;  /* the open windows */
-    struct mw_cpu_reader cpu; /* read == NULL: nobody asks */
-    int64_t t_cpu_ns;         /* when the processors were last read */
+    pthread_mutex_t lock; /* guards everything below */
+    struct mw_proc proc;  /* opened and closed under the lock; while windows are open
+                             it stays as it is, and is read without the lock */
+    struct mw_accuracy accuracy; /* found out when the files were opened */
+    struct mw_roster roster;     /* the open windows */
+    struct mw_cpu_reader cpu;    /* read == NULL: nobody asks */
+    int64_t t_cpu_ns;            /* when the processors were last read */
 
-    pthread_t thread;
-    bool running;
-    bool parked;
-    bool stopping;
-    int64_t t_next_ns; /* when the thread will look again by itself */
+    struct mw_ticker ticker; /* calls tick() below */
+    int64_t t_next_ns;       /* when the next sample is due, with a window open */
+    int64_t interval_ns;     /* and how long after it another */
     int64_t samples;
     int64_t missed;
 };
@@ -48,29 +42,6 @@ mw_sampler_next_age_ns(int64_t age_ns)
         interval_ns = 10 * MW_NS_PER_MS;
     }
     return (age_ns / interval_ns + 1) * interval_ns;
-}
-
-/* ---- the lock and the condition; fork makes them anew ---- */
-
-static int
-init_sync(struct mw_sampler *self)
-{
-    pthread_condattr_t monotonic;
-    int err = pthread_condattr_init(&monotonic);
-
-    if (err != 0) {
-        return -err;
-    }
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    err = pthread_cond_init(&self->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    if (err == 0) {
-        err = pthread_mutex_init(&self->lock, NULL);
-        if (err != 0) {
-            pthread_cond_destroy(&self->wake);
-        }
-    }
-    return -err;
 }
 
 /* Open the files, learn the peak up to now, which the first reset forgets, and
@@ -105,6 +76,7 @@ mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
     }
     self->pid = pid;
     self->proc = MW_PROC_CLOSED;
+    self->ticker = MW_TICKER_STOPPED;
     self->root = strdup(root);
     if (self->root == NULL) {
         err = -ENOMEM;
@@ -112,7 +84,7 @@ mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
     }
     err = open_files(self);
     if (err == 0) {
-        err = init_sync(self);
+        err = -pthread_mutex_init(&self->lock, NULL);
     }
 out:
     if (err != 0) {
@@ -133,14 +105,7 @@ mw_sampler_free(struct mw_sampler **out)
     if (self == NULL) {
         return;
     }
-    pthread_mutex_lock(&self->lock);
-    self->stopping = true;
-    pthread_cond_signal(&self->wake);
-    pthread_mutex_unlock(&self->lock);
-    if (self->running) {
-        pthread_join(self->thread, NULL);
-    }
-    pthread_cond_destroy(&self->wake);
+    mw_ticker_stop(&self->ticker);
     pthread_mutex_destroy(&self->lock);
     mw_proc_close(&self->proc);
     free(self->root);
@@ -160,24 +125,25 @@ read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
     return true;
 }
 
-/* ---- the thread ---- */
+/* ---- when to sample; with the lock held ---- */
 
-/* Sets t_next_ns, and tells how long after it the sample after that is due. The
- * youngest window sets the pace for all. */
-static int64_t
-schedule(struct mw_sampler *self)
+/* The youngest window sets the pace for all. */
+static void
+schedule(struct mw_sampler *self, int64_t t_now_ns)
 {
     int64_t t_open_ns = self->roster.newest->window.t_open_ns;
-    int64_t age_ns = mw_sampler_next_age_ns(mw_clock_mono_ns() - t_open_ns);
+    int64_t next_age_ns = mw_sampler_next_age_ns(t_now_ns - t_open_ns);
 
-    self->t_next_ns = t_open_ns + age_ns;
-    return mw_sampler_next_age_ns(age_ns) - age_ns;
+    self->t_next_ns = t_open_ns + next_age_ns;
+    self->interval_ns = mw_sampler_next_age_ns(next_age_ns) - next_age_ns;
+    mw_ticker_call_at(&self->ticker, self->t_next_ns);
 }
 
+/* ---- the thread ---- */
+
 static void
-take_sample(struct mw_sampler *self)
+take_sample(struct mw_sampler *self, int64_t t_ns)
 {
-    int64_t t_ns;
     int64_t rss_bytes;
     struct mw_cpu cpu;
     int err;
@@ -185,7 +151,6 @@ take_sample(struct mw_sampler *self)
     /* Nobody closes the files while we read: a window is open, and if it closes
      * meanwhile they stay open all the same. */
     pthread_mutex_unlock(&self->lock);
-    t_ns = mw_clock_mono_ns();
     err = mw_proc_read_rss(&self->proc, &rss_bytes);
     pthread_mutex_lock(&self->lock);
     if (err == 0) {
@@ -197,67 +162,23 @@ take_sample(struct mw_sampler *self)
     }
 }
 
-static void *
-run(void *argument)
+static void
+tick(void *context)
 {
-    struct mw_sampler *self = argument;
+    struct mw_sampler *self = context;
+    int64_t t_now_ns;
 
     pthread_mutex_lock(&self->lock);
-    while (!self->stopping) {
-        struct timespec deadline;
-        int64_t interval_ns;
-
-        if (self->roster.newest == NULL) {
-            self->parked = true;
-            pthread_cond_wait(&self->wake, &self->lock);
-            self->parked = false;
-            continue;
-        }
-        interval_ns = schedule(self);
-        deadline = mw_clock_deadline(self->t_next_ns);
-        if (pthread_cond_timedwait(&self->wake, &self->lock, &deadline) != ETIMEDOUT ||
-            self->roster.newest == NULL) {
-            continue; /* the windows have changed: look again */
-        }
-        self->missed += (mw_clock_mono_ns() - self->t_next_ns) / interval_ns;
-        take_sample(self);
+    t_now_ns = mw_clock_mono_ns();
+    /* The windows that we were called for may have closed, and new ones opened. */
+    if (self->roster.newest != NULL && t_now_ns >= self->t_next_ns) {
+        self->missed += (t_now_ns - self->t_next_ns) / self->interval_ns;
+        take_sample(self, t_now_ns);
+    }
+    if (self->roster.newest != NULL) {
+        schedule(self, mw_clock_mono_ns());
     }
     pthread_mutex_unlock(&self->lock);
-    return NULL;
-}
-
-static int
-start_thread(struct mw_sampler *self)
-{
-    pthread_attr_t attributes;
-    sigset_t all;
-    sigset_t before;
-    int err = pthread_attr_init(&attributes);
-
-    if (err != 0) {
-        return -err;
-    }
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    /* Signals are for the threads that were there before us. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    err = pthread_create(&self->thread, &attributes, run, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (err == 0) {
-        pthread_setname_np(self->thread, "memwatch");
-        self->running = true;
-    }
-    return -err;
-}
-
-/* Whether the thread sleeps longer than the youngest window can wait. */
-static bool
-sleeps_too_long(const struct mw_sampler *self)
-{
-    int64_t t_open_ns = self->roster.newest->window.t_open_ns;
-
-    return self->parked || self->t_next_ns > t_open_ns + mw_sampler_next_age_ns(0);
 }
 
 /* ---- windows ---- */
@@ -271,8 +192,8 @@ make_ready(struct mw_sampler *self)
     if (self->proc.status_fd < 0) {
         err = open_files(self);
     }
-    if (err == 0 && !self->running) {
-        err = start_thread(self);
+    if (err == 0 && !self->ticker.running) {
+        err = mw_ticker_start(&self->ticker, tick, self);
     }
     return err;
 }
@@ -280,7 +201,6 @@ make_ready(struct mw_sampler *self)
 static int
 open_locked(struct mw_sampler *self, struct mw_watch *watch)
 {
-    struct mw_memory before;
     struct mw_memory start;
     struct mw_cpu cpu;
     int64_t t_open_ns;
@@ -288,27 +208,28 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch)
     int err = make_ready(self);
 
     if (err == 0) {
-        err = mw_proc_read_memory(&self->proc, &before);
+        err = mw_proc_read_memory(&self->proc, &start);
     }
     if (err != 0) {
         return err;
     }
-    mw_roster_add_mark(&self->roster, before.hwm_bytes);
-    marked = self->accuracy.mark_resets && mw_proc_reset_mark(&self->proc) == 0;
-    if (marked) {
-        mw_roster_drop_mark(&self->roster);
+    mw_roster_add_mark(&self->roster, start.hwm_bytes);
+    marked = self->accuracy.mark_resets;
+    /* A mark that stands no higher than what the process holds is as good as reset. */
+    if (marked && start.hwm_bytes > start.rss_bytes) {
+        marked = mw_proc_reset_mark(&self->proc) == 0;
+        if (marked) {
+            mw_roster_drop_mark(&self->roster);
+        }
+        err = mw_proc_read_memory(&self->proc, &start);
+        if (err != 0) {
+            return err;
+        }
     }
-
     t_open_ns = mw_clock_mono_ns();
-    err = mw_proc_read_memory(&self->proc, &start);
-    if (err != 0) {
-        return err;
-    }
     mw_roster_open(&self->roster, watch, t_open_ns, &start, marked);
     read_cpu(self, t_open_ns, &cpu);
-    if (sleeps_too_long(self)) {
-        pthread_cond_signal(&self->wake);
-    }
+    schedule(self, t_open_ns);
     return 0;
 }
 
@@ -418,8 +339,9 @@ mw_sampler_read_status(struct mw_sampler *self, struct mw_sampler_status *out)
         .missed = self->missed,
         .lifetime_peak_bytes = self->roster.lifetime_peak_bytes,
         .open_windows = self->roster.count,
-        .running = self->running,
-        .parked = self->parked,
+        .running = self->ticker.running,
+        .parked =
+            self->ticker.running && mw_ticker_due_ns(&self->ticker) == MW_TICKER_NEVER,
     };
     pthread_mutex_unlock(&self->lock);
 }
@@ -440,11 +362,10 @@ mw_sampler_after_fork_in_parent(struct mw_sampler *self)
 void
 mw_sampler_after_fork_in_child(struct mw_sampler *self)
 {
-    init_sync(self); /* waiters and owner of the old ones stayed in the parent */
+    pthread_mutex_init(&self->lock, NULL); /* the old one's owner stayed behind */
+    mw_ticker_abandon(&self->ticker);
     mw_proc_close(&self->proc);
     while (self->roster.newest != NULL) {
         mw_roster_forget(&self->roster, self->roster.newest);
     }
-    self->running = false;
-    self->parked = false;
 }

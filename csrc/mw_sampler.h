@@ -6,10 +6,10 @@
  * read and the reset lie a few microseconds in which another thread's transient
  * could pass unseen, no larger than what it can fault in meanwhile.
  *
- * One lock guards all state; no file but /proc/stat is read by the thread while
- * it holds it, and none of its holders waits for anything but the kernel. The
- * thread is started by the first window, sleeps to absolute deadlines while any
- * window is open, and is parked otherwise. It knows nothing of Python. */
+ * One lock guards all state; none of its holders waits for anything but the
+ * kernel. The thread is started by the first window and parked while none is open.
+ * Opening and closing wake nobody, and a window shorter than a millisecond never
+ * does. The thread knows nothing of Python. */
 
 #ifndef MW_SAMPLER_H
 #define MW_SAMPLER_H
@@ -29,7 +29,7 @@ struct mw_sampler_status {
                                     it is lost with the first reset */
     int open_windows;
     bool running; /* the thread exists */
-    bool parked;  /* and waits for a window */
+    bool parked;  /* and nothing will wake it before a window opens */
 };
 
 /* For the process `pid` (0: the caller's own) below `root`. The caller owns *out

@@ -10,7 +10,7 @@
 
 struct mw_window {
     int64_t t_open_ns;       /* CLOCK_MONOTONIC */
-    struct mw_memory start;  /* read just after the mark's reset */
+    struct mw_memory start;  /* with the mark reset, if it is */
     bool marked;             /* the mark was reset when the window opened */
     int64_t mark_bytes;      /* highest mark while open; MW_ABSENT: never raised */
     int64_t sampled_bytes;   /* highest sample; MW_ABSENT: none */

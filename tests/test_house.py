@@ -11,8 +11,8 @@ PACKAGE = ROOT / "python/memwatch"
 # Each room uses rooms above it only.
 C_ROOMS = [
     "mw_sample", "mw_cpu_capsule", "mw_clock", "mw_parse", "mw_proc", "mw_cgroup",
-    "mw_host", "mw_accuracy", "mw_window", "mw_timeline", "mw_roster", "mw_sampler",
-    "mw_self", "support_module", "core_module", "host_module",
+    "mw_host", "mw_accuracy", "mw_window", "mw_timeline", "mw_roster", "mw_ticker",
+    "mw_sampler", "mw_self", "support_module", "core_module", "host_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
     "_core", "_host", "report", "lines", "trouble", "watching", "extension", "magics",

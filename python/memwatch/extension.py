@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from .report import CellReport
 from .trouble import Trouble
@@ -22,13 +22,14 @@ OnReport = Callable[[int, CellReport], None]
 class _Cell:
     """A cell that is running."""
 
-    __slots__ = ("nested", "raw_cell", "store_history", "thread", "window")
+    __slots__ = ("info", "nested", "raw_cell", "store_history", "thread", "window")
 
     def __init__(self, raw_cell: str | None, store_history: bool, nested: bool) -> None:
         self.raw_cell = raw_cell
         """None: the cell that started the watching, before we could see it."""
         self.store_history = store_history
         self.nested = nested
+        self.info: ref[Any] | None = None
         self.thread = threading.get_ident()
         self.window = OpenWindow()
 
@@ -45,9 +46,9 @@ class CellWatcher:
         self._on_report = on_report
         self._trouble = Trouble()
         self._previous: CellReport | None = None
-        # Weak: who runs a cell by run_cell_async() need not say when it ends. Its
-        # window goes when IPython forgets the cell.
-        self._cells: WeakKeyDictionary[Any, _Cell] = WeakKeyDictionary()
+        # By the id of their ExecutionInfo, oldest first. Who runs a cell by
+        # run_cell_async() need not say when it ends: it goes when IPython forgets it.
+        self._cells: dict[int, _Cell] = {}
         self._starting: _Cell | None = None
         self.watching = False
 
@@ -78,8 +79,10 @@ class CellWatcher:
 
     def _pre_run_cell(self, info: Any) -> None:
         try:
-            nested = self._is_nested()
-            self._cells[info] = _Cell(info.raw_cell, info.store_history, nested)
+            key = id(info)
+            cell = _Cell(info.raw_cell, info.store_history, self._is_nested())
+            cell.info = ref(info, lambda _: self._cells.pop(key, None))
+            self._cells[key] = cell
         except Exception as error:
             self._trouble.tell(error)
 
@@ -92,11 +95,13 @@ class CellWatcher:
             self._trouble.tell(error)
 
     def _is_nested(self) -> bool:
+        if not self._cells and self._starting is None:
+            return False
         thread = threading.get_ident()
-        running = list(self._cells.values())
-        if self._starting is not None:
-            running.append(self._starting)
-        return any(cell.thread == thread for cell in running)
+        return any(
+            cell is not None and cell.thread == thread
+            for cell in (self._starting, *self._cells.values())
+        )
 
     def _take(self, result: Any) -> _Cell | None:
         """The cell that has ended; None where we did not see it begin.
@@ -105,7 +110,7 @@ class CellWatcher:
         """
         info = getattr(result, "info", None)
         if info is not None:
-            cell: _Cell | None = self._cells.pop(info, None)
+            cell = self._cells.pop(id(info), None)
             if cell is not None:
                 return cell
             if not info.raw_cell or info.raw_cell.isspace():
@@ -118,13 +123,13 @@ class CellWatcher:
         An interrupt can end a cell with a new record, or with none at all.
         """
         thread = threading.get_ident()
-        for info, cell in reversed(list(self._cells.items())):
+        for key, cell in reversed(list(self._cells.items())):
             if cell.thread == thread and raw_cell in (None, cell.raw_cell):
-                del self._cells[info]
-                return cell
-        if self._starting is not None and self._starting.thread == thread:
-            cell, self._starting = self._starting, None
-            return cell
+                return self._cells.pop(key)
+        starting = self._starting
+        if starting is not None and starting.thread == thread:
+            self._starting = None
+            return starting
         return None
 
     def _report(self, cell: _Cell, result: Any) -> None:
