@@ -90,7 +90,7 @@ class Kernel:
         """The same of a cell that was sent before."""
         shown = []
         while True:
-            message = self.client.get_iopub_msg(timeout=120)
+            message = self.client.get_iopub_msg(timeout=60)
             if message["parent_header"].get("msg_id") != message_id:
                 continue
             content = message["content"]
