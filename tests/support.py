@@ -84,7 +84,12 @@ class Kernel:
 
     def run(self, code: str, **options: Any) -> str:
         """What the cell shows: its output, its result and its error, as text."""
-        return self.output_of(self.client.execute(code, **options))
+        return self.output_of(self.send(code, **options))
+
+    def send(self, code: str, **options: Any) -> str:
+        """Have the cell executed; an error in it does not stop those after it."""
+        options.setdefault("stop_on_error", False)
+        return self.client.execute(code, **options)
 
     def output_of(self, message_id: str) -> str:
         """The same of a cell that was sent before."""

@@ -102,7 +102,7 @@ def test_result_comes_before_the_line(kernel):
 
 
 def test_execution_count_is_the_cells_own(kernel):
-    kernel.client.execute("x = 1")
+    kernel.send("x = 1")
     reply = kernel.client.get_shell_msg(timeout=60)
     line = kernel.line("x = 2")
     while True:
@@ -119,7 +119,7 @@ def test_interrupt(kernel):
     ):
         mark = Path(kernel.manager.connection_file + ".mark")
         kernel.run(f"mark = {str(mark)!r}")
-        message_id = kernel.client.execute(code)
+        message_id = kernel.send(code)
         while not mark.exists():
             assert kernel.manager.is_alive()
         mark.unlink()
@@ -161,7 +161,10 @@ def test_fork_and_multiprocessing(kernel):
     )
     kernel.run("import mmap")
     text = kernel.run(code)
-    status, peaks, *_ = text.splitlines()
+    # From 3.12 on Python warns of a fork in a process with threads, as kernels are.
+    status, peaks = (
+        each for each in text.splitlines() if each == "0" or each[0] == "["
+    )
     assert status == "0"
     assert all(int(peak) in (31, 32) for peak in peaks.strip("[]").split(","))
     (line,) = lines_in(text)
