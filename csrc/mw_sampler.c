@@ -23,9 +23,9 @@ struct mw_sampler {
     struct mw_cpu_reader cpu;    /* read == NULL: nobody asks */
     int64_t t_cpu_ns;            /* when the processors were last read */
 
-    struct mw_ticker ticker; /* calls tick() below */
-    int64_t t_next_ns;       /* when the next sample is due, with a window open */
-    int64_t interval_ns;     /* and how long after it another */
+    struct mw_ticker *ticker; /* calls tick() below; NULL: not started */
+    int64_t t_next_ns;        /* when the next sample is due, with a window open */
+    int64_t interval_ns;      /* and how long after it another */
     int64_t samples;
     int64_t missed;
 };
@@ -76,7 +76,6 @@ mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
     }
     self->pid = pid;
     self->proc = MW_PROC_CLOSED;
-    self->ticker = MW_TICKER_STOPPED;
     self->root = strdup(root);
     if (self->root == NULL) {
         err = -ENOMEM;
@@ -105,7 +104,7 @@ mw_sampler_free(struct mw_sampler **out)
     if (self == NULL) {
         return;
     }
-    mw_ticker_stop(&self->ticker);
+    mw_ticker_free(&self->ticker);
     pthread_mutex_destroy(&self->lock);
     mw_proc_close(&self->proc);
     free(self->root);
@@ -136,7 +135,7 @@ schedule(struct mw_sampler *self, int64_t t_now_ns)
 
     self->t_next_ns = t_open_ns + next_age_ns;
     self->interval_ns = mw_sampler_next_age_ns(next_age_ns) - next_age_ns;
-    mw_ticker_call_at(&self->ticker, self->t_next_ns);
+    mw_ticker_call_at(self->ticker, self->t_next_ns);
 }
 
 /* ---- the thread ---- */
@@ -192,8 +191,8 @@ make_ready(struct mw_sampler *self)
     if (self->proc.status_fd < 0) {
         err = open_files(self);
     }
-    if (err == 0 && !self->ticker.running) {
-        err = mw_ticker_start(&self->ticker, tick, self);
+    if (err == 0 && self->ticker == NULL) {
+        err = mw_ticker_new(&self->ticker, tick, self);
     }
     return err;
 }
@@ -339,9 +338,9 @@ mw_sampler_read_status(struct mw_sampler *self, struct mw_sampler_status *out)
         .missed = self->missed,
         .lifetime_peak_bytes = self->roster.lifetime_peak_bytes,
         .open_windows = self->roster.count,
-        .running = self->ticker.running,
+        .running = self->ticker != NULL,
         .parked =
-            self->ticker.running && mw_ticker_due_ns(&self->ticker) == MW_TICKER_NEVER,
+            self->ticker != NULL && mw_ticker_due_ns(self->ticker) == MW_TICKER_NEVER,
     };
     pthread_mutex_unlock(&self->lock);
 }
@@ -349,6 +348,18 @@ mw_sampler_read_status(struct mw_sampler *self, struct mw_sampler_status *out)
 void
 mw_sampler_before_fork(struct mw_sampler *self)
 {
+    struct mw_ticker *idle = NULL;
+
+    /* A thread that has nothing to do is not to be why Python warns of forking with
+     * threads. With a window open it stays: its samples are wanted. */
+    pthread_mutex_lock(&self->lock);
+    if (self->roster.newest == NULL) {
+        idle = self->ticker;
+        self->ticker = NULL;
+    }
+    pthread_mutex_unlock(&self->lock);
+    mw_ticker_free(&idle);
+
     /* So that the child inherits nothing half-done. */
     pthread_mutex_lock(&self->lock);
 }

@@ -1,12 +1,26 @@
 #include "mw_ticker.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
 
 #include "mw_clock.h"
 
 /* A tick may read /proc and call libproc2, whose own buffers are on the heap. */
 enum { STACK_BYTES = 256 * 1024 };
+
+struct mw_ticker {
+    pthread_t thread;
+    void (*tick)(void *context);
+    void *context;
+
+    pthread_mutex_t lock; /* guards the two below; nothing is called with it held */
+    pthread_cond_t wake;
+    int64_t t_due_ns;
+    bool stopping;
+};
 
 static int
 init_sync(struct mw_ticker *self)
@@ -90,29 +104,35 @@ start_thread(struct mw_ticker *self)
     pthread_attr_destroy(&attributes);
     if (err == 0) {
         pthread_setname_np(self->thread, "memwatch");
-        self->running = true;
     }
     return -err;
 }
 
 int
-mw_ticker_start(struct mw_ticker *self, void (*tick)(void *context), void *context)
+mw_ticker_new(struct mw_ticker **out, void (*tick)(void *context), void *context)
 {
+    struct mw_ticker *self = calloc(1, sizeof *self);
     int err;
 
-    *self = MW_TICKER_STOPPED;
+    if (self == NULL) {
+        return -ENOMEM;
+    }
     self->tick = tick;
     self->context = context;
     self->t_due_ns = MW_TICKER_NEVER;
     err = init_sync(self);
+    if (err == 0) {
+        err = start_thread(self);
+        if (err != 0) {
+            release_sync(self);
+        }
+    }
     if (err != 0) {
+        free(self);
         return err;
     }
-    err = start_thread(self);
-    if (err != 0) {
-        release_sync(self);
-    }
-    return err;
+    *out = self;
+    return 0;
 }
 
 void
@@ -143,9 +163,11 @@ mw_ticker_due_ns(struct mw_ticker *self)
 }
 
 void
-mw_ticker_stop(struct mw_ticker *self)
+mw_ticker_free(struct mw_ticker **out)
 {
-    if (!self->running) {
+    struct mw_ticker *self = *out;
+
+    if (self == NULL) {
         return;
     }
     pthread_mutex_lock(&self->lock);
@@ -153,13 +175,15 @@ mw_ticker_stop(struct mw_ticker *self)
     pthread_mutex_unlock(&self->lock);
     pthread_cond_signal(&self->wake);
     pthread_join(self->thread, NULL);
-    self->running = false;
     release_sync(self);
+    free(self);
+    *out = NULL;
 }
 
 void
-mw_ticker_abandon(struct mw_ticker *self)
+mw_ticker_abandon(struct mw_ticker **self)
 {
-    /* Lock and condition may be in use by who is not here: not even destroyed. */
-    self->running = false;
+    /* Lock and condition may be in use by who is not here: they are not destroyed. */
+    free(*self);
+    *self = NULL;
 }

@@ -149,6 +149,21 @@ def test_forked_child_is_not_measured_as_the_parent():
         assert abs(w.report.peaked_bytes - 100 * MIB) <= max(MIB, BOUND)
 
 
+def test_idle_thread_is_not_there_when_the_program_forks():
+    """From 3.12 on Python warns of a fork in a process that has threads: not of ours."""
+    out = run_python(
+        "import os, memwatch\n"
+        "for number in range(3):\n"
+        "    with memwatch.watch('x') as w: pass\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0: os._exit(0)\n"
+        "    os.waitpid(pid, 0)\n"
+        "    print(len(os.listdir('/proc/self/task')), w.report.label)\n",
+        "-Werror",
+    )
+    assert out.splitlines() == ["1 x"] * 3
+
+
 def test_descriptors_and_threads_do_not_grow():
     def count():
         return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
