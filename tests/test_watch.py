@@ -150,7 +150,7 @@ def test_forked_child_is_not_measured_as_the_parent():
 
 
 def test_idle_thread_is_not_there_when_the_program_forks():
-    """From 3.12 on Python warns of a fork in a process that has threads: not of ours."""
+    """From 3.12 on Python warns of a fork in a process with threads: not of ours."""
     out = run_python(
         "import os, memwatch\n"
         "for number in range(3):\n"
