@@ -196,8 +196,10 @@ def size_of(report: memwatch.CellReport) -> int:
 
 def memory() -> None:
     with memwatch.watch() as w:
-        time.sleep(4)  # long enough for a timeline that is full
-    note("points in the timeline of a cell of 4 s", len(w.report.timeline["t_ns"]), "")
+        time.sleep(2.8)  # until the timeline is full, and before it thins itself
+    note(
+        "points in the timeline of a cell of 2.8 s", len(w.report.timeline["t_ns"]), ""
+    )
     row("memory kept of it", size_of(w.report) / 1024, "KiB", 16)
     with quiet_shell() as shell, contextlib.redirect_stdout(io.StringIO()):
         memwatch.load_ipython_extension(shell)

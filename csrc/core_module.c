@@ -14,6 +14,7 @@
 #include "mw_self.h"
 
 struct core_state {
+    PyThread_type_lock lock;    /* guards the two below where there is no GIL */
     struct mw_sampler *sampler; /* NULL: not to be had when we last tried */
     PyObject *cpu_capsule;      /* keeps the reader alive; NULL: none is set */
     PyTypeObject *window_type;
@@ -30,14 +31,19 @@ get_state(PyObject *module)
 static struct mw_sampler *
 get_sampler(struct core_state *state)
 {
-    if (state->sampler == NULL) {
-        int err = mw_self_acquire(&state->sampler);
+    struct mw_sampler *sampler;
+    int err = 0;
 
-        if (err != 0) {
-            raise_os_error(err, "cannot read this process's memory in /proc/self");
-        }
+    PyThread_acquire_lock(state->lock, WAIT_LOCK);
+    if (state->sampler == NULL) {
+        err = mw_self_acquire(&state->sampler);
     }
-    return state->sampler;
+    sampler = state->sampler;
+    PyThread_release_lock(state->lock);
+    if (err != 0) {
+        raise_os_error(err, "cannot read this process's memory in /proc/self");
+    }
+    return sampler;
 }
 
 static PyObject *
@@ -369,7 +375,7 @@ core_set_cpu_reader(PyObject *module, PyObject *capsule)
     struct core_state *state = get_state(module);
     struct mw_sampler *sampler = get_sampler(state);
     const struct mw_cpu_reader *reader = NULL;
-    PyObject *before = state->cpu_capsule;
+    PyObject *before;
 
     if (sampler == NULL) {
         return NULL;
@@ -380,8 +386,11 @@ core_set_cpu_reader(PyObject *module, PyObject *capsule)
             return NULL;
         }
     }
+    PyThread_acquire_lock(state->lock, WAIT_LOCK);
     mw_sampler_set_cpu_reader(sampler, reader);
+    before = state->cpu_capsule;
     state->cpu_capsule = reader != NULL ? Py_NewRef(capsule) : NULL;
+    PyThread_release_lock(state->lock);
     Py_XDECREF(before);
     Py_RETURN_NONE;
 }
@@ -402,6 +411,11 @@ core_exec(PyObject *module)
 {
     struct core_state *state = get_state(module);
 
+    state->lock = PyThread_allocate_lock();
+    if (state->lock == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
     /* A /proc that cannot be read is the first window's error, not the import's:
      * what only imports memwatch goes on. */
     mw_self_acquire(&state->sampler);
@@ -429,7 +443,8 @@ core_clear(PyObject *module)
     struct core_state *state = get_state(module);
 
     if (state->cpu_capsule != NULL) {
-        mw_sampler_set_cpu_reader(state->sampler, NULL);
+        mw_sampler_withdraw_cpu_reader(
+            state->sampler, PyCapsule_GetPointer(state->cpu_capsule, MW_CPU_CAPSULE));
     }
     Py_CLEAR(state->cpu_capsule);
     Py_CLEAR(state->window_type);
@@ -439,8 +454,13 @@ core_clear(PyObject *module)
 static void
 core_free(void *module)
 {
+    struct core_state *state = get_state((PyObject *)module);
+
     core_clear((PyObject *)module);
-    mw_self_release(&get_state((PyObject *)module)->sampler);
+    mw_self_release(&state->sampler);
+    if (state->lock != NULL) {
+        PyThread_free_lock(state->lock);
+    }
 }
 
 static PyModuleDef_Slot core_slots[] = {

@@ -21,13 +21,15 @@ counter_batch(void)
     return 2 * online > LEAST_BATCH ? 2 * online : LEAST_BATCH;
 }
 
-/* The processors that may hold a part of the counters: those we may run on. */
+/* The processors that may hold a part of the counters: those that the process's
+ * first thread may run on now. Not all that are online: a container of two
+ * processors on a machine of 64 would be told a bound of 97 MiB. */
 static int64_t
 allowed_processors(void)
 {
     cpu_set_t allowed;
 
-    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+    if (sched_getaffinity(getpid(), sizeof allowed, &allowed) == 0) {
         return CPU_COUNT(&allowed);
     }
     return sysconf(_SC_NPROCESSORS_CONF); /* more than a cpu_set_t holds */
@@ -61,7 +63,7 @@ unmap(void *mapped, size_t pages, int64_t page_bytes)
 static int
 counts_at_once(const struct mw_proc *proc, bool *yes)
 {
-    void *mapped;
+    void *mapped = NULL;
     int64_t before;
     int64_t after;
     int err = mw_proc_read_rss(proc, &before);
@@ -88,7 +90,7 @@ mark_follows(const struct mw_proc *proc, size_t pages, bool *yes)
     struct mw_memory before;
     struct mw_memory raised;
     struct mw_memory lowered;
-    void *mapped;
+    void *mapped = NULL;
     int err = mw_proc_reset_mark(proc);
 
     if (err == 0) {

@@ -15,7 +15,8 @@ struct mw_accuracy {
     int mark_errno;      /* 0, or why it cannot; 0 with !mark_resets: it was
                             written to and did not follow (gVisor) */
     int64_t bound_bytes; /* how far an approximate counter may be off, all three
-                            kinds of page together */
+                            kinds of page together, on the processors and with
+                            the threads that there were when it was tried */
 };
 
 /* Try it on the caller's own process, which `proc` must be: touches and unmaps

@@ -96,6 +96,14 @@ mw_roster_add_sample(struct mw_roster *self, int64_t t_ns, int64_t rss_bytes)
 }
 
 void
+mw_roster_add_reading(struct mw_roster *self, int64_t rss_bytes)
+{
+    for (struct mw_watch *watch = self->newest; watch != NULL; watch = watch->next) {
+        mw_window_add_sample(&watch->window, rss_bytes);
+    }
+}
+
+void
 mw_roster_add_cpu(struct mw_roster *self, const struct mw_cpu *cpu)
 {
     for (struct mw_watch *watch = self->newest; watch != NULL; watch = watch->next) {

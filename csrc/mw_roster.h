@@ -52,6 +52,10 @@ void mw_roster_drop_mark(struct mw_roster *self);
 /* A sample, for all windows that opened before it was taken. */
 void mw_roster_add_sample(struct mw_roster *self, int64_t t_ns, int64_t rss_bytes);
 
+/* An RSS that was read on another window's behalf: a peak for all, no point of a
+ * timeline, whose points are to be evenly spread. */
+void mw_roster_add_reading(struct mw_roster *self, int64_t rss_bytes);
+
 /* A reading of the processors, for all. */
 void mw_roster_add_cpu(struct mw_roster *self, const struct mw_cpu *cpu);
 

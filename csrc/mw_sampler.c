@@ -9,6 +9,8 @@
 #include "mw_proc.h"
 #include "mw_ticker.h"
 
+#define FIRST_INTERVAL_NS (1 * MW_NS_PER_MS)
+
 #define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
 
 struct mw_sampler {
@@ -36,7 +38,7 @@ mw_sampler_next_age_ns(int64_t age_ns)
     int64_t interval_ns = 50 * MW_NS_PER_MS;
 
     if (age_ns < 250 * MW_NS_PER_MS) {
-        interval_ns = 1 * MW_NS_PER_MS;
+        interval_ns = FIRST_INTERVAL_NS;
     }
     else if (age_ns < 60 * MW_NS_PER_S) {
         interval_ns = 10 * MW_NS_PER_MS;
@@ -213,6 +215,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch)
         return err;
     }
     mw_roster_add_mark(&self->roster, start.hwm_bytes);
+    mw_roster_add_reading(&self->roster, start.rss_bytes);
     marked = self->accuracy.mark_resets;
     /* A mark that stands no higher than what the process holds is as good as reset. */
     if (marked && start.hwm_bytes > start.rss_bytes) {
@@ -228,7 +231,11 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch)
     t_open_ns = mw_clock_mono_ns();
     mw_roster_open(&self->roster, watch, t_open_ns, &start, marked);
     read_cpu(self, t_open_ns, &cpu);
-    schedule(self, t_open_ns);
+    /* A sample that an older window waits for is not put off, or windows opened in
+     * quick succession would put it off for ever. */
+    if (self->roster.count == 1 || self->t_next_ns > t_open_ns + FIRST_INTERVAL_NS) {
+        schedule(self, t_open_ns);
+    }
     return 0;
 }
 
@@ -259,10 +266,11 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch, struct mw_result *
         return err;
     }
     mw_roster_add_mark(&self->roster, end.hwm_bytes);
+    mw_roster_add_reading(&self->roster, end.rss_bytes);
     cpu_read = read_cpu(self, t_close_ns, &cpu);
     mw_roster_close(&self->roster, watch, t_close_ns, &end);
     mw_window_close(&watch->window, t_close_ns, &end, cpu_read ? &cpu : NULL,
-                    self->accuracy.exact, self->accuracy.bound_bytes, out);
+                    self->accuracy.bound_bytes, out);
     return 0;
 }
 
@@ -307,6 +315,17 @@ mw_sampler_set_cpu_reader(struct mw_sampler *self, const struct mw_cpu_reader *r
 {
     pthread_mutex_lock(&self->lock);
     self->cpu = reader != NULL ? *reader : (struct mw_cpu_reader){NULL, NULL};
+    pthread_mutex_unlock(&self->lock);
+}
+
+void
+mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
+                               const struct mw_cpu_reader *reader)
+{
+    pthread_mutex_lock(&self->lock);
+    if (self->cpu.self == reader->self) {
+        self->cpu = (struct mw_cpu_reader){NULL, NULL};
+    }
     pthread_mutex_unlock(&self->lock);
 }
 
@@ -375,6 +394,8 @@ mw_sampler_after_fork_in_child(struct mw_sampler *self)
 {
     pthread_mutex_init(&self->lock, NULL); /* the old one's owner stayed behind */
     mw_ticker_abandon(&self->ticker);
+    /* Its files are the parent's, offset and all: each would disturb the other. */
+    self->cpu = (struct mw_cpu_reader){NULL, NULL};
     mw_proc_close(&self->proc);
     while (self->roster.newest != NULL) {
         mw_roster_forget(&self->roster, self->roster.newest);

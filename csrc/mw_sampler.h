@@ -7,9 +7,9 @@
  * could pass unseen, no larger than what it can fault in meanwhile.
  *
  * One lock guards all state; none of its holders waits for anything but the
- * kernel. The thread is started by the first window and parked while none is open.
- * Opening and closing wake nobody, and a window shorter than a millisecond never
- * does. The thread knows nothing of Python. */
+ * kernel. The thread is started by the first window and parked while none is open:
+ * opening one wakes it, closing the last does not, it then finds nothing to do at
+ * the next sample's time. It knows nothing of Python. */
 
 #ifndef MW_SAMPLER_H
 #define MW_SAMPLER_H
@@ -44,6 +44,10 @@ struct mw_accuracy mw_sampler_accuracy(struct mw_sampler *self);
  * a second; NULL: no longer. What `reader->self` points to lives as long. */
 void
 mw_sampler_set_cpu_reader(struct mw_sampler *self, const struct mw_cpu_reader *reader);
+
+/* No longer by `reader`; where somebody else's is set, that one stays. */
+void mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
+                                    const struct mw_cpu_reader *reader);
 
 /* Open a window. About 6 us. -errno: /proc unreadable, or no thread to be had;
  * the watch is then closed. That the mark cannot be reset is no error: the

@@ -88,8 +88,7 @@ close_cpu(const struct mw_window *self, const struct mw_cpu *cpu, struct mw_resu
 
 void
 mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memory *end,
-                const struct mw_cpu *cpu, bool exact, int64_t bound_bytes,
-                struct mw_result *out)
+                const struct mw_cpu *cpu, int64_t bound_bytes, struct mw_result *out)
 {
     int64_t read =
         higher(higher(self->start.rss_bytes, end->rss_bytes), self->sampled_bytes);
@@ -113,9 +112,6 @@ mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memo
     };
     if (!self->marked) {
         out->peak_error_bytes = MW_ABSENT;
-    }
-    else if (exact && peak == read) {
-        out->peak_error_bytes = 0;
     }
     close_cpu(self, cpu, out);
 }

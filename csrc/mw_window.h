@@ -29,8 +29,8 @@ struct mw_result {
     int64_t used_bytes;       /* end - start; negative where memory was given back */
     int64_t peaked_bytes;     /* max(0, peak - end) */
     bool peak_from_kernel;    /* else sampled: a lower bound */
-    int64_t peak_error_bytes; /* 0: an exact reading; the counters' bound where the
-                                 mark gave the peak; MW_ABSENT where sampled */
+    int64_t peak_error_bytes; /* what the counters may have kept from the mark;
+                                 MW_ABSENT where sampled */
     int64_t anon_bytes;       /* at the end, as are the next three */
     int64_t file_bytes;
     int64_t shmem_bytes;
@@ -56,10 +56,10 @@ void mw_window_add_mark(struct mw_window *self, int64_t hwm_bytes);
  * for one. */
 void mw_window_add_cpu(struct mw_window *self, const struct mw_cpu *cpu);
 
-/* End. `bound_bytes` is how far the mark may be off; `exact` says that RSS is
- * read without that error. `cpu`, which may be NULL, was added before. */
-void mw_window_close(const struct mw_window *self, int64_t t_ns,
-                     const struct mw_memory *end, const struct mw_cpu *cpu, bool exact,
-                     int64_t bound_bytes, struct mw_result *out);
+/* End. `bound_bytes` is how far the mark may be off. `cpu`, which may be NULL, was
+ * added before. */
+void
+mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memory *end,
+                const struct mw_cpu *cpu, int64_t bound_bytes, struct mw_result *out);
 
 #endif

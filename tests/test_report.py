@@ -82,3 +82,11 @@ def test_history_is_a_bounded_sequence():
 
 def test_history_holds_ten_thousand():
     assert History().max_reports == 10_000
+
+
+def test_history_can_be_read_while_others_report():
+    history = History(max_reports=10)
+    history.append(CellReport(execution_count=1))
+    for report in history:
+        history.append(report)
+    assert len(history) == 2

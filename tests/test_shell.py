@@ -436,3 +436,34 @@ def test_many_cells_leave_nothing_behind(ip, capsys):
     assert count() == before
     assert len(os.listdir("/proc/self/task")) == tasks
     assert open_windows() == 0
+
+
+def test_loading_in_a_silent_cell_leaves_no_window_open(shell, capsys):
+    """As a startup .ipy file does: IPython tells no end of such a cell."""
+    shell.run_cell("%load_ext memwatch", silent=True)
+    assert open_windows() == 0
+    for _ in range(2):
+        assert len(run(shell, "pass", capsys)) == 1
+    assert memwatch.history[-1].drift_bytes is not None
+    assert open_windows() == 0
+
+
+def test_interrupted_before_it_began_does_not_end_the_cell_around(ip, capsys):
+    """post_run_cell(None) without pre_run_cell: Ctrl-C while its text is transformed."""
+    code = "get_ipython().events.trigger('post_run_cell', None)\nkept = pages(32)"
+    (line,) = run(ip, code, capsys)
+    assert abs(line.used - 32) < 1
+    assert memwatch.history[-1].status == "ok"
+
+
+def test_impossible_configuration_is_one_clear_line(shell, capsys):
+    shell.config.MemWatch.max_history_reports = 0
+    shell.run_cell("%load_ext memwatch")
+    captured = capsys.readouterr()
+    assert "memwatch is not loaded" in captured.out + captured.err
+    assert "Traceback" not in captured.out + captured.err
+    assert "MemWatch" not in [type(each).__name__ for each in shell.configurables]
+    shell.config.MemWatch.max_history_reports = 5
+    shell.run_line_magic("load_ext", "memwatch")
+    assert memwatch.history.max_reports == 5
+    memwatch.history.max_reports = 10_000

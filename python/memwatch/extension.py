@@ -115,6 +115,9 @@ class CellWatcher:
                 return cell
             if not info.raw_cell or info.raw_cell.isspace():
                 return None
+        elif _inside_a_cell():
+            # Interrupted before it began; those that run around us go on.
+            return None
         return self._take_by_likeness(None if info is None else info.raw_cell)
 
     def _take_by_likeness(self, raw_cell: str | None) -> _Cell | None:
@@ -180,7 +183,9 @@ def _inside_a_cell() -> bool:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if code.co_name == "run_cell_async" and "IPython" in code.co_filename:
+        runs_cell = code.co_name == "run_cell_async" and "IPython" in code.co_filename
+        # Of a silent cell IPython tells neither beginning nor end.
+        if runs_cell and not frame.f_locals.get("silent", False):
             return True
         frame = frame.f_back  # type: ignore[assignment]
     return False

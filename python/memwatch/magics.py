@@ -8,7 +8,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
-from traitlets import Enum, Integer, observe, validate
+from traitlets import Enum, Integer, TraitError, observe, validate
 
 from . import _core, lines
 from .extension import CellWatcher
@@ -177,7 +177,12 @@ def load(shell: Any) -> None:
     """Register the magics with `shell` and watch its cells. Twice is once."""
     magics = _loaded(shell)
     if magics is None:
-        magics = MemWatch(shell)
+        configurables = list(shell.configurables)
+        try:
+            magics = MemWatch(shell)
+        except TraitError as error:
+            shell.configurables[:] = configurables  # Magics adds itself at once
+            raise UsageError(f"memwatch is not loaded: {error}") from None
         shell.register_magics(magics)
     magics.watcher.start()
 

@@ -58,11 +58,12 @@ class CellReport:
     """Growth between the previous cell's end and this one's start."""
     peak_method: PeakMethod | None = None
     """``kernel``: VmHWM, the kernel's own high-water mark, reset when the window
-    opened; no transient is missed, however short. ``sampled``: the mark cannot be
-    reset here, and the peak is the highest sample: a lower bound."""
+    opened; no transient is missed, however short, beyond ``peak_error_bytes``.
+    ``sampled``: the mark cannot be reset here, and the peak is the highest sample: a
+    lower bound."""
     peak_error_bytes: int | None = None
-    """How far ``rss_peak_bytes`` may be off: 0 where it equals an exact reading, else
-    the bound of the kernel's counters; None where the peak was sampled."""
+    """How far ``rss_peak_bytes`` may be off: what the kernel's counters, which each
+    processor keeps a part of, may hold back from the mark. None where sampled."""
     anon_bytes: int | None = None
     """At the end: RssAnon, the heap, stacks, private memory that was written to."""
     file_bytes: int | None = None
@@ -126,7 +127,7 @@ class History(Sequence[CellReport]):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """``CellReport.to_dict()`` of each."""
-        return [report.to_dict() for report in self._reports]
+        return [report.to_dict() for report in self]
 
     @overload
     def __getitem__(self, index: int) -> CellReport: ...
@@ -141,7 +142,7 @@ class History(Sequence[CellReport]):
         return len(self._reports)
 
     def __iter__(self) -> Iterator[CellReport]:
-        return iter(self._reports)
+        return iter(list(self._reports))  # others may report meanwhile
 
     def __repr__(self) -> str:
         return f"<memwatch history: {len(self)} of at most {self.max_reports} reports>"

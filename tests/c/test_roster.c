@@ -19,7 +19,7 @@ peak_of(struct mw_roster *roster, struct mw_watch *watch, int64_t rss_bytes)
     struct mw_result result;
 
     mw_roster_close(roster, watch, 100, &end);
-    mw_window_close(&watch->window, 100, &end, NULL, true, MIB, &result);
+    mw_window_close(&watch->window, 100, &end, NULL, MIB, &result);
     return result.rss_peak_bytes;
 }
 
