@@ -449,7 +449,7 @@ def test_loading_in_a_silent_cell_leaves_no_window_open(shell, capsys):
 
 
 def test_interrupted_before_it_began_does_not_end_the_cell_around(ip, capsys):
-    """post_run_cell(None) without pre_run_cell: Ctrl-C while its text is transformed."""
+    """post_run_cell(None), no pre_run_cell: Ctrl-C while the text is transformed."""
     code = "get_ipython().events.trigger('post_run_cell', None)\nkept = pages(32)"
     (line,) = run(ip, code, capsys)
     assert abs(line.used - 32) < 1
