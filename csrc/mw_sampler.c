@@ -172,12 +172,15 @@ tick(void *context)
     pthread_mutex_lock(&self->lock);
     t_now_ns = mw_clock_mono_ns();
     /* The windows that we were called for may have closed, and new ones opened. */
-    if (self->roster.newest != NULL && t_now_ns >= self->t_next_ns) {
+    if (self->roster.newest != NULL && t_now_ns < self->t_next_ns) {
+        mw_ticker_call_at(self->ticker, self->t_next_ns);
+    }
+    else if (self->roster.newest != NULL) {
         self->missed += (t_now_ns - self->t_next_ns) / self->interval_ns;
         take_sample(self, t_now_ns);
-    }
-    if (self->roster.newest != NULL) {
-        schedule(self, mw_clock_mono_ns());
+        if (self->roster.newest != NULL) {
+            schedule(self, mw_clock_mono_ns());
+        }
     }
     pthread_mutex_unlock(&self->lock);
 }
