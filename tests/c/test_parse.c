@@ -163,40 +163,63 @@ test_status_with_nul_bytes(void **state)
     assert_int_equal(memory.rss_bytes, MW_ABSENT);
 }
 
-/* A read that comes short, at every byte: what is there is right, the rest is
- * absent, and no byte after the end is looked at (the sanitizer sees to that). */
+static void
+assert_same_or_absent(int64_t value, int64_t whole)
+{
+    assert_true(value == whole || value == MW_ABSENT);
+}
+
+/* `length` bytes of `whole`, in memory of their own: what lies after them is not
+ * to be looked at, and the sanitizer sees to that. */
+static char *
+cut(const char *whole, size_t length)
+{
+    char *text = malloc(length ? length : 1);
+
+    memcpy(text, whole, length);
+    return text;
+}
+
+/* A read that comes short, at every byte: what is there is right, the rest absent. */
 static void
 test_status_cut_anywhere(void **state)
 {
-    size_t whole_length;
-    char *whole = read_data("proc/6.18/status-self", &whole_length);
-    struct mw_memory all;
+    static const char *names[] = {
+        "proc/5.10/status-self",   "proc/6.1/status-self",
+        "proc/6.12/status-self",   "proc/6.18/status-self",
+        "proc/7.3/status-self",    "proc/6.18/status-groups",
+        "proc/6.18/status-zombie", "proc/6.18/status-kthread",
+    };
 
     (void)state;
-    assert_int_equal(mw_parse_status(whole, whole_length, &all), 0);
-    for (size_t length = 0; length < whole_length; length++) {
-        char *cut = malloc(length ? length : 1);
-        struct mw_memory memory;
-        int err;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t whole_length;
+        char *whole = read_data(names[i], &whole_length);
+        struct mw_memory all;
 
-        memcpy(cut, whole, length);
-        err = mw_parse_status(cut, length, &memory);
-        if (err == 0) {
-            assert_true(memory.rss_bytes == all.rss_bytes ||
-                        memory.rss_bytes == MW_ABSENT);
-            assert_true(memory.hwm_bytes == all.hwm_bytes ||
-                        memory.hwm_bytes == MW_ABSENT);
-            assert_true(memory.shmem_bytes == all.shmem_bytes ||
-                        memory.shmem_bytes == MW_ABSENT);
-            assert_true(memory.threads == 1 || memory.threads == MW_ABSENT);
+        assert_int_equal(mw_parse_status(whole, whole_length, &all), 0);
+        for (size_t length = 0; length < whole_length; length++) {
+            char *text = cut(whole, length);
+            struct mw_memory memory;
+            int err = mw_parse_status(text, length, &memory);
+
+            if (err == 0) {
+                assert_same_or_absent(memory.rss_bytes, all.rss_bytes);
+                assert_same_or_absent(memory.hwm_bytes, all.hwm_bytes);
+                assert_same_or_absent(memory.anon_bytes, all.anon_bytes);
+                assert_same_or_absent(memory.file_bytes, all.file_bytes);
+                assert_same_or_absent(memory.shmem_bytes, all.shmem_bytes);
+                assert_same_or_absent(memory.swap_bytes, all.swap_bytes);
+                assert_same_or_absent(memory.threads, all.threads);
+            }
+            else {
+                assert_int_equal(err, -EBADMSG);
+                assert_true(length < strlen("Name:"));
+            }
+            free(text);
         }
-        else {
-            assert_int_equal(err, -EBADMSG);
-            assert_true(length < strlen("Name:"));
-        }
-        free(cut);
+        free(whole);
     }
-    free(whole);
 }
 
 /* ---- statm ---- */
@@ -240,19 +263,35 @@ test_statm_garbage_is_refused_and_touches_nothing(void **state)
 static void
 test_statm_cut_anywhere_is_refused(void **state)
 {
-    static const char whole[] = "583 365 353 388 0 93 0\n";
+    static const char *names[] = {"proc/5.10/statm-self", "proc/6.1/statm-self",
+                                  "proc/6.12/statm-self", "proc/6.18/statm-self",
+                                  "proc/7.3/statm-self"};
     int64_t rss = 77;
 
     (void)state;
-    for (size_t length = 0; length < sizeof whole - 1; length++) {
-        char *cut = malloc(length ? length : 1);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t whole_length;
+        char *whole = read_data(names[i], &whole_length);
 
-        memcpy(cut, whole, length);
-        assert_int_equal(mw_parse_statm(cut, length, 4096, &rss), -EBADMSG);
-        free(cut);
+        for (size_t length = 0; length < whole_length; length++) {
+            char *text = cut(whole, length);
+
+            assert_int_equal(mw_parse_statm(text, length, 4096, &rss), -EBADMSG);
+            free(text);
+        }
+        free(whole);
     }
     assert_int_equal(rss, 77);
-    assert_int_equal(mw_parse_statm(whole, sizeof whole - 1, 65536, &rss), 0);
+}
+
+static void
+test_statm_counts_in_pages(void **state)
+{
+    static const char text[] = "583 365 353 388 0 93 0\n";
+    int64_t rss;
+
+    (void)state;
+    assert_int_equal(mw_parse_statm(text, sizeof text - 1, 65536, &rss), 0);
     assert_int_equal(rss, 365 * 65536);
 }
 
@@ -406,6 +445,7 @@ main(void)
         cmocka_unit_test(test_statm_of_several_kernels),
         cmocka_unit_test(test_statm_garbage_is_refused_and_touches_nothing),
         cmocka_unit_test(test_statm_cut_anywhere_is_refused),
+        cmocka_unit_test(test_statm_counts_in_pages),
         cmocka_unit_test(test_cgroup_path),
         cmocka_unit_test(test_cgroup_path_odd_lines),
         cmocka_unit_test(test_cgroup_limit),
