@@ -138,13 +138,12 @@ mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
          * mark, most of the time little: begin with four batches, and give up only
          * when the transient was larger than all that can be missing. */
         int64_t most_pages = COUNTERS * per_counter_pages + 2 * counter_batch();
-        int64_t pages = 4 * counter_batch();
+        int64_t pages = 2 * counter_batch();
 
-        err = mark_follows(proc, (size_t)pages, &found.mark_resets);
-        while (err == 0 && !found.mark_resets && pages < most_pages) {
+        do {
             pages = 2 * pages < most_pages ? 2 * pages : most_pages;
             err = mark_follows(proc, (size_t)pages, &found.mark_resets);
-        }
+        } while (err == 0 && !found.mark_resets && pages < most_pages);
         if (err != 0) {
             found.mark_errno = -err;
             found.mark_resets = false;

@@ -9,24 +9,23 @@
 #include <unistd.h>
 
 #include "mw_parse.h"
+#include "mw_proc.h"
 
 enum { TEXT_ROOM = 8192 };
 
 /* Version 1 writes "no limit" as the largest number of whole pages. */
 #define V1_UNLIMITED_BYTES (MW_UNLIMITED - 65536)
 
+/* All that fits into `room`; closes the descriptor. `fd` may be a -errno, which is
+ * passed on. Returns the length or -errno. */
 static ssize_t
-read_whole(const char *path, char *text, size_t room)
+read_and_close(int fd, char *text, size_t room)
 {
     size_t length = 0;
     ssize_t got;
-    int fd;
 
-    do {
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    } while (fd < 0 && errno == EINTR);
     if (fd < 0) {
-        return -errno;
+        return fd;
     }
     do {
         got = read(fd, text + length, room - length);
@@ -48,10 +47,13 @@ read_group_file(const char *mount, const char *hierarchy, const char *group,
     int length =
         snprintf(path, sizeof path, "%s%s%s/%s", mount, hierarchy, group, file);
 
+    int fd;
+
     if (length < 0 || (size_t)length >= sizeof path) {
         return -ENAMETOOLONG;
     }
-    return read_whole(path, text, room);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    return read_and_close(fd < 0 ? -errno : fd, text, room);
 }
 
 /* From "/a/b" to "/a", from "/a" to "", which is the mount itself. */
@@ -72,19 +74,13 @@ static int
 find_group(const char *proc_root, pid_t pid, const char *controller, char *group)
 {
     char text[TEXT_ROOM];
-    char path[PATH_MAX];
     const char *found;
     size_t found_length;
     ssize_t length;
     int err;
 
-    if (pid == 0) {
-        snprintf(path, sizeof path, "%s/self/cgroup", proc_root);
-    }
-    else {
-        snprintf(path, sizeof path, "%s/%ld/cgroup", proc_root, (long)pid);
-    }
-    length = read_whole(path, text, sizeof text);
+    length = read_and_close(mw_proc_open_file(proc_root, pid, "cgroup", O_RDONLY), text,
+                            sizeof text);
     if (length < 0) {
         return (int)length;
     }

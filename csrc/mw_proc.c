@@ -13,8 +13,8 @@
  * has a line of 10 KiB in it, before the lines we want. */
 enum { STATM_ROOM = 256, STATUS_ROOM = 16384 };
 
-static int
-open_file(const char *root, pid_t pid, const char *name, int flags)
+int
+mw_proc_open_file(const char *root, pid_t pid, const char *name, int flags)
 {
     char path[PATH_MAX];
     int length;
@@ -44,21 +44,21 @@ mw_proc_open(struct mw_proc *self, const char *root, pid_t pid)
     *self = MW_PROC_CLOSED;
     self->page_bytes = sysconf(_SC_PAGESIZE);
 
-    fd = open_file(root, pid, "statm", O_RDONLY);
+    fd = mw_proc_open_file(root, pid, "statm", O_RDONLY);
     if (fd < 0) {
         err = fd;
         goto out;
     }
     self->statm_fd = fd;
 
-    fd = open_file(root, pid, "status", O_RDONLY);
+    fd = mw_proc_open_file(root, pid, "status", O_RDONLY);
     if (fd < 0) {
         err = fd;
         goto out;
     }
     self->status_fd = fd;
 
-    fd = open_file(root, pid, "clear_refs", O_WRONLY);
+    fd = mw_proc_open_file(root, pid, "clear_refs", O_WRONLY);
     self->clear_refs_fd = fd < 0 ? -1 : fd;
     self->mark_errno = fd < 0 ? -fd : 0;
     err = 0;

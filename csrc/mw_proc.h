@@ -25,9 +25,12 @@ struct mw_proc {
 /* A struct mw_proc that is not open: mw_proc_close() may be called on it. */
 #define MW_PROC_CLOSED ((struct mw_proc){-1, -1, -1, 0, 0})
 
-/* Open ROOT/PID/statm, status and clear_refs; `pid` 0 is the caller's own
- * process (ROOT/self, right in every pid namespace). That clear_refs cannot be
- * opened is no failure: mark_errno tells. The caller closes. -errno of the first
+/* Open ROOT/PID/NAME; `pid` 0 is the caller's own process (ROOT/self, right in every
+ * pid namespace). Returns a descriptor, which the caller closes, or -errno. */
+int mw_proc_open_file(const char *root, pid_t pid, const char *name, int flags);
+
+/* Open ROOT/PID/statm, status and clear_refs. That clear_refs cannot be opened is
+ * no failure: mark_errno tells. The caller closes. -errno of the first
  * file that could not be opened; `self` is then closed. */
 int mw_proc_open(struct mw_proc *self, const char *root, pid_t pid);
 

@@ -1,7 +1,7 @@
 """Execute notebooks in a real Jupyter kernel, with no screen, and show what they say.
 
-For each cell its memwatch line is printed, and at the end whatever the last cell that
-shows a table shows. The notebook's file stays as it is unless --in-place is given.
+For each cell its memwatch line is printed, and at the end the tables. The notebook's
+file stays as it is unless --in-place is given.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ LINE = re.compile(r"^In \[\d+\] used .*$", re.MULTILINE)
 
 
 def printed(output: nbformat.NotebookNode) -> str:
-    if output.output_type == "stream":
-        return str(output.text) if output.name == "stdout" else ""
-    return ""
+    is_stdout = output.output_type == "stream" and output.name == "stdout"
+    return str(output.text) if is_stdout else ""
 
 
 def show(notebook: nbformat.NotebookNode) -> None:

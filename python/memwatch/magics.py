@@ -15,7 +15,7 @@ from .extension import CellWatcher
 from .report import CellReport
 from .watching import history
 
-__all__ = ["MemWatch", "load", "unload"]
+__all__ = ["MemWatch", "load", "stop", "unload"]
 
 
 @magics_class

@@ -73,10 +73,6 @@ class OpenWindow:
             **figures,
         )
 
-    def cancel(self) -> None:
-        """End the window, tell nothing."""
-        self._window.cancel()
-
 
 def _iso_8601(t_ns: int) -> str:
     moment = datetime.fromtimestamp(t_ns // 1000 / 1e6, timezone.utc)
