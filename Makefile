@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 SOURCES := pyproject.toml meson.build meson.options \
 	$(wildcard csrc/*.c csrc/*.h csrc/meson.build) \
 	$(wildcard python/meson.build python/memwatch/*.py python/memwatch/*.pyi)
-C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch])
+C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] benchmarks/*.c)
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
@@ -71,9 +71,18 @@ wheel: dist/.wheel ## One abi3 wheel for every CPython from 3.10 on, in dist/
 matrix: dist/.wheel ## Python tests with that wheel on every CPython that pyenv has
 	tools/matrix
 
+.PHONY: truth
+truth: $(VENV)/.test dist/.wheel ## What memwatch and its peers say of cells of known cost
+	$(BIN)/python benchmarks/truth.py
+
 .PHONY: bench
-bench: $(VENV)/.memwatch $(VENV)/.test ## What a cell, a loop and the loading cost
+bench: $(VENV)/.memwatch $(VENV)/.test dist/.wheel callgrind ## What memwatch and its peers cost
 	$(BIN)/python benchmarks/cost.py
+
+.PHONY: callgrind
+callgrind: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## The hot path in instructions
+	$(BIN)/ninja -C build/plain benchmarks/hot_path
+	$(BIN)/python benchmarks/instructions.py build/plain/benchmarks/hot_path
 
 .PHONY: soak
 soak: $(VENV)/.memwatch $(VENV)/.test ## 100,000 cells in one shell

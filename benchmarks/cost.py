@@ -1,235 +1,372 @@
-"""What memwatch costs: a cell, a loop, the loading, the memory it keeps.
+"""What memwatch costs, beside its peers, in one run.
 
-Times on a shared machine say little by themselves. So each is the median of many
-short runs, what is compared runs in turn, and the limits are printed beside.
-Exits with 1 where a limit is not kept.
+What is compared runs in turn; figures are medians, and ratios stand with the interval
+that holds the median in 95 of 100 resamplings. Exits with 1 where memwatch does not
+keep a limit. Times on a shared machine say little by themselves; instructions, which
+`make callgrind` counts, say more.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import io
-import os
-import platform
+import re
+import shutil
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
-from IPython.core.interactiveshell import InteractiveShell
-from jupyter_client import KernelManager
-from traitlets.config import Config
+import own
+import peers
+import process
+from kernels import Kernel, kernel
+from peers import CELL_TOOLS, IMU, MEMRAY, MEMWATCH, SCRIPT_TOOLS, Tool
+from spread import Median, median
+from tables import NOT_TOLD, made_by, markdown
+from workloads import WORKLOADS
 
-import memwatch
-from memwatch import _core
+RESULTS = peers.ROOT / "build/cost"
+MIB = 2**20
+SPAN_S = 10
+NOTHING = "no tool"
 
-rows: list[tuple[str, str, str, bool]] = []
+Ratios = dict[str, Median]
 
-
-def row(what: str, figure: float, unit: str, limit: float) -> None:
-    kept = figure <= limit
-    rows.append((what, f"{figure:.4g} {unit}", f"{limit:g} {unit}", kept))
-    mark = "" if kept else "  <- not kept"
-    print(f"{what:58}{figure:10.4g} {unit:4} at most {limit:g}{mark}", flush=True)
-
-
-def note(what: str, figure: float, unit: str) -> None:
-    print(f"{what:58}{figure:10.4g} {unit}", flush=True)
+failures: list[str] = []
 
 
-def median_us(work: Callable[[], object], times: int) -> float:
-    """Median of single runs, in microseconds."""
-    spent = []
-    for _ in range(times):
-        start = time.perf_counter_ns()
-        work()
-        spent.append(time.perf_counter_ns() - start)
-    return statistics.median(spent) / 1000
+def limit(what: str, figure: float, most: float, unit: str) -> None:
+    """Say `figure` beside the most that it may be."""
+    kept = figure <= most
+    text = f"{what}: {figure:.4g} {unit}, at most {most:g}"
+    print(f"  {text}{'' if kept else '  <- not kept'}", flush=True)
+    if not kept:
+        failures.append(text)
+
+
+def present(tools: list[Tool]) -> list[Tool]:
+    return [tool for tool in tools if not tool.error]
 
 
 @contextlib.contextmanager
-def quiet_shell() -> Iterator[InteractiveShell]:
-    config = Config({"HistoryManager": {"enabled": False}})
-    shell = InteractiveShell.instance(config=config)
-    yield shell
-    InteractiveShell.clear_instance()
+def loaded_kernels(tools: list[Tool]) -> Iterator[dict[str, Kernel]]:
+    """A kernel for each, with the tool on, and each tool's kernel without any: "bare"
+    and, for those with libraries of their own, "bare of NAME".
+    """
+    with contextlib.ExitStack() as stack:
+        kernels = {}
+        for tool in tools:
+            running = stack.enter_context(kernel(tool.environment.python))
+            running.run(tool.load or "None")
+            kernels[tool.name] = running
+            bare = bare_name(tool)
+            if bare not in kernels:
+                kernels[bare] = stack.enter_context(kernel(tool.environment.python))
+        yield kernels
 
 
-def wait_until_parked() -> None:
-    while not _core.sampler()["parked"]:
-        time.sleep(0.0002)
+def bare_name(tool: Tool) -> str:
+    """The kernel that `tool` is compared with: the same libraries, no tool."""
+    return f"bare, {tool.environment.name}"
 
 
-def hooks() -> None:
-    """The pair of hooks as IPython calls it, in a shell where cells come and go."""
-    status = os.open("/proc/self/status", os.O_RDONLY)
-    statm = os.open("/proc/self/statm", os.O_RDONLY)
-    clear_refs = os.open("/proc/self/clear_refs", os.O_WRONLY)
+# ---- a trivial cell ----
 
-    def floor() -> None:
-        os.pwrite(clear_refs, b"5", 0)
-        os.pread(statm, 256, 0)
-        os.pread(status, 4096, 0)
 
-    with quiet_shell() as shell:
-        memwatch.load_ipython_extension(shell)
-        (magics,) = (
-            each for each in shell.configurables if type(each).__name__ == "MemWatch"
-        )
-        watcher = magics.watcher
-        watcher._on_report = lambda number, report: None  # printing apart
-        result = shell.run_cell("x = 1", store_history=True)
+def trivial_cell(tools: list[Tool]) -> dict[str, float]:
+    """Seconds added to ``x = 1``."""
+    times = {tool.name: 3 if tool.slow else 100 for tool in tools}
+    spent: dict[str, list[float]] = {}
+    with loaded_kernels(tools) as kernels:
+        cells = {tool.name: tool.cell("x = 1") for tool in tools}
+        for running in kernels.values():
+            running.run(f"import os, trivial\nos.chdir({str(RESULTS)!r})")
+        for _ in range(7):
+            for name, running in kernels.items():
+                cell = cells.get(name, "x = 1")
+                values = run_trivial(running, cell, times.get(name, 100))
+                spent.setdefault(name, []).append(statistics.median(values))
+    medians = {name: statistics.median(values) for name, values in spent.items()}
+    return {tool.name: medians[tool.name] - medians[bare_name(tool)] for tool in tools}
 
-        def pair() -> None:
-            watcher._pre_run_cell(result.info)
-            watcher._post_run_cell(result)
 
-        def window() -> None:
-            _core.Window().close()
+def run_trivial(running: Kernel, cell: str, times: int) -> list[float]:
+    running.run(f"trivial.measure(get_ipython(), {cell!r}, {times})")
+    while True:
+        # They run between this cell and one of the next.
+        printed = running.run("print('spent', trivial.spent)")
+        values = re.search(r"^spent \[(.*)\]", printed, re.M)[1].split(", ")
+        if len(values) == times:
+            return [float(value) for value in values]
 
-        in_turn = {floor: [], window: [], pair: []}
-        paused = {floor: [], window: [], pair: []}
-        for _ in range(60):
-            for work in in_turn:
-                in_turn[work].append(median_us(work, 50))
-            for work in paused:
-                for _ in range(3):
-                    wait_until_parked()
-                    time.sleep(0.001)
-                    paused[work].append(median_us(work, 1))
-        memwatch.unload_ipython_extension(shell)
 
-    note(
-        "floor: one write, one statm, one status, from Python",
-        med(in_turn[floor]),
-        "us",
+# ---- loops ----
+
+
+def seconds_in(printed: str) -> float:
+    return float(re.search(r"^seconds ([\d.e-]+)", printed, re.M)[1])
+
+
+def in_kernels(tools: list[Tool], name: str) -> Ratios:
+    """The workload with the tool on against off, in one kernel, in turn; and off
+    against off.
+    """
+    ratios: Ratios = {}
+    for tool in tools:
+        with kernel(tool.environment.python) as running:
+            running.run("import workloads")
+            running.run(tool.load)
+            cell = f"print('seconds', workloads.timed({name!r}))"
+            on, off = tool.cell(cell), cell
+            times: dict[str, list[float]] = {"on": [], "off": [], "again": []}
+            for turn in range((9 if tool.slow else 90) + 1):
+                order = ["on", "off", "again"]
+                # Who goes first changes, lest a drifting machine favour one of them.
+                order = order[turn % 3 :] + order[: turn % 3]
+                for which in order:
+                    running.run((tool.start if which == "on" else tool.stop) or "None")
+                    printed = running.run(on if which == "on" else off)
+                    if turn:  # the first makes what the others find
+                        times[which].append(seconds_in(printed))
+        ratios[tool.name] = quotient(times["on"], times["off"])
+        if tool is MEMWATCH:
+            ratios[NOTHING] = quotient(times["again"], times["off"])
+    return ratios
+
+
+def as_scripts(tools: list[Tool], name: str, rounds: int) -> Ratios:
+    """The workload as a script under the tool against plain Python, in turn."""
+    script = str(Path(__file__).parent / "workloads.py")
+    plain = [str(peers.MAIN.python)]
+    commands = {tool.name: [*plain, "-m", *tool.command] for tool in tools}
+    times: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for which, command in {"plain": plain, "again": plain, **commands}.items():
+            done = subprocess.run(
+                [*command, script, name],
+                cwd=RESULTS,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
+            found = re.search(r"^seconds ([\d.e-]+)", done.stdout, re.M)
+            if found:
+                times.setdefault(which, []).append(float(found[1]))
+    ratios = {
+        tool.name: quotient(times[tool.name], times["plain"])
+        for tool in tools
+        if len(times.get(tool.name, [])) == rounds
+    }
+    ratios[f"{NOTHING}, as a script"] = quotient(times["again"], times["plain"])
+    return ratios
+
+
+def quotient(these: list[float], those: list[float]) -> Median:
+    return median([a / b for a, b in zip(these, those, strict=True)])
+
+
+# ---- at rest and at work ----
+
+
+def at_rest_and_at_work(tools: list[Tool]) -> dict[str, dict[str, float]]:
+    """Of each tool beyond a kernel without: shares of a processor over ten seconds at
+    rest and over a cell of ten seconds that sleeps; threads and descriptors after
+    twenty cells. And of memwatch's thread by itself.
+    """
+    found: dict[str, dict[str, float]] = {}
+    with loaded_kernels(tools) as kernels:
+        for name, running in kernels.items():
+            running.run("import time")
+            for _ in range(20):
+                running.run("x = 1")
+            found[name] = {
+                "threads": process.threads(running.pid),
+                "descriptors": process.descriptors(running.pid),
+            }
+        time.sleep(1)
+        before = {name: reading(running) for name, running in kernels.items()}
+        time.sleep(SPAN_S)
+        for name, running in kernels.items():
+            after = reading(running)
+            for what, value in after.items():
+                found[name][f"rest: {what}"] = value - before[name][what]
+        for name, running in kernels.items():
+            before[name] = reading(running)
+            running.run(f"time.sleep({SPAN_S})")
+            for what, value in reading(running).items():
+                found[name][f"work: {what}"] = value - before[name][what]
+    for tool in tools:
+        bare = found[bare_name(tool)]
+        found[tool.name] = {
+            what: value if "sampler" in what else value - bare[what]
+            for what, value in found[tool.name].items()
+        }
+    return found
+
+
+def reading(running: Kernel) -> dict[str, float]:
+    return {
+        "cpu": process.cpu_ns(running.pid) / 1e9 / SPAN_S,
+        "wake-ups": process.wake_ups(running.pid),
+        "sampler cpu": process.cpu_ns(running.pid, "memwatch") / 1e9 / SPAN_S,
+        "sampler wake-ups": process.wake_ups(running.pid, "memwatch"),
+    }
+
+
+# ---- loading ----
+
+
+def loading(tools: list[Tool]) -> dict[str, dict[str, float]]:
+    """Milliseconds and MiB that switching the tool on adds to a fresh kernel."""
+    found = {}
+    for tool in tools:
+        spent, grown = [], []
+        for _ in range(7):
+            with kernel(tool.environment.python) as running:
+                running.run("import time; None")
+                before = process.rss_bytes(running.pid)
+                printed = running.run(
+                    f"begun = time.perf_counter()\n{tool.load}\n"
+                    "print('seconds', time.perf_counter() - begun)"
+                )
+                grown.append((process.rss_bytes(running.pid) - before) / MIB)
+                spent.append(seconds_in(printed) * 1e3)
+        found[tool.name] = {
+            "ms": statistics.median(spent),
+            "MiB": statistics.median(grown),
+        }
+    return found
+
+
+# ---- all of it ----
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} us"
+
+
+def cells_table(tools: list[Tool]) -> str:
+    """Latency, rest, work, loading: one column a tool."""
+    print("a trivial cell ...", flush=True)
+    latency = trivial_cell([*tools, *present([MEMRAY])])
+    for name, seconds in latency.items():
+        print(f"  {name}: {duration(seconds)}")
+    limit(
+        "latency added to a trivial cell, ipython_memory_usage's share",
+        latency[MEMWATCH.name] / latency[IMU.name],
+        1 / 1000,
+        "x",
     )
-    note("the window alone, from Python", med(in_turn[window]), "us")
-    row("the pair of hooks", med(in_turn[pair]), "us", 30)
-    print("the same after a pause, with caches gone cold and the thread to be woken:")
-    note("  floor", med(paused[floor]), "us")
-    note("  window", med(paused[window]), "us")
-    note("  pair of hooks", med(paused[pair]), "us")
+    print("at rest and at work ...", flush=True)
+    states = at_rest_and_at_work(tools)
+    own_state = states[MEMWATCH.name]
+    limit("sampler over a cell of 10 s", own_state["work: sampler cpu"] * 100, 1, "%")
+    limit("wake-ups between cells, 10 s", own_state["rest: sampler wake-ups"], 0, "")
+    print("loading ...", flush=True)
+    loads = loading([*tools, *present([MEMRAY])])
+    limit("loading", loads[MEMWATCH.name]["ms"], 15, "ms")
+    limit("loading", loads[MEMWATCH.name]["MiB"], 1.5, "MiB")
+
+    columns = [tool.name for tool in [*tools, *present([MEMRAY])]]
+
+    def row(what: str, cell: str, values: dict[str, float | None]) -> list[str]:
+        return [
+            what,
+            *(
+                NOT_TOLD if values.get(name) is None else cell.format(values[name])
+                for name in columns
+            ),
+        ]
+
+    def state(what: str, factor: float = 1) -> dict[str, float | None]:
+        return {tool.name: states[tool.name][what] * factor for tool in tools}
+
+    rows = [
+        ["added to a trivial cell", *(duration(latency[name]) for name in columns)],
+        row("at work, share of a core", "{:.2f} %", state("work: cpu", 100)),
+        row("at rest, share of a core", "{:.2f} %", state("rest: cpu", 100)),
+        row("at rest, wake-ups in 10 s", "{:+.0f}", state("rest: wake-ups")),
+        row("loading, ms", "{:.1f}", {name: loads[name]["ms"] for name in columns}),
+        row("loading, MiB", "{:.2f}", {name: loads[name]["MiB"] for name in columns}),
+        row("threads after 20 cells", "{:+.0f}", state("threads")),
+        row("descriptors after 20 cells", "{:+.0f}", state("descriptors")),
+    ]
+    return markdown(["", *columns], rows)
 
 
-def med(values: list[float]) -> float:
-    return statistics.median(values)
+def loops_table(tools: list[Tool], scripted: list[Tool]) -> str:
+    """How much longer each workload takes: one column a tool."""
+    columns = [NOTHING, *(tool.name for tool in tools)]
+    columns += [f"{NOTHING}, as a script", *(tool.name for tool in scripted)]
+    rows = []
+    for name, (title, _) in WORKLOADS.items():
+        print(f"{title} ...", flush=True)
+        ratios = in_kernels(tools, name) | as_scripts(scripted, name, 5)
+        noise, ours = ratios[NOTHING], ratios[MEMWATCH.name]
+        print(f"  without against itself: {noise:.4f}")
+        print(f"  under watch: {ours:.4f}")
+        # Within the noise: the intervals overlap.
+        most = max(1.005, noise.high + ours.value - ours.low)
+        limit(title, ours.value, most, "x")
+        row = [title]
+        for column in columns:
+            ratio = ratios.get(column)
+            row.append("failed" if ratio is None else f"{ratio:.3f}")
+        rows.append(row)
+    return markdown(["times as long", *columns], rows)
 
 
-LOADING = """
-import os, time
-def rss():
-    return int(open('/proc/self/statm').read().split()[1]) * os.sysconf('SC_PAGESIZE')
-extensions = get_ipython().extension_manager
-before, start = rss(), time.perf_counter()
-extensions.load_extension('memwatch')
-spent, grown = time.perf_counter() - start, rss() - before
-print('figures', spent * 1e3, grown / 2**20)
-"""
-
-
-def loading() -> None:
-    """In a fresh kernel each time: what the cell with %load_ext adds."""
-    spent, grown = [], []
-    for _ in range(11):
-        manager = KernelManager()
-        manager.start_kernel(extra_arguments=["--log-level=ERROR"])
-        client = manager.blocking_client()
-        client.start_channels()
-        client.wait_for_ready(timeout=60)
-        shown = io.StringIO()
-
-        def keep(message: dict, shown: io.StringIO = shown) -> None:
-            shown.write(message["content"].get("text", ""))
-
-        client.execute_interactive("x = 1", output_hook=keep)
-        client.execute_interactive(LOADING, output_hook=keep)
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-        (figures,) = (
-            line for line in shown.getvalue().splitlines() if line.startswith("figures")
-        )
-        _, milliseconds, mib = figures.split()
-        spent.append(float(milliseconds))
-        grown.append(float(mib))
-    row("loading the extension in a running kernel", med(spent), "ms", 15)
-    row("loading it: RSS added", med(grown), "MiB", 1.5)
-
-
-def loop() -> None:
-    total = 0
-    for number in range(6_000_000):
-        total += number
-
-
-def slow_down() -> None:
-    """A loop under watch and without, in turn; and without against itself."""
-
-    def watched() -> float:
-        with memwatch.watch():
-            return median_us(loop, 1)
-
-    def bare() -> float:
-        return median_us(loop, 1)
-
-    pairs, noise = [], []
-    loop()
-    for turn in range(40):
-        # Who goes first changes, lest a drifting machine favour one of them.
-        if turn % 2:
-            without, under = bare(), watched()
-        else:
-            under, without = watched(), bare()
-        pairs.append(under / without)
-        noise.append(bare() / bare())
-    note("a pure-Python loop without, against itself", med(noise), "x")
-    row("a pure-Python loop under watch, against without", med(pairs), "x", 1.005)
-
-
-def size_of(report: memwatch.CellReport) -> int:
-    """Everything that is kept for it, as Python counts."""
-    values = [getattr(report, name) for name in report.__slots__]
-    size = sys.getsizeof(report) + sum(map(sys.getsizeof, values))
-    return size + sum(map(sys.getsizeof, report.timeline.values()))
-
-
-def memory() -> None:
-    with memwatch.watch() as w:
-        time.sleep(2.8)  # until the timeline is full, and before it thins itself
-    note(
-        "points in the timeline of a cell of 2.8 s", len(w.report.timeline["t_ns"]), ""
+def own_part() -> str:
+    """memwatch in its own process."""
+    print("hooks ...", flush=True)
+    hooks = own.hooks()
+    kept, points = own.report_bytes()
+    a_cell = own.rss_a_cell()
+    limit("pair of hooks", hooks["pair"][0], 30, "us")
+    limit(f"report with {points} points", kept / 1024, 16, "KiB")
+    limit("RSS kept of a trivial cell", a_cell / 1024, 16, "KiB")
+    titles = {
+        "floor": "floor: one write, one statm, one status",
+        "window": "a window",
+        "pair": "pair of hooks",
+    }
+    rows = [
+        [title, *(f"{value:.1f} us" for value in hooks[name])]
+        for name, title in titles.items()
+    ]
+    sizes = (
+        f"Kept of a cell with a timeline of {points} points: {kept / 1024:.1f} KiB; RSS"
+        f" that a trivial cell leaves, with IPython's part: {a_cell / 1024:.1f} KiB."
     )
-    row("memory kept of it", size_of(w.report) / 1024, "KiB", 16)
-    with quiet_shell() as shell, contextlib.redirect_stdout(io.StringIO()):
-        memwatch.load_ipython_extension(shell)
-        for _ in range(200):
-            shell.run_cell("x = 1", store_history=True)
-        gc.collect()
-        before = _core.memory()["rss_bytes"]
-        for _ in range(3000):
-            shell.run_cell("x = 1", store_history=True)
-        gc.collect()
-        grown = _core.memory()["rss_bytes"] - before
-        memwatch.unload_ipython_extension(shell)
-    row(
-        "RSS kept of a trivial cell, IPython's part and all",
-        grown / 3000 / 1024,
-        "KiB",
-        16,
-    )
+    head = ["memwatch, printing apart", "in succession", "after a pause"]
+    return markdown(head, rows) + "\n\n" + sizes
 
 
 def main() -> int:
-    print(
-        f"memwatch {memwatch.__version__}, CPython {platform.python_version()},"
-        f" Linux {platform.release()}, {os.cpu_count()} processors,"
-        f" {time.strftime('%Y-%m-%d')}"
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    RESULTS.mkdir(parents=True)
+    peers.install([*CELL_TOOLS, *SCRIPT_TOOLS])
+    tools, scripted = present(CELL_TOOLS), present(SCRIPT_TOOLS)
+    every = [*CELL_TOOLS, *SCRIPT_TOOLS]
+    versions = ", ".join(
+        f"{tool.name} {tool.version}"
+        if not tool.error
+        else f"{tool.name}: {tool.error}"
+        for tool in every
     )
-    print(f"counters: {_core.accuracy()}\n")
-    for benchmark in (hooks, loading, slow_down, memory):
-        benchmark()
-    return 0 if all(kept for *_, kept in rows) else 1
+    tables = [own_part(), cells_table(tools), loops_table(tools, scripted)]
+    remarks = "\n".join(
+        f"- {tool.name}: {tool.remark}" for tool in every if tool.remark
+    )
+    head = f"{made_by('make bench')}; {versions}."
+    text = "\n\n".join([head, *tables, remarks])
+    (RESULTS / "cost.md").write_text(text + "\n")
+    print(f"\n{text}\n")
+    print(*(f"not kept: {failure}" for failure in failures), sep="\n")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
