@@ -155,6 +155,9 @@ def as_scripts(tools: list[Tool], name: str, rounds: int) -> Ratios:
             found = re.search(r"^seconds ([\d.e-]+)", done.stdout, re.M)
             if found:
                 times.setdefault(which, []).append(float(found[1]))
+            else:
+                last = (done.stderr.strip() or "no output").splitlines()[-1]
+                print(f"  {which}: exit {done.returncode}, {last}", flush=True)
     ratios = {
         tool.name: quotient(times[tool.name], times["plain"])
         for tool in tools

@@ -210,7 +210,7 @@ FIL = Tool(
     "Fil",
     "filprofiler==2024.11.2",
     load="",
-    command=("filprofiler", "--no-browser", "--output", "fil", "run"),
+    command=("filprofiler", "--no-browser", "-o", "fil", "run"),
     remark="needs a kernel of its own; a loop as a script by fil-profile run",
 )
 
