@@ -59,6 +59,10 @@ mw_proc_open(struct mw_proc *self, const char *root, pid_t pid)
     self->status_fd = fd;
 
     fd = mw_proc_open_file(root, pid, "clear_refs", O_WRONLY);
+    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM) {
+        err = fd;
+        goto out;
+    }
     self->clear_refs_fd = fd < 0 ? -1 : fd;
     self->mark_errno = fd < 0 ? -fd : 0;
     err = 0;
