@@ -13,8 +13,9 @@ import pytest
 from memwatch import _core
 from support import BECOME_NOBODY, Kernel, lines_in, readable_copy, run_python_told
 
-needs_mark = pytest.mark.skipif(
-    not _core.accuracy()["mark_resets"], reason="no high-water mark to reset"
+pytestmark = pytest.mark.skipif(
+    not _core.accuracy()["mark_resets"],
+    reason="no high-water mark to reset, which every process here says at once",
 )
 
 SPIKE = """
@@ -116,7 +117,6 @@ def test_without_permission_the_first_block_tells_it_once(copy):
     assert warnings_in(err) == [DENIED]
 
 
-@needs_mark
 def test_permission_given_up_after_loading(copy):
     """What is open stays open. A child has to open its own, and says that it cannot."""
     out, err = run_python_told(
@@ -189,8 +189,7 @@ def test_own_process_is_measured_where_others_are_hidden():
     hidden, peak, figures = done.stdout.splitlines()
     assert hidden == "False True"
     assert figures == "False True"
-    if _core.accuracy()["mark_resets"]:
-        assert peak in ("kernel False 63 False", "kernel False 64 False")
+    assert peak in ("kernel False 63 False", "kernel False 64 False")
 
 
 # ---- out of descriptors ----
@@ -211,11 +210,10 @@ def test_loading_without_descriptors(free):
         "show(memwatch.history[-1])\n"
     )  # fmt: skip
     assert [line.n for line in lines_in(out)] == [4]
-    if _core.accuracy()["mark_resets"]:
-        assert out.splitlines()[-1] in (
-            "kernel False 63 False",
-            "kernel False 64 False",
-        )
+    assert out.splitlines()[-1] in (
+        "kernel False 63 False",
+        "kernel False 64 False",
+    )
     (told,) = warnings_in(err)
     assert "Too many open files" in told
     assert told.startswith("memwatch cannot measure: OSError: cannot read this process")
@@ -233,8 +231,7 @@ def test_descriptors_that_run_out_while_it_is_loaded():
     assert err == ""
     found = lines_in(out)
     assert [line.n for line in found] == [1, 2, 3, 4, 5]
-    if _core.accuracy()["mark_resets"]:
-        assert all(15 <= line.peaked <= 17 for line in (found[2], found[4]))
+    assert all(15 <= line.peaked <= 17 for line in (found[2], found[4]))
     assert "limit: unknown: " in out
     assert "Too many open files" in out
 
@@ -260,8 +257,7 @@ def test_child_without_descriptors_measures_when_it_has_some():
     )  # fmt: skip
     *none, last = out.splitlines()
     assert none == ["None"] * 3
-    if _core.accuracy()["mark_resets"]:
-        assert last in ("kernel False 15 False", "kernel False 16 False")
+    assert last in ("kernel False 15 False", "kernel False 16 False")
     (told,) = warnings_in(err)
     assert "Too many open files" in told
 
@@ -289,7 +285,6 @@ def fault(name, on):
 """
 
 
-@needs_mark
 def test_mark_that_is_not_told(shim):
     out, err = run_python_told(
         FAULT + WATCH +
@@ -326,9 +321,8 @@ def test_clock_that_stands(shim):
     assert [one, two, three] == ["False", "False", "True"]
     assert first.endswith(" True")
     assert last.endswith(" False")
-    if _core.accuracy()["mark_resets"]:
-        assert first in ("kernel False 63 True", "kernel False 64 True")
-        assert last in ("kernel False 63 False", "kernel False 64 False")
+    assert first in ("kernel False 63 True", "kernel False 64 True")
+    assert last in ("kernel False 63 False", "kernel False 64 False")
     (told,) = warnings_in(err)
     assert told.startswith("the monotonic clock stands still")
 
@@ -336,7 +330,6 @@ def test_clock_that_stands(shim):
 # ---- a signal storm ----
 
 
-@needs_mark
 @pytest.mark.parametrize("timer", ["REAL", "PROF"])
 def test_signal_storm_in_a_kernel(timer):
     """A handler in Python, called every 100 us: no window is the worse for it."""
