@@ -93,6 +93,15 @@ mw_proc_close(struct mw_proc *self)
     errno = saved_errno;
 }
 
+void
+mw_proc_forgo_mark(struct mw_proc *self)
+{
+    close_file(&self->clear_refs_fd);
+    if (self->mark_errno == 0) {
+        self->mark_errno = EOPNOTSUPP;
+    }
+}
+
 /* The file from its beginning. The kernel makes the text anew for each read at
  * offset 0, whole, so one read is one moment. Returns its length or -errno. */
 static ssize_t

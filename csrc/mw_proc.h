@@ -38,6 +38,10 @@ int mw_proc_open(struct mw_proc *self, const char *root, pid_t pid);
 /* Close what is open. Leaves errno alone; may be called twice. */
 void mw_proc_close(struct mw_proc *self);
 
+/* Never reset the mark through it: from now on mark_errno is EOPNOTSUPP, unless there
+ * was another reason. */
+void mw_proc_forgo_mark(struct mw_proc *self);
+
 /* Resident set size in bytes: statm field 2 x page size, about 0.4 us. Any
  * thread. -errno; -ESRCH where the process is gone; -ENODATA where it is a zombie;
  * -EBADMSG. */

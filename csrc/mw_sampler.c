@@ -59,6 +59,11 @@ open_files(struct mw_sampler *self)
     }
     if (err == 0) {
         mw_roster_init(&self->roster, memory.hwm_bytes);
+        if (self->pid != 0) {
+            /* The probe's pages are our own: another's mark would not follow
+             * them. And that process may itself be measuring by its mark. */
+            mw_proc_forgo_mark(&self->proc);
+        }
         err = mw_accuracy_probe(&self->proc, &self->accuracy);
     }
     if (err != 0) {

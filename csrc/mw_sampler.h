@@ -33,8 +33,10 @@ struct mw_sampler_status {
     bool parked;  /* and nothing will wake it before a window opens */
 };
 
-/* For the process `pid` (0: the caller's own) below `root`. The caller owns *out
- * and frees it, with no window open. -errno: no memory, or /proc unreadable. */
+/* For the process `pid` (0: the caller's own) below `root`. Another's mark is left
+ * alone: its peaks are sampled, mark_errno is EOPNOTSUPP or why it could not be reset
+ * anyway. The caller owns *out and frees it, with no window open. -errno: no memory,
+ * or /proc unreadable. */
 int mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid);
 void mw_sampler_free(struct mw_sampler **self);
 

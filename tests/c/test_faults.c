@@ -38,6 +38,7 @@ static _Atomic int64_t clock_ns;
 static _Atomic int64_t clock_ahead_ns; /* where it does not stand */
 static atomic_long clock_readings;
 static atomic_long reads;
+static atomic_long resets;
 
 static int
 no_faults(void **state)
@@ -112,6 +113,7 @@ __wrap_pread(int fd, void *text, size_t room, off_t offset)
 ssize_t
 __wrap_pwrite64(int fd, const void *text, size_t length, off_t offset)
 {
+    resets++;
     if (reset_errno != 0) {
         errno = reset_errno;
         return -1;
@@ -652,10 +654,11 @@ test_process_dies_with_a_window_open(void **state)
     long reads_before;
     siginfo_t info;
     int gate;
-    pid_t child = start_child(&gate);
+    pid_t child;
 
     (void)state;
     SKIP_UNDER_TSAN();
+    child = start_child(&gate);
     assert_int_equal(mw_sampler_new(&other, MW_PROC_ROOT, child), 0);
     assert_int_equal(mw_sampler_open(other, &watch), 0);
     WAIT_UNTIL(status_of(other).samples >= 2);
@@ -689,10 +692,11 @@ test_process_is_gone_at_the_close(void **state)
     struct mw_watch watch;
     struct mw_result result;
     int gate;
-    pid_t child = start_child(&gate);
+    pid_t child;
 
     (void)state;
     SKIP_UNDER_TSAN();
+    child = start_child(&gate);
     assert_int_equal(mw_sampler_new(&other, MW_PROC_ROOT, child), 0);
     assert_int_equal(mw_sampler_open(other, &watch), 0);
     close(gate);
@@ -700,6 +704,31 @@ test_process_is_gone_at_the_close(void **state)
     assert_int_equal(mw_sampler_close(other, &watch, &result), -ESRCH);
     WAIT_UNTIL(!status_of(other).running || status_of(other).parked);
     mw_sampler_free(&other);
+}
+
+/* Its mark is not ours to reset: it may itself be measuring by it. */
+static void
+test_another_process_keeps_its_mark(void **state)
+{
+    struct mw_sampler *other;
+    struct mw_watch watch;
+    struct mw_result result;
+    long resets_before = resets;
+    int gate;
+    pid_t child;
+
+    (void)state;
+    SKIP_UNDER_TSAN();
+    child = start_child(&gate);
+    assert_int_equal(mw_sampler_new(&other, MW_PROC_ROOT, child), 0);
+    assert_int_equal(mw_sampler_open(other, &watch), 0);
+    assert_int_equal(mw_sampler_close(other, &watch, &result), 0);
+    assert_sampled(&result);
+    assert_true(mw_sampler_accuracy(other).mark_errno != 0);
+    assert_int_equal(resets, resets_before);
+    mw_sampler_free(&other);
+    close(gate);
+    assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
 static int
@@ -902,6 +931,7 @@ main(void)
         cmocka_unit_test_teardown(test_machine_out_of_descriptors, no_faults),
         cmocka_unit_test(test_process_dies_with_a_window_open),
         cmocka_unit_test(test_process_is_gone_at_the_close),
+        cmocka_unit_test(test_another_process_keeps_its_mark),
         cmocka_unit_test(test_process_of_another_user),
         cmocka_unit_test(test_hidden_processes),
         cmocka_unit_test(test_signal_storm),
