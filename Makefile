@@ -8,7 +8,8 @@ export PATH := $(BIN):$(PATH)
 # What the installed package is made of: newer than the stamp, and it is built anew.
 SOURCES := pyproject.toml meson.build meson.options \
 	$(wildcard csrc/*.c csrc/*.h csrc/meson.build) \
-	$(wildcard python/meson.build python/memwatch/*.py python/memwatch/*.pyi)
+	$(wildcard python/meson.build python/memwatch/*.py python/memwatch/*.pyi \
+	    python/memwatch/*/*.py)
 C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] benchmarks/*.c)
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check

@@ -84,6 +84,9 @@ mw_parse_statm(const char *text, size_t length, int64_t page_bytes, int64_t *rss
         __builtin_mul_overflow(resident_pages, page_bytes, &bytes)) {
         return -EBADMSG;
     }
+    if (size_pages == 0) {
+        return -ENODATA;
+    }
     *rss_bytes = bytes;
     return 0;
 }

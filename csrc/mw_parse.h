@@ -13,7 +13,8 @@
 
 #include "mw_sample.h"
 
-/* /proc/PID/statm: field 2 (resident) x page size. */
+/* /proc/PID/statm: field 2 (resident) x page size. -ENODATA where the process has
+ * no memory to hold anything in (a zombie, a kernel thread): field 1 (size) is 0. */
 int
 mw_parse_statm(const char *text, size_t length, int64_t page_bytes, int64_t *rss_bytes);
 

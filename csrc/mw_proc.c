@@ -59,6 +59,10 @@ mw_proc_open(struct mw_proc *self, const char *root, pid_t pid)
     self->status_fd = fd;
 
     fd = mw_proc_open_file(root, pid, "clear_refs", O_WRONLY);
+    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM) {
+        err = fd;
+        goto out;
+    }
     self->clear_refs_fd = fd < 0 ? -1 : fd;
     self->mark_errno = fd < 0 ? -fd : 0;
     err = 0;
@@ -87,6 +91,15 @@ mw_proc_close(struct mw_proc *self)
     close_file(&self->status_fd);
     close_file(&self->clear_refs_fd);
     errno = saved_errno;
+}
+
+void
+mw_proc_forgo_mark(struct mw_proc *self)
+{
+    close_file(&self->clear_refs_fd);
+    if (self->mark_errno == 0) {
+        self->mark_errno = EOPNOTSUPP;
+    }
 }
 
 /* The file from its beginning. The kernel makes the text anew for each read at

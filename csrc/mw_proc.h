@@ -30,15 +30,21 @@ struct mw_proc {
 int mw_proc_open_file(const char *root, pid_t pid, const char *name, int flags);
 
 /* Open ROOT/PID/statm, status and clear_refs. That clear_refs cannot be opened is
- * no failure: mark_errno tells. The caller closes. -errno of the first
- * file that could not be opened; `self` is then closed. */
+ * no failure, mark_errno tells, unless it is for want of descriptors or of kernel
+ * memory, which may pass: then it may be tried again. The caller closes. -errno of
+ * the first file that could not be opened; `self` is then closed. */
 int mw_proc_open(struct mw_proc *self, const char *root, pid_t pid);
 
 /* Close what is open. Leaves errno alone; may be called twice. */
 void mw_proc_close(struct mw_proc *self);
 
+/* Never reset the mark through it: from now on mark_errno is EOPNOTSUPP, unless there
+ * was another reason. */
+void mw_proc_forgo_mark(struct mw_proc *self);
+
 /* Resident set size in bytes: statm field 2 x page size, about 0.4 us. Any
- * thread. -errno; -ESRCH where the process is gone; -EBADMSG. */
+ * thread. -errno; -ESRCH where the process is gone; -ENODATA where it is a zombie;
+ * -EBADMSG. */
 int mw_proc_read_rss(const struct mw_proc *self, int64_t *rss_bytes);
 
 /* All of struct mw_memory from one read of status, about 2.5 us. Any thread.

@@ -11,7 +11,7 @@ mw_roster_init(struct mw_roster *self, int64_t lifetime_peak_bytes)
 static void
 keep_lifetime_peak(struct mw_roster *self, int64_t bytes)
 {
-    if (bytes > self->lifetime_peak_bytes) {
+    if (self->lifetime_peak_bytes != MW_ABSENT && bytes > self->lifetime_peak_bytes) {
         self->lifetime_peak_bytes = bytes;
     }
 }

@@ -26,9 +26,10 @@ struct mw_roster {
     int count;
     /* The mark as its last reset left it. Only what is above was raised since. */
     int64_t mark_floor_bytes;
-    int64_t lifetime_peak_bytes;
+    int64_t lifetime_peak_bytes; /* MW_ABSENT: the kernel never told it */
 };
 
+/* `lifetime_peak_bytes` is the mark before anybody reset it. */
 void mw_roster_init(struct mw_roster *self, int64_t lifetime_peak_bytes);
 
 /* Open a window; `marked`: the mark was reset for it, and `start` read then. */

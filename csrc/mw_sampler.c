@@ -59,6 +59,11 @@ open_files(struct mw_sampler *self)
     }
     if (err == 0) {
         mw_roster_init(&self->roster, memory.hwm_bytes);
+        if (self->pid != 0) {
+            /* The probe's pages are our own: another's mark would not follow
+             * them. And that process may itself be measuring by its mark. */
+            mw_proc_forgo_mark(&self->proc);
+        }
         err = mw_accuracy_probe(&self->proc, &self->accuracy);
     }
     if (err != 0) {
@@ -219,8 +224,10 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch)
     }
     mw_roster_add_mark(&self->roster, start.hwm_bytes);
     mw_roster_add_reading(&self->roster, start.rss_bytes);
-    marked = self->accuracy.mark_resets;
-    /* A mark that stands no higher than what the process holds is as good as reset. */
+    /* A mark that is not told is not reset: the other windows would lose what it
+     * knows. */
+    marked = self->accuracy.mark_resets && start.hwm_bytes != MW_ABSENT;
+    /* One that stands no higher than what the process holds is as good as reset. */
     if (marked && start.hwm_bytes > start.rss_bytes) {
         marked = mw_proc_reset_mark(&self->proc) == 0;
         if (marked) {
@@ -230,6 +237,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch)
         if (err != 0) {
             return err;
         }
+        marked = marked && start.hwm_bytes != MW_ABSENT;
     }
     t_open_ns = mw_clock_mono_ns();
     mw_roster_open(&self->roster, watch, t_open_ns, &start, marked);

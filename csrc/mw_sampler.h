@@ -26,14 +26,17 @@ struct mw_sampler_status {
     int64_t samples;             /* taken since the start */
     int64_t missed;              /* due, but the thread came too late for them */
     int64_t lifetime_peak_bytes; /* of the process: the kernel's own memory of
-                                    it is lost with the first reset */
+                                    it is lost with the first reset; MW_ABSENT:
+                                    it has none */
     int open_windows;
     bool running; /* the thread exists */
     bool parked;  /* and nothing will wake it before a window opens */
 };
 
-/* For the process `pid` (0: the caller's own) below `root`. The caller owns *out
- * and frees it, with no window open. -errno: no memory, or /proc unreadable. */
+/* For the process `pid` (0: the caller's own) below `root`. Another's mark is left
+ * alone: its peaks are sampled, mark_errno is EOPNOTSUPP or why it could not be reset
+ * anyway. The caller owns *out and frees it, with no window open. -errno: no memory,
+ * or /proc unreadable. */
 int mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid);
 void mw_sampler_free(struct mw_sampler **self);
 
@@ -54,7 +57,8 @@ void mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
  * window's result says so. */
 int mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch);
 
-/* Close it and tell what it cost. About 3 us. -errno: /proc unreadable; -ESTALE:
+/* Close it and tell what it cost. About 3 us. -errno: /proc unreadable; -ESRCH:
+ * the process is gone; -ENODATA: it is dead and not yet waited for; -ESTALE:
  * the watch is not open, or was opened by the process that we were forked from.
  * The watch is closed in any case. */
 int mw_sampler_close(struct mw_sampler *self, struct mw_watch *watch,

@@ -22,7 +22,8 @@ int mw_ticker_new(struct mw_ticker **out, void (*tick)(void *context), void *con
 void mw_ticker_free(struct mw_ticker **self);
 
 /* Call at `t_mono_ns`, or at what was asked for before where that is earlier. Any
- * thread, `tick` itself too. */
+ * thread, `tick` itself too. Where CLOCK_MONOTONIC as we read it is behind the one
+ * that the kernel waits by, calls come at least 10 ms apart, and before their time. */
 void mw_ticker_call_at(struct mw_ticker *self, int64_t t_mono_ns);
 
 /* When the next call is due; MW_TICKER_NEVER: the thread is parked. Any thread. */

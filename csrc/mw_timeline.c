@@ -70,5 +70,7 @@ mw_timeline_finish(struct mw_timeline *self, int64_t t_ns, int64_t rss_bytes)
     if (self->pending > 0) {
         flush(self);
     }
-    set_point(self, self->count++, t_ns, rss_bytes);
+    if (t_ns > self->t_ns[self->count - 1]) {
+        set_point(self, self->count++, t_ns, rss_bytes);
+    }
 }

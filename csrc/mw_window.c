@@ -93,16 +93,19 @@ mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memo
     int64_t read =
         higher(higher(self->start.rss_bytes, end->rss_bytes), self->sampled_bytes);
     int64_t peak = higher(read, self->mark_bytes);
+    /* What the mark rose to since it was last told is lost with an end that does
+     * not tell it. */
+    bool from_kernel = self->marked && end->hwm_bytes != MW_ABSENT;
 
     *out = (struct mw_result){
-        .duration_ns = t_ns - self->t_open_ns,
+        .duration_ns = t_ns > self->t_open_ns ? t_ns - self->t_open_ns : MW_ABSENT,
         .rss_start_bytes = self->start.rss_bytes,
         .rss_end_bytes = end->rss_bytes,
         .rss_peak_bytes = peak,
         .used_bytes = end->rss_bytes - self->start.rss_bytes,
         .peaked_bytes = peak - end->rss_bytes,
-        .peak_from_kernel = self->marked,
-        .peak_error_bytes = bound_bytes,
+        .peak_from_kernel = from_kernel,
+        .peak_error_bytes = from_kernel ? bound_bytes : MW_ABSENT,
         .anon_bytes = end->anon_bytes,
         .file_bytes = end->file_bytes,
         .shmem_bytes = end->shmem_bytes,
@@ -110,8 +113,5 @@ mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memo
         .system_mean_cpu_percent = MW_ABSENT,
         .single_max_cpu_percent = MW_ABSENT,
     };
-    if (!self->marked) {
-        out->peak_error_bytes = MW_ABSENT;
-    }
     close_cpu(self, cpu, out);
 }

@@ -22,7 +22,7 @@ struct mw_window {
 
 /* What a window cost. Bytes, nanoseconds, percent; MW_ABSENT where unknown. */
 struct mw_result {
-    int64_t duration_ns;
+    int64_t duration_ns; /* MW_ABSENT: the clock stood, or ran backwards */
     int64_t rss_start_bytes;
     int64_t rss_end_bytes;
     int64_t rss_peak_bytes;   /* the highest of mark, samples, start and end */
@@ -39,7 +39,8 @@ struct mw_result {
     int64_t single_max_cpu_percent;  /* of the busiest, over its busiest interval */
 };
 
-/* Begin. `marked` says whether the mark was reset before `start` was read. */
+/* Begin. `marked` says whether the mark was reset before `start` was read, and
+ * `start` tells it. */
 void mw_window_open(struct mw_window *self, int64_t t_ns, const struct mw_memory *start,
                     bool marked);
 
@@ -56,8 +57,8 @@ void mw_window_add_mark(struct mw_window *self, int64_t hwm_bytes);
  * for one. */
 void mw_window_add_cpu(struct mw_window *self, const struct mw_cpu *cpu);
 
-/* End. `bound_bytes` is how far the mark may be off. `cpu`, which may be NULL, was
- * added before. */
+/* End. Where `end` does not tell the mark the peak is sampled. `bound_bytes` is how
+ * far the mark may be off. `cpu`, which may be NULL, was added before. */
 void
 mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memory *end,
                 const struct mw_cpu *cpu, int64_t bound_bytes, struct mw_result *out);

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import mmap
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import memwatch
 
 MIB = 2**20
 
@@ -58,6 +62,11 @@ def pages(mib: int) -> mmap.mmap:
 
 def run_python(code: str, *arguments: str, **options: Any) -> str:
     """What a fresh interpreter prints that runs `code`; it must end well."""
+    return run_python_told(code, *arguments, **options)[0]
+
+
+def run_python_told(code: str, *arguments: str, **options: Any) -> tuple[str, str]:
+    """The same, and what it says on stderr."""
     done = subprocess.run(
         [sys.executable, *arguments, "-c", code],
         capture_output=True,
@@ -67,7 +76,36 @@ def run_python(code: str, *arguments: str, **options: Any) -> str:
         **options,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout, done.stderr
+
+
+def readable_copy(folder: Path) -> Path:
+    """memwatch once more, in `folder`: who is nobody need not read where it is."""
+    for each in (folder, *folder.parents[:-1]):
+        if each.owner() == folder.owner():
+            each.chmod(each.stat().st_mode | 0o055)
+    package = Path(memwatch.__file__).parent
+    shutil.copytree(package, folder / "memwatch", copy_function=shutil.copyfile)
+    return folder
+
+
+BECOME_NOBODY = """
+import ctypes, os, sys
+
+def forget_memwatch():
+    for name in [*sys.modules]:
+        if name.split('.')[0] == 'memwatch':
+            del sys.modules[name]
+
+def become_nobody(dumpable):
+    # What is imported from now on has to be there already, or in a readable_copy().
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    assert ctypes.CDLL(None).prctl(4, dumpable, 0, 0, 0) == 0  # PR_SET_DUMPABLE
+"""
+"""For run_python(): a process that others, with `dumpable` 0, may not look into."""
 
 
 class Kernel:

@@ -10,18 +10,45 @@ PACKAGE = ROOT / "python/memwatch"
 
 # Each room uses rooms above it only.
 C_ROOMS = [
-    "mw_sample", "mw_cpu_capsule", "mw_clock", "mw_parse", "mw_proc", "mw_cgroup",
-    "mw_host", "mw_accuracy", "mw_window", "mw_timeline", "mw_roster", "mw_ticker",
-    "mw_sampler", "mw_self", "support_module", "core_module", "host_module",
+    "mw_sample", "mw_cpu_capsule", "mw_clock", "mw_parse", "mw_proc", "mw_trial",
+    "mw_cgroup", "mw_host", "mw_accuracy", "mw_window", "mw_timeline", "mw_roster",
+    "mw_ticker", "mw_sampler", "mw_self", "support_module", "core_module",
+    "host_module", "trial_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
-    "_core", "_host", "report", "lines", "trouble", "watching", "extension", "magics",
-    "__init__",
+    "_core", "_host", "_trial", "report", "lines", "trouble", "machine", "watching",
+    "extension", "magics", "__init__", "cli/doctor", "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.
 PURE_C = {"mw_sample", "mw_parse", "mw_window", "mw_timeline", "mw_roster"}
 IO_HEADERS = {"fcntl.h", "unistd.h", "pthread.h", "stdio.h", "sys/mman.h", "time.h"}
+
+
+def python_files(pattern="*.py"):
+    return [each for each in PACKAGE.rglob(pattern) if each.suffix != ".pyc"]
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
+def imports(path):
+    """The rooms that the file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = path.parents[node.level - 1]
+            inside = folder / (node.module or "").replace(".", "/")
+            for name in [each.name for each in node.names]:
+                # The package's version is its own, not a room's.
+                if name == "__version__":
+                    continue
+                if inside.is_dir() and list(inside.glob(f"{name}.py*")):
+                    yield room_of(inside / name)
+                elif inside.is_dir():
+                    yield room_of(inside / "__init__")
+                else:
+                    yield room_of(inside)
 
 
 def includes(path):
@@ -30,7 +57,13 @@ def includes(path):
 
 def test_every_room_is_on_the_plan():
     assert {path.stem for path in CSRC.glob("*.[ch]")} == set(C_ROOMS)
-    assert {path.stem for path in PACKAGE.glob("*.py*")} == set(PYTHON_ROOMS)
+    assert {room_of(path) for path in python_files("*.py*")} == set(PYTHON_ROOMS)
+
+
+def test_every_room_is_installed():
+    text = (ROOT / "python/meson.build").read_text()
+    for path in python_files("*.py*"):
+        assert f"'memwatch/{path.relative_to(PACKAGE)}'" in text
 
 
 def test_c_depends_one_way():
@@ -65,37 +98,60 @@ def test_pure_rooms_are_pure():
 
 
 def test_no_room_is_too_large():
-    for path in [*CSRC.glob("*.[ch]"), *PACKAGE.glob("*.py")]:
+    for path in [*CSRC.glob("*.[ch]"), *python_files()]:
         assert len(path.read_text().splitlines()) <= 500, path.name
 
 
 def test_python_depends_one_way():
-    for path in PACKAGE.glob("*.py"):
-        above = PYTHON_ROOMS[: PYTHON_ROOMS.index(path.stem)]
-        # The package's version is its own, not a room's.
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.level == 1:
-                names = [node.module] if node.module else [a.name for a in node.names]
-                for name in names:
-                    if name != "__version__":
-                        assert name in above, f"{path.name} imports {name}"
+    seen = set()
+    for path in python_files():
+        room = room_of(path)
+        above = PYTHON_ROOMS[: PYTHON_ROOMS.index(room)]
+        for name in imports(path):
+            assert name in above, f"{room} imports {name}"
+            seen.add((room, name))
+    assert ("cli/doctor", "machine") in seen
+    assert ("watching", "_core") in seen
+    assert ("__main__", "cli/__init__") in seen
+
+
+def test_heavy_rooms_are_loaded_on_demand():
+    """libproc2 weighs 1.1 MiB; nobody but the doctor tries things on children."""
+    users = {
+        name: {room_of(path) for path in python_files() if name in imports(path)}
+        for name in ("_host", "_trial")
+    }
+    assert users == {"_host": {"magics", "machine"}, "_trial": {"machine"}}
+    for path in python_files():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom):
+                assert not {each.name for each in node.names} & set(users), path.name
+
+
+def at_import(path):
+    """The packages of others that a room imports as soon as it is imported."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.split(".")[0]
+        elif isinstance(node, ast.Import):
+            yield from (each.name.split(".")[0] for each in node.names)
 
 
 def test_only_the_magics_need_ipython():
-    for path in PACKAGE.glob("*.py"):
-        tree = ast.parse(path.read_text())
-        at_import = {
-            (node.module or "").split(".")[0]
-            for node in tree.body
-            if isinstance(node, ast.ImportFrom)
-        }
-        if path.stem != "magics":
-            assert not at_import & {"IPython", "traitlets"}, path.name
+    for path in python_files():
+        if room_of(path) != "magics":
+            assert not {"IPython", "traitlets"} & set(at_import(path)), path.name
 
 
-def test_nothing_is_needed_to_install():
+def test_only_the_command_needs_click():
+    for path in python_files():
+        uses = "click" in at_import(path)
+        assert uses == room_of(path).startswith("cli/"), path.name
+
+
+def test_click_is_all_that_is_needed():
     text = (ROOT / "pyproject.toml").read_text()
-    assert re.search(r"^dependencies = \[\]$", text, re.M)
+    assert re.search(r'^dependencies = \["click>=8.1"\]$', text, re.M)
 
 
 def test_versions_agree():

@@ -1,5 +1,7 @@
 """The line, to the byte."""
 
+import re
+
 from memwatch import CellReport, lines
 from support import CLASSIC, CPU
 
@@ -62,6 +64,11 @@ def test_small_negative_is_not_minus_zero():
     assert lines.mib(-4096, 4) == "-0.0039"
 
 
+def test_duration_by_a_clock_that_stood_is_not_zero():
+    for style in lines.STYLES.values():
+        assert re.search(r" RAM in n/a[ ,]", style(1, report(duration_ns=None)))
+
+
 def test_unknown_is_not_zero():
     assert lines.mib(None, 2) == "?"
-    assert "used ? MiB RAM in ?s" in lines.classic(1, CellReport())
+    assert "used ? MiB RAM in n/a, peaked ? MiB" in lines.classic(1, CellReport())

@@ -224,11 +224,12 @@ def test_off_and_on(ip, capsys):
 
 def test_status(ip, capsys):
     ip.run_cell("%memwatch status")
-    first, peak, process, limit, history, *_ = capsys.readouterr().out.splitlines()
+    first, peak, rss, process, limit, history, *_ = capsys.readouterr().out.splitlines()
     assert (
         first == f"memwatch {memwatch.__version__}: watching every cell, style classic"
     )
     assert peak.startswith("peak: ")
+    assert rss.startswith("RSS: ")
     assert process.startswith("this process: ")
     assert limit.startswith("limit: ")
     assert history.startswith("history: ")

@@ -1,7 +1,7 @@
 from typing import Literal, TypedDict, final
 
 class _Figures(TypedDict):
-    duration_ns: int
+    duration_ns: int | None
     rss_start_bytes: int
     rss_end_bytes: int
     rss_peak_bytes: int

@@ -21,7 +21,7 @@ def mib(size_bytes: int | None, digits: int) -> str:
 
 
 def _seconds(duration_ns: int | None) -> str:
-    return _UNKNOWN if duration_ns is None else f"{duration_ns / 1e9:0.2f}"
+    return "n/a" if duration_ns is None else f"{duration_ns / 1e9:0.2f}s"
 
 
 def _percent(share: int | None) -> str:
@@ -32,7 +32,7 @@ def classic(number: int, report: CellReport) -> str:
     """The line of ipython_memory_usage, to the byte."""
     return (
         f"In [{number}] used {mib(report.used_bytes, 4)} MiB RAM"
-        f" in {_seconds(report.duration_ns)}s,"
+        f" in {_seconds(report.duration_ns)},"
         f" peaked {mib(report.peaked_bytes, 2)} MiB above current,"
         f" total RAM usage {mib(report.rss_end_bytes, 2)} MiB"
     )
@@ -45,7 +45,7 @@ def cpu(number: int, report: CellReport) -> str:
     """
     return (
         f"In [{number}] used {mib(report.used_bytes, 1)} MiB RAM"
-        f" in {_seconds(report.duration_ns)}s"
+        f" in {_seconds(report.duration_ns)}"
         f" (system mean cpu {_percent(report.system_mean_cpu_percent)},"
         f" single max cpu {_percent(report.single_max_cpu_percent)}),"
         f" peaked {mib(report.peaked_bytes, 1)} MiB above final usage,"

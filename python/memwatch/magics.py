@@ -11,10 +11,10 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from traitlets import Enum, Integer, TraitError, observe, validate
 
-from . import _core, lines
+from . import _core, lines, machine
 from .extension import CellWatcher
 from .report import CellReport
-from .watching import history
+from .watching import history, tell_how_peaks_are_found
 
 __all__ = ["MemWatch", "load", "stop", "unload"]
 
@@ -106,15 +106,19 @@ class MemWatch(Magics):
     def _describe(self) -> list[str]:
         from . import __version__
 
+        why: dict[str, str] = {}
+        rss, found = machine.find_accuracy(why)
+        group = machine.find_group(why)
         watching = "watching every cell" if self.watcher.watching else "not watching"
         memory = _core.memory()
         now = lines.mib(memory["rss_bytes"], 2)
         peak = lines.mib(memory["lifetime_peak_bytes"], 2)
         return [
             f"memwatch {__version__}: {watching}, style {self.style}",
-            f"peak: {_describe_peak()}",
+            f"peak: {machine.describe_peak(found, why)}",
+            f"RSS: {machine.describe_rss(rss, why)}",
             f"this process: {now} MiB now, {peak} MiB at most since it began",
-            f"limit: {_describe_limit()}",
+            f"limit: {machine.describe_group(group, why)}",
             f"history: {len(history)} of at most {history.max_reports} reports",
         ]
 
@@ -128,29 +132,6 @@ def _cpu_reader() -> object:
             " (Debian, Ubuntu: libproc2-dev) and build memwatch anew."
         ) from None
     return _host.cpu_reader()
-
-
-def _describe_peak() -> str:
-    accuracy = _core.accuracy()
-    if not accuracy["mark_resets"]:
-        return (
-            "sampled, a lower bound: the kernel's high-water mark cannot be reset"
-            f" ({accuracy['mark_error']})"
-        )
-    exact = "exact" if accuracy["exact"] else "approximate"
-    bound = lines.mib(accuracy["bound_bytes"], 2)
-    return (
-        "the kernel's high-water mark, reset for every cell,"
-        f" within {bound} MiB; use from {exact} counters"
-    )
-
-
-def _describe_limit() -> str:
-    cgroup = _core.cgroup()
-    if cgroup["limit_bytes"] is None:
-        return "none set by a control group"
-    size = lines.mib(cgroup["limit_bytes"], 2)
-    return f"{size} MiB, set by the control group {cgroup['group']}"
 
 
 def _known(word: str, words: dict[str, Any], kind: str) -> str:
@@ -186,6 +167,7 @@ def load(shell: Any) -> None:
             shell.configurables[:] = configurables  # Magics adds itself at once
             raise UsageError(f"memwatch is not loaded: {error}") from None
         shell.register_magics(magics)
+    tell_how_peaks_are_found()
     magics.watcher.start()
 
 

@@ -43,7 +43,7 @@ class CellReport:
     started_at: str | None = None
     """When the window opened: ISO 8601, UTC."""
     duration_ns: int | None = None
-    """From opening to closing, CLOCK_MONOTONIC."""
+    """From opening to closing, CLOCK_MONOTONIC; None where that did not advance."""
     rss_start_bytes: int | None = None
     """Resident set size when the window opened: VmRSS of ``/proc/self/status``."""
     rss_end_bytes: int | None = None
@@ -59,8 +59,8 @@ class CellReport:
     peak_method: PeakMethod | None = None
     """``kernel``: VmHWM, the kernel's own high-water mark, reset when the window
     opened; no transient is missed, however short, beyond ``peak_error_bytes``.
-    ``sampled``: the mark cannot be reset here, and the peak is the highest sample: a
-    lower bound."""
+    ``sampled``: the mark could not be reset or read, and the peak is the highest
+    sample: a lower bound."""
     peak_error_bytes: int | None = None
     """How far ``rss_peak_bytes`` may be off: what the kernel's counters, which each
     processor keeps a part of, may hold back from the mark. None where sampled."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 
-__all__ = ["MemwatchWarning", "Trouble"]
+__all__ = ["MemwatchWarning", "Trouble", "cause_of", "tell_once"]
 
 
 class MemwatchWarning(RuntimeWarning):
-    """memwatch cannot measure; the message names the cause."""
+    """memwatch cannot measure, or not as it should; the message names the cause."""
 
 
 class Trouble:
@@ -25,12 +25,33 @@ class Trouble:
         if self._told:
             return
         self._told = True
-        cause = error.args[-1] if isinstance(error, OSError) and error.args else error
-        message = (
-            f"memwatch cannot measure: {type(error).__name__}: {cause}; "
+        _warn(
+            f"memwatch cannot measure: {type(error).__name__}: {cause_of(error)}; "
             "your code runs on unmeasured, and this is said only once"
         )
-        try:
-            warnings.warn_explicit(message, MemwatchWarning, "memwatch", 0)
-        except Exception:
-            pass
+
+
+_told: set[str] = set()
+
+
+def tell_once(subject: str, message: str) -> None:
+    """Warn with `message`, unless something was said of `subject` in this process.
+
+    Never raises, not even where warnings are made errors.
+    """
+    if subject not in _told:
+        _told.add(subject)
+        _warn(message)
+
+
+def cause_of(error: Exception) -> str:
+    """What `error` says, without the "[Errno 13]" that OSError begins with."""
+    told = error.args[-1] if isinstance(error, OSError) and error.args else error
+    return str(told)
+
+
+def _warn(message: str) -> None:
+    try:
+        warnings.warn_explicit(message, MemwatchWarning, "memwatch", 0)
+    except Exception:
+        pass

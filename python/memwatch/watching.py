@@ -8,11 +8,17 @@ from asyncio import CancelledError
 from datetime import datetime, timezone
 from types import TracebackType
 
-from . import _core
+from . import _core, machine
 from .report import CellReport, History, Status, Timeline
-from .trouble import Trouble
+from .trouble import Trouble, tell_once
 
-__all__ = ["OpenWindow", "history", "status_of", "watch"]
+__all__ = [
+    "OpenWindow",
+    "history",
+    "status_of",
+    "tell_how_peaks_are_found",
+    "watch",
+]
 
 history = History()
 """The reports of all cells and blocks of this process, oldest first."""
@@ -28,6 +34,35 @@ def status_of(error: BaseException | None) -> Status:
     if isinstance(error, (KeyboardInterrupt, CancelledError)):
         return "interrupted"
     return "error"
+
+
+def tell_how_peaks_are_found() -> None:
+    """Warn, once, where peaks are sampled: before anybody relies on one."""
+    try:
+        accuracy = _core.accuracy()
+    except OSError:
+        return  # which the first window will tell
+    if not accuracy["mark_resets"]:
+        why: dict[str, str] = {}
+        _, peak = machine.find_accuracy(why)
+        told = machine.describe_peak(peak, why)
+        tell_once("peaks", f"peaks are {told}; `memwatch doctor` tells more")
+
+
+def _tell_of_what_is_absent(peak_method: str, duration_ns: int | None) -> None:
+    if peak_method == "sampled":
+        tell_how_peaks_are_found()
+        tell_once(
+            "peaks",
+            "a peak is sampled, a lower bound: the kernel's high-water mark could not"
+            " be read or reset this time, as it can be at others",
+        )
+    if duration_ns is None:
+        tell_once(
+            "duration",
+            "the monotonic clock stands still, or runs backwards: there are no"
+            " durations, and no timelines",
+        )
 
 
 class OpenWindow:
@@ -58,6 +93,7 @@ class OpenWindow:
         if closed is None:
             return None
         figures, t_ns, rss_bytes = closed
+        _tell_of_what_is_absent(figures["peak_method"], figures["duration_ns"])
         drift = None
         if previous is not None and previous.rss_end_bytes is not None:
             drift = figures["rss_start_bytes"] - previous.rss_end_bytes
@@ -99,6 +135,7 @@ class watch:
 
     def __enter__(self) -> watch:
         self.report = None
+        tell_how_peaks_are_found()
         try:
             self._window = OpenWindow()
         except OSError as error:

@@ -1,0 +1,6 @@
+"""``python -m memwatch`` is ``memwatch``."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""``memwatch doctor``: what this machine allows, in a few lines."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from .. import machine
+from ..lines import mib
+
+__all__ = ["command"]
+
+_SET_BY = {
+    "cgroup": "set by the control group",
+    "jupyterhub": "set by JupyterHub",
+    "memory": "the machine's memory",
+}
+
+
+@click.command("doctor", short_help="Tell what can be measured here, how exactly.")
+@click.option("--json", "as_json", is_flag=True, help="The same as data; bytes.")
+def command(as_json: bool) -> None:
+    """Tell what can be measured on this machine, how exactly, and why not more.
+
+    Everything is tried out, a child process among it. Paste this in a bug report.
+    """
+    facts = machine.gather()
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for subject, told in _describe(facts):
+        click.echo(f"{subject:<10} {told}")
+
+
+def _describe(facts: machine.Facts) -> list[tuple[str, str]]:
+    why = facts["why"]
+    return [
+        ("memwatch", _software(facts)),
+        ("system", _system(facts)),
+        ("RSS", machine.describe_rss(facts["rss"], why)),
+        ("peak", machine.describe_peak(facts["peak"], why)),
+        ("limit", _limit(facts)),
+        ("cgroup", _cgroup(facts)),
+        ("JupyterHub", _jupyterhub(facts)),
+        ("memory", _memory(facts)),
+        ("children", _children(facts)),
+        ("ptrace", _ptrace(facts)),
+    ]
+
+
+def _software(facts: machine.Facts) -> str:
+    software, why = facts["software"], facts["why"]
+    ipython = software["ipython"] or _absent(why.get("software.ipython"))
+    ipykernel = software["ipykernel"] or _absent(why.get("software.ipykernel"))
+    return (
+        f"{software['memwatch']}, {software['python']},"
+        f" IPython {ipython}, ipykernel {ipykernel}"
+    )
+
+
+def _absent(reason: str | None) -> str:
+    return "not installed" if reason is None else f"unknown ({reason})"
+
+
+def _system(facts: machine.Facts) -> str:
+    software, processors = facts["software"], facts["processors"]
+    return (
+        f"Linux {software['linux']} {software['architecture']},"
+        f" {processors['allowed']} of {processors['online']} processors"
+    )
+
+
+def _limit(facts: machine.Facts) -> str:
+    limit = facts["limit"]
+    if limit["set_by"] is None:
+        return f"unknown: {facts['why']['limit.limit_bytes']}"
+    return f"{mib(limit['limit_bytes'], 2)} MiB, {_SET_BY[limit['set_by']]}"
+
+
+def _cgroup(facts: machine.Facts) -> str:
+    group, why = facts["cgroup"], facts["why"]
+    kills = group["oom_kills"]
+    counted = f"unknown ({why['cgroup.oom_kills']})" if kills is None else str(kills)
+    return f"limit: {machine.describe_group(group, why)}; OOM kills: {counted}"
+
+
+def _jupyterhub(facts: machine.Facts) -> str:
+    size = facts["jupyterhub"]["limit_bytes"]
+    if size is not None:
+        return f"MEM_LIMIT is {mib(size, 2)} MiB"
+    return facts["why"].get("jupyterhub.limit_bytes", "MEM_LIMIT is not set")
+
+
+def _memory(facts: machine.Facts) -> str:
+    memory = facts["memory"]
+    if memory["total_bytes"] is None:
+        return f"unknown: {facts['why']['memory.total_bytes']}"
+    total, available = mib(memory["total_bytes"], 2), mib(memory["available_bytes"], 2)
+    return f"{total} MiB, {available} MiB available"
+
+
+def _children(facts: machine.Facts) -> str:
+    child, why = facts["children"], facts["why"]
+    return (
+        f"RSS read: {_answer(child['rss'], why.get('children.rss'))};"
+        f" PSS read: {_answer(child['pss'], why.get('children.pss'))};"
+        f" high-water mark reset: {_answer(child['mark'], why.get('children.mark'))}"
+    )
+
+
+def _ptrace(facts: machine.Facts) -> str:
+    child, why = facts["children"], facts["why"]
+    scope = child["yama_ptrace_scope"]
+    yama = (
+        why.get("children.yama_ptrace_scope", "Yama is not there")
+        if scope is None
+        else f"Yama's ptrace_scope is {scope}"
+    )
+    return (
+        f"a child seized: {_answer(child['seize'], why.get('children.seize'))};"
+        " its mark read at its exit:"
+        f" {_answer(child['last_mark'], why.get('children.last_mark'))}; {yama}"
+    )
+
+
+def _answer(able: bool | None, reason: str | None) -> str:
+    if able:
+        return "yes"
+    return f"{'unknown' if able is None else 'no'} ({reason})"

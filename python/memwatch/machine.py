@@ -1,0 +1,343 @@
+"""What this machine allows, as data, and the words for it. Changes and prints nothing.
+
+Everything is found out by trying, never by the kernel's version: distributions carry
+patches back, and sandboxes answer with another kernel's name.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from . import _core
+from .lines import mib
+from .trouble import cause_of
+
+__all__ = [
+    "Facts",
+    "describe_group",
+    "describe_peak",
+    "describe_rss",
+    "find_accuracy",
+    "find_group",
+    "gather",
+]
+
+
+class Software(TypedDict):
+    """Versions; None: not installed, unless there is a reason."""
+
+    memwatch: str
+    python: str
+    """Implementation and version, and whether it has no GIL."""
+    ipython: str | None
+    ipykernel: str | None
+    linux: str
+    """The kernel's release, as uname tells it: a sandbox may tell anything."""
+    architecture: str
+
+
+class Processors(TypedDict):
+    """How many this process may run on, of how many that are online."""
+
+    allowed: int
+    online: int
+
+
+class Rss(TypedDict):
+    """How far RSS, as the kernel tells it, may be off."""
+
+    exact: bool | None
+    """Every page counts at once."""
+    bound_bytes: int | None
+    """0 where exact."""
+
+
+class Peak(TypedDict):
+    """How the peak of a window is found."""
+
+    method: Literal["kernel", "sampled"] | None
+    """As ``CellReport.peak_method``."""
+    bound_bytes: int | None
+    """As ``CellReport.peak_error_bytes``; None where sampled."""
+
+
+class Group(TypedDict):
+    """The control group of this process; None: no limit, or no count to be seen."""
+
+    limit_bytes: int | None
+    """The least memory.max (version 1: hierarchical_memory_limit) that can be seen."""
+    group: str | None
+    """The group that sets it."""
+    oom_kills: int | None
+    """How many processes the kernel has killed in it for want of memory."""
+
+
+class JupyterHub(TypedDict):
+    """What JupyterHub says in the environment; None: nothing."""
+
+    limit_bytes: int | None
+    """MEM_LIMIT."""
+
+
+class Memory(TypedDict):
+    """The machine's memory, by libproc2."""
+
+    total_bytes: int | None
+    """MemTotal."""
+    available_bytes: int | None
+    """MemAvailable: what can be had without swapping."""
+
+
+class Limit(TypedDict):
+    """The limit that is in effect: the least of those that are known."""
+
+    limit_bytes: int | None
+    set_by: Literal["cgroup", "jupyterhub", "memory"] | None
+    """The section of ``Facts`` that has more."""
+
+
+class Children(TypedDict):
+    """What can be done with a child of this process; tried on one. None: not tried."""
+
+    rss: bool | None
+    """Its RSS can be read (``status``)."""
+    pss: bool | None
+    """Its share of shared pages can be read (``smaps_rollup``)."""
+    mark: bool | None
+    """Its high-water mark can be reset (``clear_refs``)."""
+    seize: bool | None
+    """It can be traced (PTRACE_SEIZE)."""
+    last_mark: bool | None
+    """Its high-water mark can be read when it is about to exit."""
+    yama_ptrace_scope: int | None
+    """0 to 3, Yama's limit to tracing; None: Yama is not there."""
+
+
+class Facts(TypedDict):
+    """Sizes are bytes. What is not known or cannot be done has its reason in `why`."""
+
+    schema: int
+    """The version of this list."""
+    software: Software
+    processors: Processors
+    rss: Rss
+    peak: Peak
+    limit: Limit
+    cgroup: Group
+    jupyterhub: JupyterHub
+    memory: Memory
+    children: Children
+    why: dict[str, str]
+    """``section.field`` to the reason for which it is None or False."""
+
+
+Why = dict[str, str]
+
+
+def describe_rss(rss: Rss, why: Why) -> str:
+    """How RSS is counted."""
+    if rss["exact"] is None:
+        return f"unknown: {why['rss.exact']}"
+    if rss["exact"]:
+        return "exact"
+    return f"approximate, within {mib(rss['bound_bytes'], 2)} MiB"
+
+
+def describe_peak(peak: Peak, why: Why) -> str:
+    """How peaks are found."""
+    if peak["method"] is None:
+        return f"unknown: {why['peak.method']}"
+    if peak["method"] == "sampled":
+        return (
+            "sampled, a lower bound: the kernel's high-water mark cannot be reset"
+            f" ({why['peak.bound_bytes']})"
+        )
+    bound = mib(peak["bound_bytes"], 2)
+    return f"the kernel's high-water mark, reset for every cell, within {bound} MiB"
+
+
+def describe_group(group: Group, why: Why) -> str:
+    """What the control group allows."""
+    if "cgroup.limit_bytes" in why:
+        return f"unknown: {why['cgroup.limit_bytes']}"
+    if group["limit_bytes"] is None:
+        return "none set by a control group"
+    size = mib(group["limit_bytes"], 2)
+    return f"{size} MiB, set by the control group {group['group']}"
+
+
+def gather() -> Facts:
+    """Try everything. Raises nothing for what cannot be found out: that is a fact.
+
+    Takes some milliseconds. Loads libproc2 (1.1 MiB), and forks a child.
+    """
+    why: Why = {}
+    rss, peak = find_accuracy(why)
+    group = find_group(why)
+    jupyterhub = _find_jupyterhub(why)
+    memory = _find_memory(why)
+    return Facts(
+        schema=1,
+        software=_find_software(why),
+        processors=_find_processors(),
+        rss=rss,
+        peak=peak,
+        limit=_find_limit(group, jupyterhub, memory, why),
+        cgroup=group,
+        jupyterhub=jupyterhub,
+        memory=memory,
+        children=_find_children(why),
+        why=why,
+    )
+
+
+def find_accuracy(why: Why) -> tuple[Rss, Peak]:
+    """What figures of this process may claim; what it cannot tell goes to `why`."""
+    try:
+        accuracy = _core.accuracy()
+    except OSError as error:
+        why["rss.exact"] = why["peak.method"] = cause_of(error)
+        return Rss(exact=None, bound_bytes=None), Peak(method=None, bound_bytes=None)
+    bound = accuracy["bound_bytes"]
+    rss = Rss(exact=accuracy["exact"], bound_bytes=0 if accuracy["exact"] else bound)
+    if accuracy["mark_resets"]:
+        return rss, Peak(method="kernel", bound_bytes=bound)
+    why["peak.bound_bytes"] = str(accuracy["mark_error"])
+    return rss, Peak(method="sampled", bound_bytes=None)
+
+
+def find_group(why: Why) -> Group:
+    """The control group's limit; what it cannot tell goes to `why`."""
+    try:
+        found = _core.cgroup()
+    except OSError as error:
+        why["cgroup.limit_bytes"] = why["cgroup.oom_kills"] = cause_of(error)
+        return Group(limit_bytes=None, group=None, oom_kills=None)
+    if found["oom_kills"] is None:
+        why["cgroup.oom_kills"] = "no control group shows a count"
+    return Group(**found)
+
+
+def _find_software(why: Why) -> Software:
+    import os
+    import platform
+    import sysconfig
+
+    from . import __version__
+
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        python += " free-threaded"
+    system = os.uname()
+    return Software(
+        memwatch=__version__,
+        python=python,
+        ipython=_find_version("ipython", why),
+        ipykernel=_find_version("ipykernel", why),
+        linux=system.release,
+        architecture=system.machine,
+    )
+
+
+def _find_version(distribution: str, why: Why) -> str | None:
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+    except OSError as error:
+        why[f"software.{distribution}"] = str(error)
+        return None
+
+
+def _find_processors() -> Processors:
+    import os
+
+    return Processors(
+        allowed=len(os.sched_getaffinity(0)), online=os.sysconf("SC_NPROCESSORS_ONLN")
+    )
+
+
+def _find_jupyterhub(why: Why) -> JupyterHub:
+    import os
+
+    text = os.environ.get("MEM_LIMIT", "")
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return JupyterHub(limit_bytes=int(text))
+    if text:
+        why["jupyterhub.limit_bytes"] = f"MEM_LIMIT is {text!r}, no size in bytes"
+    return JupyterHub(limit_bytes=None)
+
+
+def _find_memory(why: Why) -> Memory:
+    try:
+        from . import _host
+
+        return Memory(**_host.memory())
+    except ImportError as error:
+        reason = f"built without libproc2, or it is not there ({error})"
+    except OSError as error:
+        reason = cause_of(error)
+    why["memory.total_bytes"] = why["memory.available_bytes"] = reason
+    return Memory(total_bytes=None, available_bytes=None)
+
+
+def _find_limit(
+    group: Group, jupyterhub: JupyterHub, memory: Memory, why: Why
+) -> Limit:
+    known: list[tuple[int, Literal["cgroup", "jupyterhub", "memory"]]] = []
+    if group["limit_bytes"] is not None:
+        known.append((group["limit_bytes"], "cgroup"))
+    if jupyterhub["limit_bytes"] is not None:
+        known.append((jupyterhub["limit_bytes"], "jupyterhub"))
+    if memory["total_bytes"] is not None:
+        known.append((memory["total_bytes"], "memory"))
+    if not known:
+        why["limit.limit_bytes"] = "none is set, and the machine's memory is not known"
+        return Limit(limit_bytes=None, set_by=None)
+    size, set_by = min(known)
+    return Limit(limit_bytes=size, set_by=set_by)
+
+
+def _find_children(why: Why) -> Children:
+    found = Children(
+        rss=None,
+        pss=None,
+        mark=None,
+        seize=None,
+        last_mark=None,
+        yama_ptrace_scope=_yama_ptrace_scope(why),
+    )
+    try:
+        from . import _trial
+
+        tried = _trial.child()
+    except OSError as error:
+        for each in ("rss", "pss", "mark", "seize", "last_mark"):
+            why[f"children.{each}"] = cause_of(error)
+        return found
+
+    def can(each: str, reason: str | None) -> bool:
+        if reason is not None:
+            why[f"children.{each}"] = reason
+        return reason is None
+
+    found["rss"] = can("rss", tried["rss_error"])
+    found["pss"] = can("pss", tried["pss_error"])
+    found["mark"] = can("mark", tried["mark_error"])
+    found["seize"] = can("seize", tried["seize_error"])
+    found["last_mark"] = can("last_mark", tried["last_mark_error"])
+    return found
+
+
+def _yama_ptrace_scope(why: Why) -> int | None:
+    path = "/proc/sys/kernel/yama/ptrace_scope"
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        why["children.yama_ptrace_scope"] = f"{path}: {error}"
+        return None

@@ -1,0 +1,181 @@
+#include "support.h"
+
+#include <dirent.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "mw_trial.h"
+
+static int
+count_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    int count = 0;
+
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    closedir(folder);
+    return count;
+}
+
+static void
+assert_nothing_is_left(int descriptors)
+{
+    assert_int_equal(count_descriptors(), descriptors);
+    assert_int_equal(waitpid(-1, NULL, __WALL), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+static void
+test_trial_of_a_child(void **state)
+{
+    int descriptors = count_descriptors();
+    struct mw_trial trial;
+
+    (void)state;
+    assert_int_equal(mw_trial_run(&trial), 0);
+    assert_int_equal(trial.rss_errno, 0);
+    /* What else can be had is the machine's: but who cannot seize has no last mark. */
+    assert_true(trial.seize_errno == 0 || trial.last_mark_errno == trial.seize_errno);
+    assert_nothing_is_left(descriptors);
+}
+
+/* 0, or the number of the check that failed. */
+static int
+check_without_rights(void)
+{
+    struct mw_trial trial;
+
+    if (geteuid() == 0 &&
+        (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)) {
+        return 1;
+    }
+    /* The child has it from us: nobody may look into it. */
+    if (prctl(PR_SET_DUMPABLE, 0) != 0 || mw_trial_run(&trial) != 0) {
+        return 2;
+    }
+    if (trial.rss_errno != 0 || trial.pss_errno != EACCES ||
+        trial.mark_errno != EACCES) {
+        return 3;
+    }
+    return trial.seize_errno == EPERM && trial.last_mark_errno == EPERM ? 0 : 4;
+}
+
+static int
+check_without_descriptors(void)
+{
+    struct rlimit few = {32, 32};
+    struct mw_trial trial;
+    int last = -1;
+    int fd;
+
+    setrlimit(RLIMIT_NOFILE, &few);
+    while ((fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0) {
+        last = fd;
+    }
+    /* As many as it needs come free one by one: each time it fails as a whole. */
+    for (int available = 0; available < 4; available++) {
+        if (mw_trial_run(&trial) != -EMFILE || waitpid(-1, NULL, __WALL) != -1) {
+            return 1 + available;
+        }
+        close(last - available);
+    }
+    return mw_trial_run(&trial) == 0 && trial.rss_errno == 0 ? 0 : 10;
+}
+
+static int
+check_while_children_are_ignored(void)
+{
+    struct mw_trial trial;
+
+    signal(SIGCHLD, SIG_IGN);
+    return mw_trial_run(&trial) == 0 && trial.rss_errno == 0 ? 0 : 1;
+}
+
+static void
+do_nothing(int number)
+{
+    (void)number;
+}
+
+static int
+check_in_a_signal_storm(void)
+{
+    struct sigaction action = {.sa_handler = do_nothing}; /* no SA_RESTART */
+    struct itimerval every = {{0, 100}, {0, 100}};
+    struct mw_trial trial;
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &every, NULL);
+    for (int i = 0; i < 20; i++) {
+        if (mw_trial_run(&trial) != 0 || trial.rss_errno == EINTR ||
+            trial.pss_errno == EINTR || trial.mark_errno == EINTR ||
+            trial.seize_errno == EINTR || trial.last_mark_errno == EINTR) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void
+assert_in_child(int (*check)(void))
+{
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        _exit(check());
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void
+test_trial_without_rights(void **state)
+{
+    (void)state;
+    assert_in_child(check_without_rights);
+}
+
+static void
+test_trial_without_descriptors(void **state)
+{
+    (void)state;
+    assert_in_child(check_without_descriptors);
+}
+
+static void
+test_trial_where_children_are_ignored(void **state)
+{
+    (void)state;
+    assert_in_child(check_while_children_are_ignored);
+}
+
+static void
+test_trial_in_a_signal_storm(void **state)
+{
+    (void)state;
+    assert_in_child(check_in_a_signal_storm);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_trial_of_a_child),
+        cmocka_unit_test(test_trial_without_rights),
+        cmocka_unit_test(test_trial_without_descriptors),
+        cmocka_unit_test(test_trial_where_children_are_ignored),
+        cmocka_unit_test(test_trial_in_a_signal_storm),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

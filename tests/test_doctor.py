@@ -1,0 +1,368 @@
+"""memwatch doctor, run as a person does, against what the kernel says."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import memwatch
+from memwatch import _core
+from support import BECOME_NOBODY, MIB, readable_copy, run_python
+
+SECTIONS = {
+    "software", "processors", "rss", "peak", "limit", "cgroup", "jupyterhub", "memory",
+    "children",
+}  # fmt: skip
+WORDS = [
+    "memwatch", "system", "RSS", "peak", "limit", "cgroup", "JupyterHub", "memory",
+    "children", "ptrace",
+]  # fmt: skip
+
+
+def memwatch_command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "memwatch", *arguments],
+        capture_output=True, text=True, timeout=60, check=False, **options,
+    )  # fmt: skip
+
+
+def doctor(*arguments, **options):
+    done = memwatch_command("doctor", *arguments, **options)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def facts(**options):
+    return json.loads(doctor("--json", **options))
+
+
+def environment(**more):
+    return {**{k: v for k, v in os.environ.items() if k != "MEM_LIMIT"}, **more}
+
+
+def rows(text):
+    """The lines by their first words."""
+    found = dict(
+        re.fullmatch(r"(.{10}) (.+)", line).groups() for line in text.split("\n")[:-1]
+    )
+    return {subject.strip(): told for subject, told in found.items()}
+
+
+def is_consistent(found):
+    """What is unknown or cannot be done has a reason, and nothing else has one."""
+    may_be_absent = {
+        "software.ipython", "software.ipykernel", "cgroup.limit_bytes", "cgroup.group",
+        "jupyterhub.limit_bytes", "children.yama_ptrace_scope", "rss.exact",
+        "rss.bound_bytes", "limit.set_by",
+    }  # fmt: skip
+    assert set(found) == SECTIONS | {"schema", "why"}
+    assert found["schema"] == 1
+    for section in SECTIONS:
+        for field, value in found[section].items():
+            name = f"{section}.{field}"
+            if value is None or value is False:
+                assert name in found["why"] or name in may_be_absent, name
+    for name in found["why"]:
+        section, field = name.split(".")
+        assert not found[section][field], name
+    return True
+
+
+def test_figures_are_the_kernels():
+    found = facts(env=environment())
+    assert is_consistent(found)
+    uname = os.uname()
+    assert found["software"]["memwatch"] == memwatch.__version__
+    assert found["software"]["python"].split()[1] == sys.version.split()[0]
+    assert found["software"]["linux"] == uname.release
+    assert found["software"]["architecture"] == uname.machine
+    import IPython
+
+    assert found["software"]["ipython"] == IPython.__version__
+    assert found["processors"] == {
+        "allowed": len(os.sched_getaffinity(0)),
+        "online": os.sysconf("SC_NPROCESSORS_ONLN"),
+    }
+    here = _core.accuracy()
+    assert found["rss"]["exact"] == here["exact"]
+    assert found["peak"]["method"] == ("kernel" if here["mark_resets"] else "sampled")
+    group = _core.cgroup()
+    assert found["cgroup"]["limit_bytes"] == group["limit_bytes"]
+    assert found["jupyterhub"]["limit_bytes"] is None
+    assert found["children"]["rss"] is True
+
+
+def test_memory_is_the_machines():
+    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    found = facts(env=environment())
+    (total,) = re.findall(r"MemTotal: +(\d+) kB", Path("/proc/meminfo").read_text())
+    assert found["memory"]["total_bytes"] == int(total) * 1024
+    assert 0 < found["memory"]["available_bytes"] <= int(total) * 1024
+    limits = [found["memory"]["total_bytes"], found["cgroup"]["limit_bytes"]]
+    least = min(each for each in limits if each is not None)
+    assert found["limit"]["limit_bytes"] == least
+
+
+def test_what_a_person_reads():
+    told = rows(doctor(env=environment()))
+    assert list(told) == WORDS
+    assert memwatch.__version__ in told["memwatch"]
+    assert os.uname().release in told["system"]
+    assert told["JupyterHub"] == "MEM_LIMIT is not set"
+    assert "None" not in str(told)
+    assert "?" not in str(told)
+
+
+def test_processors_that_are_not_ours():
+    one = min(os.sched_getaffinity(0))
+    found = facts(preexec_fn=lambda: os.sched_setaffinity(0, {one}))
+    assert found["processors"]["allowed"] == 1
+    if found["peak"]["method"] == "kernel":
+        online = found["processors"]["online"]
+        batch = max(32, 2 * online) - 1
+        assert found["peak"]["bound_bytes"] == 3 * batch * os.sysconf("SC_PAGESIZE")
+
+
+def test_limit_of_jupyterhub():
+    options = {"env": environment(MEM_LIMIT=str(64 * MIB))}
+    found = facts(**options)
+    assert found["jupyterhub"]["limit_bytes"] == 64 * MIB
+    assert found["limit"] == {"limit_bytes": 64 * MIB, "set_by": "jupyterhub"}
+    told = rows(doctor(**options))
+    assert told["limit"] == "64.00 MiB, set by JupyterHub"
+    assert told["JupyterHub"] == "MEM_LIMIT is 64.00 MiB"
+
+
+@pytest.mark.parametrize("text", ["lots", "-1", "1.5G", "0", "٣"])
+def test_limit_of_jupyterhub_that_is_none(text):
+    options = {"env": environment(MEM_LIMIT=text)}
+    found = facts(**options)
+    assert is_consistent(found)
+    assert found["jupyterhub"]["limit_bytes"] is None
+    assert found["limit"]["set_by"] != "jupyterhub"
+    assert "no size in bytes" in rows(doctor(**options))["JupyterHub"]
+
+
+@pytest.fixture
+def limited_group():
+    """A control group with a limit of 512 MiB: the files to set it, then its name."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    paths = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in lines}
+    if "memory" in paths:
+        parent, limit = (
+            Path(f"/sys/fs/cgroup/memory{paths['memory']}"),
+            "memory.limit_in_bytes",
+        )
+    else:
+        parent, limit = Path(f"/sys/fs/cgroup{paths.get('', '/')}"), "memory.max"
+    group = parent / f"memwatch-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    try:
+        try:
+            (group / limit).write_text(str(512 * MIB))
+            (group / "cgroup.procs").open("w").close()
+        except OSError as error:
+            pytest.skip(f"no control group can be limited here: {error}")
+        yield group
+    finally:
+        group.rmdir()
+
+
+def test_limit_of_a_control_group(limited_group):
+    def join():
+        (limited_group / "cgroup.procs").write_text("0")
+
+    options = {"env": environment(MEM_LIMIT=str(2**40)), "preexec_fn": join}
+    found = facts(**options)
+    assert is_consistent(found)
+    assert found["cgroup"]["limit_bytes"] == 512 * MIB
+    assert found["cgroup"]["group"].endswith(limited_group.name)
+    assert found["cgroup"]["oom_kills"] == 0
+    assert found["limit"] == {"limit_bytes": 512 * MIB, "set_by": "cgroup"}
+    told = rows(doctor(**options))
+    assert told["limit"] == "512.00 MiB, set by the control group"
+    assert re.search(rf"{limited_group.name}; OOM kills: 0$", told["cgroup"])
+
+
+def test_process_that_may_not_look_into_itself():
+    """What cannot be done has its reason; and it is told, not raised."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = run_python(
+            BECOME_NOBODY + "from memwatch.cli import main\n"
+            "main(['doctor'], standalone_mode=False)\n"  # imports what it needs
+            "forget_memwatch(); become_nobody(dumpable=0)\n"
+            f"sys.path.insert(0, {str(readable_copy(Path(folder)))!r})\n"
+            "print('---', flush=True)\n"
+            "from memwatch.cli import main\n"
+            "main(['doctor'], standalone_mode=False)\n"
+            "print('---', flush=True)\n"
+            "main(['doctor', '--json'], standalone_mode=False)\n"
+        )
+    _, text, data = out.split("---\n")
+    found = json.loads(data)
+    assert is_consistent(found)
+    assert found["peak"] == {"method": "sampled", "bound_bytes": None}
+    children = found["children"]
+    assert children["rss"] is True
+    assert [children[each] for each in ("pss", "mark", "seize", "last_mark")] == [
+        False
+    ] * 4
+    assert found["why"]["peak.bound_bytes"] == "Permission denied"
+    assert found["why"]["children.seize"] == "Operation not permitted"
+    told = rows(text)
+    assert told["peak"] == (
+        "sampled, a lower bound: the kernel's high-water mark cannot be reset"
+        " (Permission denied)"
+    )
+    assert told["children"] == (
+        "RSS read: yes; PSS read: no (Permission denied);"
+        " high-water mark reset: no (Permission denied)"
+    )
+    assert told["ptrace"].startswith("a child seized: no (Operation not permitted);")
+
+
+def test_out_of_descriptors_everything_is_unknown():
+    code = (
+        "import json, os, resource\n"
+        "from memwatch import machine, _host, _trial\n"
+        "machine.gather()\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "try:\n"
+        "    while True: os.open('/dev/null', os.O_RDONLY)\n"
+        "except OSError: pass\n"
+        "print(json.dumps(machine.gather()))\n"
+    )
+    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    found = json.loads(run_python(code))
+    assert is_consistent(found)
+    assert found["children"]["rss"] is None
+    assert found["why"]["children.rss"].endswith("Too many open files")
+    assert found["why"]["cgroup.limit_bytes"].endswith("Too many open files")
+    assert found["peak"]["method"] == (
+        "kernel" if _core.accuracy()["mark_resets"] else "sampled"
+    )
+
+
+def test_without_libproc2():
+    out = run_python(
+        "import sys\n"
+        "sys.modules['memwatch._host'] = None\n"
+        "from memwatch.cli import main\n"
+        "main(['doctor', '--json'], standalone_mode=False)\n"
+        "main(['doctor'], standalone_mode=False)\n",
+        env=environment(),
+    )
+    data, end, text = out.partition("\n}\n")
+    found = json.loads(data + end)
+    assert is_consistent(found)
+    assert found["memory"] == {"total_bytes": None, "available_bytes": None}
+    assert rows(text)["memory"].startswith("unknown: built without libproc2")
+
+
+def test_without_ipython(tmp_path):
+    """All that it needs is click."""
+    import click
+
+    shutil.copytree(Path(memwatch.__file__).parent, tmp_path / "memwatch")
+    shutil.copytree(Path(click.__file__).parent, tmp_path / "click")
+    out = run_python(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from memwatch.cli import main\n"
+        "main(['doctor'])\n",
+        "-I", "-S",
+    )  # fmt: skip
+    assert rows(out)["memwatch"].endswith(
+        ", IPython not installed, ipykernel not installed"
+    )
+
+
+def test_status_and_doctor_say_the_same_and_only_one_is_heavy(shell, capsys):
+    told = rows(doctor(env=environment()))
+    shell.run_cell("%load_ext memwatch")
+    shell.run_cell("%memwatch off")
+    capsys.readouterr()
+    shell.run_cell("%memwatch status")
+    said = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert said["peak"] == told["peak"]
+    assert said["RSS"] == told["RSS"]
+    assert f"limit: {said['limit']};" in told["cgroup"]
+    loaded = run_python(
+        "import sys, memwatch\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "ip = InteractiveShell.instance()\n"
+        "ip.run_cell('%load_ext memwatch')\n"
+        "ip.run_cell('%memwatch status')\n"
+        "heavy = 'memwatch._host', 'memwatch._trial', 'click'\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    assert loaded.splitlines()[-1] == "[]"
+
+
+def test_no_child_is_left_behind():
+    out = run_python(
+        "import os\n"
+        "from memwatch import _trial\n"
+        "for _ in range(20): _trial.child()\n"
+        "try: os.waitpid(-1, 0)\n"
+        "except ChildProcessError: print('none')\n"
+    )
+    assert out == "none\n"
+
+
+# ---- the command itself ----
+
+
+def test_version():
+    done = memwatch_command("--version")
+    assert (done.returncode, done.stdout) == (0, f"memwatch {memwatch.__version__}\n")
+
+
+def test_help_names_every_sub_command():
+    done = memwatch_command("--help")
+    assert done.returncode == 0
+    assert re.search(r"^  doctor  Tell what .*[^.]\.$", done.stdout, re.M)
+    assert "..." not in done.stdout.partition("Commands:")[2]
+    assert "bug report" in memwatch_command("doctor", "-h").stdout.replace("\n  ", " ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["doktor"], "no sub-command 'doktor': did you mean 'doctor'?"),
+        (["xyzzy"], "no sub-command 'xyzzy': what there is: doctor"),
+        (["doctor", "--jsn"], "--json"),
+        (["doctor", "now"], "now"),
+        (["--nothing"], "--nothing"),
+    ],
+)
+def test_wrong_usage(typed, told):
+    done = memwatch_command(*typed)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sub_commands_are_loaded_when_they_are_called():
+    out = run_python(
+        "import sys, memwatch.cli\nprint('memwatch.cli.doctor' in sys.modules)\n"
+    )
+    assert out == "False\n"
+
+
+def test_script_is_installed():
+    script = Path(sys.executable).parent / "memwatch"
+    done = subprocess.run(
+        [script, "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == f"memwatch {memwatch.__version__}\n"
