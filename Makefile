@@ -45,6 +45,14 @@ test-python: $(VENV)/.memwatch $(VENV)/.test ## Python tests: real shells, real 
 tsan: build/tsan/build.ninja ## C tests under ThreadSanitizer
 	$(BIN)/meson test -C build/tsan --print-errorlogs
 
+.PHONY: memcheck helgrind
+memcheck: build/valgrind/build.ninja ## C tests in valgrind's memcheck
+	$(BIN)/meson test -C build/valgrind --print-errorlogs --timeout-multiplier 10 \
+	    --wrap '$(VALGRIND) --leak-check=full $(LEAKS)'
+helgrind: build/valgrind/build.ninja ## C tests in valgrind's helgrind
+	$(BIN)/meson test -C build/valgrind --print-errorlogs --timeout-multiplier 10 \
+	    --wrap '$(VALGRIND) --tool=helgrind'
+
 .PHONY: lint
 lint: $(VENV)/.memwatch $(VENV)/.test $(VENV)/.lint ## Style, types, and the rules of the house
 	$(BIN)/ruff check .
@@ -89,6 +97,10 @@ build/.system: tools/system-packages
 	tools/system-packages $(PYTHON)
 	@mkdir -p build && touch $@
 
+build/.system-%: tools/system-packages build/.system
+	tools/system-packages $(PYTHON) $*
+	@touch $@
+
 $(VENV)/.pip: build/.system
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade 'pip>=25.1'
@@ -120,3 +132,11 @@ build/asan/build.ninja: $(VENV)/.build
 build/tsan/build.ninja: $(VENV)/.build
 	@mkdir -p $(@D)
 	$(C_SETUP) -Db_sanitize=thread
+build/valgrind/build.ninja: $(VENV)/.build build/.system-valgrind
+	@mkdir -p $(@D)
+	$(C_SETUP) --buildtype=debug
+
+# Not optimised: no function that a suppression names is inlined away.
+VALGRIND = valgrind --quiet --error-exitcode=1 --fair-sched=yes --num-callers=30 \
+	--suppressions=$(abspath tests/c/valgrind.supp)
+LEAKS = --show-leak-kinds=all --errors-for-leak-kinds=all

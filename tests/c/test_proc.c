@@ -45,6 +45,7 @@ test_touched_pages_are_counted(void **state)
 
     (void)state;
     SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
     open_own(&proc);
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
     assert_int_equal(mw_proc_read_rss(&proc, &before), 0);
@@ -67,6 +68,7 @@ test_mark_sees_a_transient_and_is_reset(void **state)
 
     (void)state;
     SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
     open_own(&proc);
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
     if (!accuracy.mark_resets) {
@@ -237,6 +239,7 @@ test_accuracy_with_counts_held_back(void **state)
 
     (void)state;
     SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
     assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
     if (CPU_COUNT(&before) < 2 || !CPU_ISSET(0, &before) || !CPU_ISSET(1, &before)) {
         skip();
