@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 SOURCES := pyproject.toml meson.build meson.options \
 	$(wildcard csrc/*.c csrc/*.h csrc/meson.build) \
 	$(wildcard python/meson.build python/memwatch/*.py python/memwatch/*.pyi)
-C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch])
+C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch])
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
@@ -52,6 +52,15 @@ memcheck: build/valgrind/build.ninja ## C tests in valgrind's memcheck
 helgrind: build/valgrind/build.ninja ## C tests in valgrind's helgrind
 	$(BIN)/meson test -C build/valgrind --print-errorlogs --timeout-multiplier 10 \
 	    --wrap '$(VALGRIND) --tool=helgrind'
+
+.PHONY: fuzz fuzz-corpus
+FUZZ_SECONDS = 60
+fuzz: build/fuzz/build.ninja ## Fuzz the parsers for FUZZ_SECONDS=60 in all
+	$(BIN)/meson compile -C build/fuzz
+	tools/fuzz build/fuzz $(FUZZ_SECONDS)
+fuzz-corpus: build/fuzz/build.ninja ## Keep what fuzzing found in tests/data/fuzz, minimised
+	$(BIN)/meson compile -C build/fuzz
+	tools/fuzz build/fuzz keep
 
 .PHONY: lint
 lint: $(VENV)/.memwatch $(VENV)/.test $(VENV)/.lint ## Style, types, and the rules of the house
@@ -135,6 +144,11 @@ build/tsan/build.ninja: $(VENV)/.build
 build/valgrind/build.ninja: $(VENV)/.build build/.system-valgrind
 	@mkdir -p $(@D)
 	$(C_SETUP) --buildtype=debug
+# clang leaves libFuzzer's symbols to be found when it links: b_lundef would refuse.
+build/fuzz/build.ninja: $(VENV)/.build build/.system-fuzz
+	@mkdir -p $(@D)
+	CC=clang $(BIN)/meson setup --wipe $(@D) -Dpython=false -Dhost=disabled \
+	    -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 
 # Not optimised: no function that a suppression names is inlined away.
 VALGRIND = valgrind --quiet --error-exitcode=1 --fair-sched=yes --num-callers=30 \
