@@ -1,15 +1,14 @@
 #include "mw_self.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "mw_proc.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two below */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
 static struct mw_sampler *own;
 static int users;
-
-static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
-static int handlers_errno; /* written once, before pthread_once() returns */
+static bool handlers_installed; /* once: they cannot be taken away again */
 
 static void
 before_fork(void)
@@ -38,24 +37,27 @@ after_fork_in_child(void)
     pthread_mutex_unlock(&lock);
 }
 
-static void
+/* With the lock held, which no fork waits for before the handlers are installed. */
+static int
 install_handlers(void)
 {
-    handlers_errno =
-        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    int err = 0;
+
+    if (!handlers_installed) {
+        err = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+        handlers_installed = err == 0;
+    }
+    return -err;
 }
 
 int
 mw_self_acquire(struct mw_sampler **out)
 {
-    int err = 0;
+    int err;
 
-    pthread_once(&handlers_once, install_handlers);
-    if (handlers_errno != 0) {
-        return -handlers_errno;
-    }
     pthread_mutex_lock(&lock);
-    if (own == NULL) {
+    err = install_handlers();
+    if (err == 0 && own == NULL) {
         err = mw_sampler_new(&own, MW_PROC_ROOT, 0);
     }
     if (err == 0) {
