@@ -53,6 +53,16 @@ helgrind: build/valgrind/build.ninja ## C tests in valgrind's helgrind
 	$(BIN)/meson test -C build/valgrind --print-errorlogs --timeout-multiplier 10 \
 	    --wrap '$(VALGRIND) --tool=helgrind'
 
+.PHONY: coverage
+coverage: build/coverage/build.ninja $(VENV)/.test $(VENV)/.coverage ## Which lines of csrc all tests run: 95 % at least
+	find build/coverage -name '*.gcda' -delete
+	$(BIN)/meson test -C build/coverage --print-errorlogs
+	$(BIN)/meson install -C build/coverage --quiet
+	PYTHONPATH=$(abspath build/coverage/site) $(PYTEST) -q
+	$(BIN)/gcovr --root . --filter csrc/ --sort uncovered-percent \
+	    --html-details build/coverage/report.html --txt - --fail-under-line 95 \
+	    build/coverage
+
 .PHONY: fuzz fuzz-corpus
 FUZZ_SECONDS = 60
 fuzz: build/fuzz/build.ninja ## Fuzz the parsers for FUZZ_SECONDS=60 in all
@@ -115,7 +125,7 @@ $(VENV)/.pip: build/.system
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.build $(VENV)/.demo $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.pip pyproject.toml
+$(VENV)/.build $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.coverage: $(VENV)/.%: $(VENV)/.pip pyproject.toml
 	$(PIP) install --group $*
 	@touch $@
 
@@ -144,6 +154,11 @@ build/tsan/build.ninja: $(VENV)/.build
 build/valgrind/build.ninja: $(VENV)/.build build/.system-valgrind
 	@mkdir -p $(@D)
 	$(C_SETUP) --buildtype=debug
+# The package is installed beside the one in .venv; counters are shared by threads.
+build/coverage/build.ninja: $(VENV)/.build
+	@mkdir -p $(@D)
+	$(BIN)/meson setup --wipe $(@D) -Dtests=true --buildtype=debug -Db_coverage=true \
+	    -Dc_args=-fprofile-update=atomic -Dpython.platlibdir=$(abspath $(@D)/site)
 # clang leaves libFuzzer's symbols to be found when it links: b_lundef would refuse.
 build/fuzz/build.ninja: $(VENV)/.build build/.system-fuzz
 	@mkdir -p $(@D)

@@ -381,8 +381,13 @@ test_read_memory(void **state)
 
 /* In the child, which has to open everything anew: 0, or which check failed. */
 static int
-check_in_child(struct mw_sampler *sampler)
+check_in_child(struct mw_sampler *sampler, struct mw_watch *of_parent)
 {
+    struct mw_result none;
+
+    if (mw_sampler_close(sampler, of_parent, &none) != -ESTALE) {
+        return 4;
+    }
     for (int nth = 1;; nth++) {
         struct mw_memory memory;
         struct fault fault;
@@ -437,19 +442,23 @@ static void
 test_fork(void **state)
 {
     struct mw_sampler *sampler;
+    struct mw_watch watch;
+    struct mw_result result;
     pid_t child;
     int status;
 
     (void)state;
     SKIP_UNDER_TSAN();
     assert_int_equal(mw_self_acquire(&sampler), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
     child = fork();
     if (child == 0) {
-        end_child(check_in_child(sampler));
+        end_child(check_in_child(sampler, &watch));
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGKILL);
+    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
     mw_self_release(&sampler);
 }
 

@@ -123,12 +123,16 @@ test_another_process_and_its_end(void **state)
 static void
 test_no_such_process(void **state)
 {
+    static char root[8192];
     struct mw_proc proc;
 
     (void)state;
     assert_int_equal(mw_proc_open(&proc, "/nowhere", 0), -ENOENT);
     assert_int_equal(proc.statm_fd, -1);
     mw_proc_close(&proc);
+    memset(root, '/', sizeof root - 1);
+    assert_int_equal(mw_proc_open(&proc, root, 0), -ENAMETOOLONG);
+    assert_int_equal(proc.statm_fd, -1);
 }
 
 /* A folder of captured files in place of /proc. */
@@ -204,6 +208,31 @@ test_accuracy_without_a_mark(void **state)
     assert_false(accuracy.mark_resets);
     assert_int_equal(accuracy.mark_errno, EACCES);
     mw_proc_close(&proc);
+}
+
+/* Where the counters lag, each thread may keep pages to itself, and the bound says so:
+ * here they never move at all. */
+static void
+test_accuracy_where_counters_lag(void **state)
+{
+    char *root = make_root();
+    struct mw_proc proc;
+    struct mw_accuracy accuracy = {.bound_bytes = 77};
+
+    (void)state;
+    write_file(root, "self/statm", "1000 200 100 5 0 300 0\n");
+    write_file(root, "self/status", "Name:\tx\nVmRSS:\t 800 kB\nThreads:\t100000\n");
+    assert_int_equal(mw_proc_open(&proc, root, 0), 0);
+    assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
+    assert_false(accuracy.exact);
+    assert_int_equal(accuracy.bound_bytes, 3 * 100000 * 63 * proc.page_bytes);
+
+    write_file(root, "self/status", "");
+    accuracy.bound_bytes = 77;
+    assert_int_equal(mw_accuracy_probe(&proc, &accuracy), -EBADMSG);
+    assert_int_equal(accuracy.bound_bytes, 77);
+    mw_proc_close(&proc);
+    remove_root(root);
 }
 
 /* A sandbox may take the "5" and do nothing. */
@@ -283,6 +312,7 @@ main(void)
         cmocka_unit_test(test_files_that_hold_nothing),
         cmocka_unit_test(test_accuracy_is_found_out),
         cmocka_unit_test(test_accuracy_without_a_mark),
+        cmocka_unit_test(test_accuracy_where_counters_lag),
         cmocka_unit_test(test_accuracy_with_counts_held_back),
         cmocka_unit_test(test_accuracy_with_a_mark_that_does_not_follow),
     };
