@@ -78,7 +78,15 @@ lint: $(VENV)/.memwatch $(VENV)/.test $(VENV)/.lint ## Style, types, and the rul
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+	$(MAKE) --no-print-directory tidy
 	$(PYTEST) -q tests/test_house.py
+
+.PHONY: tidy
+tidy: build/tidy/build.ninja $(VENV)/.lint ## clang-tidy and cppcheck over all C
+	@echo clang-tidy -p build/tidy, for each .c file
+	@printf '%s\n' $(filter %.c,$(C_SOURCES)) | \
+	    xargs -P 2 -n 1 $(BIN)/clang-tidy --quiet -p build/tidy
+	$(BIN)/cppcheck $(CPPCHECK) csrc tests/c tests/fuzz
 
 .PHONY: format
 format: $(VENV)/.lint ## Let ruff and clang-format have their way
@@ -159,6 +167,15 @@ build/coverage/build.ninja: $(VENV)/.build
 	@mkdir -p $(@D)
 	$(BIN)/meson setup --wipe $(@D) -Dtests=true --buildtype=debug -Db_coverage=true \
 	    -Dc_args=-fprofile-update=atomic -Dpython.platlibdir=$(abspath $(@D)/site)
+# Not to be built: it tells clang-tidy how each file would be compiled.
+build/tidy/build.ninja: $(VENV)/.build
+	@mkdir -p $(@D)
+	$(BIN)/meson setup --wipe $(@D) -Dtests=true
+
+CPPCHECK = --quiet --error-exitcode=1 --std=c11 -D_GNU_SOURCE -I csrc \
+	--library=posix,gnu --enable=warning,style,performance,portability \
+	--inline-suppr --suppressions-list=tools/cppcheck.supp
+
 # clang leaves libFuzzer's symbols to be found when it links: b_lundef would refuse.
 build/fuzz/build.ninja: $(VENV)/.build build/.system-fuzz
 	@mkdir -p $(@D)

@@ -115,7 +115,7 @@ keep_least(struct mw_cgroup_limit *least, int64_t limit_bytes, const char *group
 {
     if (limit_bytes < least->limit_bytes) {
         least->limit_bytes = limit_bytes;
-        snprintf(least->group, sizeof least->group, "%s", *group ? group : "/");
+        (void)snprintf(least->group, sizeof least->group, "%s", *group ? group : "/");
     }
 }
 

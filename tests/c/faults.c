@@ -58,7 +58,11 @@ due(const char *call, const char *path, int err)
     bool interruptible = strcmp(call, "open") == 0 || strcmp(call, "read") == 0 ||
                          strcmp(call, "pread") == 0 || strcmp(call, "pwrite") == 0;
 
-    if (countdown == 0 || (interrupting && !interruptible) || --countdown > 0) {
+    if (countdown == 0 || (interrupting && !interruptible)) {
+        return 0;
+    }
+    countdown--;
+    if (countdown > 0) {
         return 0;
     }
     last = (struct fault){.call = call, .err = interrupting ? EINTR : err};

@@ -133,7 +133,7 @@ test_names_that_are_too_long(void **state)
 {
     char *root = make_root();
     char line[MW_CGROUP_PATH_ROOM + 16] = "0::/";
-    static char mount[8192];
+    static char slashes[8192];
     struct mw_cgroup_limit limit = {.limit_bytes = 77};
 
     (void)state;
@@ -142,9 +142,9 @@ test_names_that_are_too_long(void **state)
     write_file(root, "self/cgroup", line);
     assert_int_equal(mw_cgroup_read_limit(root, root, 0, &limit), -ENAMETOOLONG);
     write_file(root, "self/cgroup", "0::/a\n");
-    memset(mount, '/', sizeof mount - 1);
-    assert_int_equal(mw_cgroup_read_limit(root, mount, 0, &limit), -ENAMETOOLONG);
-    assert_int_equal(mw_cgroup_read_limit(mount, root, 0, &limit), -ENAMETOOLONG);
+    memset(slashes, '/', sizeof slashes - 1);
+    assert_int_equal(mw_cgroup_read_limit(root, slashes, 0, &limit), -ENAMETOOLONG);
+    assert_int_equal(mw_cgroup_read_limit(slashes, "/", 0, &limit), -ENAMETOOLONG);
     assert_int_equal(limit.limit_bytes, 77);
     remove_root(root);
 }

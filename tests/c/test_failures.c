@@ -295,7 +295,7 @@ test_windows(void **state)
     do {
         struct mw_sampler *sampler;
         struct mw_watch watch;
-        struct mw_result result;
+        struct mw_result result = {.duration_ns = 0};
         int err;
 
         assert_int_equal(mw_sampler_new(&sampler, MW_PROC_ROOT, 0), 0);
@@ -329,7 +329,6 @@ test_failed_inner_window_costs_the_outer_nothing(void **state)
     struct mw_watch outer;
     struct mw_watch inner;
     struct mw_result result;
-    struct fault fault;
 
     (void)state;
     SKIP_UNDER_TSAN();
@@ -343,8 +342,11 @@ test_failed_inner_window_costs_the_outer_nothing(void **state)
     assert_int_equal(mw_sampler_open(sampler, &outer), 0);
     unmap(map_touched(64 * MIB), 64 * MIB);
     for (int nth = 1;; nth++) {
+        struct fault fault;
+        int err;
+
         faults_arm(nth);
-        int err = mw_sampler_open(sampler, &inner);
+        err = mw_sampler_open(sampler, &inner);
         fault = faults_disarm();
         if (err == 0) {
             mw_sampler_cancel(sampler, &inner);
@@ -427,7 +429,7 @@ check_in_child(struct mw_sampler *sampler, struct mw_watch *of_parent)
 _Noreturn static void
 end_child(int failed)
 {
-#if defined(COVERAGE)
+#ifdef COVERAGE
     void __gcov_dump(void);
 
     __gcov_dump(); /* which otherwise only exit() does */
@@ -473,7 +475,7 @@ refuse_or_count(void *self, struct mw_cpu *out)
         return -EIO;
     }
     ++*readings;
-    *out = (struct mw_cpu){10 * *readings, 20 * *readings, 70, 20};
+    *out = (struct mw_cpu){INT64_C(10) * *readings, INT64_C(20) * *readings, 70, 20};
     return 0;
 }
 

@@ -151,7 +151,7 @@ test_without_clear_refs(void **state)
     assert_int_equal(proc.mark_errno, ENOENT);
     assert_int_equal(mw_proc_reset_mark(&proc), -ENOENT);
     assert_int_equal(mw_proc_read_rss(&proc, &rss), 0);
-    assert_int_equal(rss, 200 * sysconf(_SC_PAGESIZE));
+    assert_int_equal(rss, INT64_C(200) * sysconf(_SC_PAGESIZE));
     assert_int_equal(mw_proc_read_memory(&proc, &memory), 0);
     assert_int_equal(memory.rss_bytes, 800 * 1024);
     assert_int_equal(memory.hwm_bytes, MW_ABSENT);
@@ -186,7 +186,7 @@ test_accuracy_is_found_out(void **state)
     (void)state;
     open_own(&proc);
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
-    assert_true(accuracy.bound_bytes >= 3 * 31 * proc.page_bytes);
+    assert_true(accuracy.bound_bytes >= INT64_C(3) * 31 * proc.page_bytes);
     assert_true(accuracy.mark_resets || accuracy.mark_errno != 0 ||
                 proc.clear_refs_fd >= 0);
     mw_proc_close(&proc);
@@ -225,7 +225,7 @@ test_accuracy_where_counters_lag(void **state)
     assert_int_equal(mw_proc_open(&proc, root, 0), 0);
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
     assert_false(accuracy.exact);
-    assert_int_equal(accuracy.bound_bytes, 3 * 100000 * 63 * proc.page_bytes);
+    assert_int_equal(accuracy.bound_bytes, INT64_C(3) * 100000 * 63 * proc.page_bytes);
 
     write_file(root, "self/status", "");
     accuracy.bound_bytes = 77;

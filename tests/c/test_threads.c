@@ -86,7 +86,7 @@ count_reading(void *self, struct mw_cpu *out)
     int *readings = self;
 
     ++*readings;
-    *out = (struct mw_cpu){10 * *readings, 20 * *readings, 70, 20};
+    *out = (struct mw_cpu){INT64_C(10) * *readings, INT64_C(20) * *readings, 70, 20};
     return 0;
 }
 

@@ -3,9 +3,7 @@
 
 #include "fuzz.h"
 
-#include <dirent.h>
-#include <limits.h>
-#include <sys/stat.h>
+#include <ftw.h>
 
 static long files;
 
@@ -23,37 +21,22 @@ replay_file(const char *path)
     files++;
 }
 
-static void
-replay(const char *path)
+static int
+visit(const char *path, const struct stat *about, int kind, struct FTW *where)
 {
-    struct stat about;
-    struct dirent *entry;
-    DIR *folder;
-
-    HOLDS(stat(path, &about) == 0);
-    if (!S_ISDIR(about.st_mode)) {
+    (void)about;
+    (void)where;
+    if (kind == FTW_F) {
         replay_file(path);
-        return;
     }
-    folder = opendir(path);
-    HOLDS(folder != NULL);
-    while ((entry = readdir(folder)) != NULL) {
-        char below[PATH_MAX];
-
-        if (entry->d_name[0] != '.') {
-            HOLDS(snprintf(below, sizeof below, "%s/%s", path, entry->d_name) <
-                  (int)sizeof below);
-            replay(below);
-        }
-    }
-    closedir(folder);
+    return 0;
 }
 
 int
 main(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        replay(argv[i]);
+        HOLDS(nftw(argv[i], visit, 16, FTW_PHYS) == 0);
     }
     printf("%ld files\n", files);
     return files > 0 ? 0 : 1; /* a corpus that is not there proves nothing */
