@@ -73,7 +73,7 @@ fuzz-corpus: build/fuzz/build.ninja ## Keep what fuzzing found in tests/data/fuz
 	tools/fuzz build/fuzz keep
 
 .PHONY: lint
-lint: $(VENV)/.memwatch $(VENV)/.test $(VENV)/.lint ## Style, types, and the rules of the house
+lint: $(VENV)/.memwatch $(VENV)/.test $(VENV)/.lint ## Style, types, tidy, and the rules of the house
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -83,6 +83,7 @@ lint: $(VENV)/.memwatch $(VENV)/.test $(VENV)/.lint ## Style, types, and the rul
 
 .PHONY: tidy
 tidy: build/tidy/build.ninja $(VENV)/.lint ## clang-tidy and cppcheck over all C
+	@$(BIN)/ninja -C build/tidy --quiet build.ninja # after a change to meson.build
 	@echo clang-tidy -p build/tidy, for each .c file
 	@printf '%s\n' $(filter %.c,$(C_SOURCES)) | \
 	    xargs -P 2 -n 1 $(BIN)/clang-tidy --quiet -p build/tidy

@@ -20,11 +20,13 @@ pytestmark = pytest.mark.skipif(
 WALK = """
 import _testcapi, gc
 
-def walk(call, undo=lambda result: None, least=1):
+def walk(call, undo=lambda result: None, least=1, prepare=None):
     nth, failed = 0, 0
     gc.disable()
     while True:
         nth += 1
+        if prepare is not None:
+            call = prepare()
         assert nth < 10000, "does not end"
         try:
             _testcapi.set_nomemory(nth - 1, nth)  # counted from 0, to before the second
@@ -59,21 +61,18 @@ def idle(_):
 walk(_core.Window, lambda _: None)
 gc.collect()
 idle(None)
-def open_and_close():
-    return window.close()
-def renew(result):
+def open_window():
     global window
+    window = _core.Window()
+    return window.close  # itself: to call a function of Python takes memory too
+def closed(result):
     if result is not None:
         figures, t_ns, rss_bytes = result
         assert figures["rss_end_bytes"] > 0 and len(t_ns) == len(rss_bytes) >= 16
     # Closed it is in any case: what it cost is lost with the memory to tell it.
     assert window.close() is None
     idle(None)
-    window = _core.Window()
-window = _core.Window()
-walk(open_and_close, renew, least=10)
-window.cancel()
-idle(None)
+walk(None, closed, least=10, prepare=open_window)
 """)
 
 
