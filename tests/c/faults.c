@@ -17,6 +17,7 @@ static _Thread_local int countdown; /* 0: nothing fails */
 static _Thread_local bool interrupting;
 static _Thread_local struct fault last;
 static _Atomic int64_t mapped_bytes; /* relaxed: a sum */
+static _Atomic int live_objects;     /* relaxed: a sum */
 
 static void
 start(int nth, bool interrupts)
@@ -49,6 +50,25 @@ int64_t
 faults_mapped_bytes(void)
 {
     return atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
+}
+
+int
+faults_live_objects(void)
+{
+    return atomic_load_explicit(&live_objects, memory_order_relaxed);
+}
+
+/* `err` is what an init returned, or -1 for a destroy. Passes it on. */
+static int
+count_object(int err)
+{
+    if (err == 0) {
+        atomic_fetch_add_explicit(&live_objects, 1, memory_order_relaxed);
+    }
+    else if (err < 0) {
+        atomic_fetch_sub_explicit(&live_objects, 1, memory_order_relaxed);
+    }
+    return err;
 }
 
 /* 0, or the errno that this call is to fail with. */
@@ -215,7 +235,7 @@ __wrap_pthread_attr_init(pthread_attr_t *self)
 {
     int err = due("pthread_attr_init", "", ENOMEM);
 
-    return err != 0 ? err : __real_pthread_attr_init(self);
+    return err != 0 ? err : count_object(__real_pthread_attr_init(self));
 }
 
 int __real_pthread_condattr_init(pthread_condattr_t *self);
@@ -225,7 +245,7 @@ __wrap_pthread_condattr_init(pthread_condattr_t *self)
 {
     int err = due("pthread_condattr_init", "", ENOMEM);
 
-    return err != 0 ? err : __real_pthread_condattr_init(self);
+    return err != 0 ? err : count_object(__real_pthread_condattr_init(self));
 }
 
 int __real_pthread_cond_init(pthread_cond_t *self, const pthread_condattr_t *how);
@@ -235,7 +255,7 @@ __wrap_pthread_cond_init(pthread_cond_t *self, const pthread_condattr_t *how)
 {
     int err = due("pthread_cond_init", "", EAGAIN);
 
-    return err != 0 ? err : __real_pthread_cond_init(self, how);
+    return err != 0 ? err : count_object(__real_pthread_cond_init(self, how));
 }
 
 int __real_pthread_mutex_init(pthread_mutex_t *self, const pthread_mutexattr_t *how);
@@ -245,7 +265,7 @@ __wrap_pthread_mutex_init(pthread_mutex_t *self, const pthread_mutexattr_t *how)
 {
     int err = due("pthread_mutex_init", "", EAGAIN);
 
-    return err != 0 ? err : __real_pthread_mutex_init(self, how);
+    return err != 0 ? err : count_object(__real_pthread_mutex_init(self, how));
 }
 
 int
@@ -258,4 +278,40 @@ __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)
     int err = due("pthread_atfork", "", ENOMEM);
 
     return err != 0 ? err : __real_pthread_atfork(prepare, parent, child);
+}
+
+int __real_pthread_attr_destroy(pthread_attr_t *self);
+int __wrap_pthread_attr_destroy(pthread_attr_t *self);
+int
+__wrap_pthread_attr_destroy(pthread_attr_t *self)
+{
+    (void)count_object(-1);
+    return __real_pthread_attr_destroy(self);
+}
+
+int __real_pthread_condattr_destroy(pthread_condattr_t *self);
+int __wrap_pthread_condattr_destroy(pthread_condattr_t *self);
+int
+__wrap_pthread_condattr_destroy(pthread_condattr_t *self)
+{
+    (void)count_object(-1);
+    return __real_pthread_condattr_destroy(self);
+}
+
+int __real_pthread_cond_destroy(pthread_cond_t *self);
+int __wrap_pthread_cond_destroy(pthread_cond_t *self);
+int
+__wrap_pthread_cond_destroy(pthread_cond_t *self)
+{
+    (void)count_object(-1);
+    return __real_pthread_cond_destroy(self);
+}
+
+int __real_pthread_mutex_destroy(pthread_mutex_t *self);
+int __wrap_pthread_mutex_destroy(pthread_mutex_t *self);
+int
+__wrap_pthread_mutex_destroy(pthread_mutex_t *self)
+{
+    (void)count_object(-1);
+    return __real_pthread_mutex_destroy(self);
 }

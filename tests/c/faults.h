@@ -30,4 +30,7 @@ struct fault faults_disarm(void);
 /* What is mapped by mmap() of all threads and not unmapped yet. */
 int64_t faults_mapped_bytes(void);
 
+/* How many mutexes, conditions and attributes were made and not destroyed yet. */
+int faults_live_objects(void);
+
 #endif

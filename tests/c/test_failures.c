@@ -31,6 +31,29 @@ open_files(void)
 
 /* What an operation may go on without: its result then says so, and `expect_marred`
  * checks that it does. */
+/* What is not given back shows here, or to the sanitizer that looks for leaks. */
+struct held {
+    int files;
+    int64_t mapped_bytes;
+    int live_objects;
+};
+
+static struct held
+held_now(void)
+{
+    return (struct held){open_files(), faults_mapped_bytes(), faults_live_objects()};
+}
+
+static void
+expect_held(const struct held *before)
+{
+    struct held now = held_now();
+
+    assert_int_equal(now.files, before->files);
+    assert_int_equal(now.mapped_bytes, before->mapped_bytes);
+    assert_int_equal(now.live_objects, before->live_objects);
+}
+
 struct operation {
     int (*run)(void *context);                   /* 0 or -errno; undoes what it did */
     bool (*survives)(const struct fault *fault); /* NULL: nothing is survived */
@@ -42,8 +65,7 @@ struct operation {
 static int
 walk(struct operation operation)
 {
-    int files = open_files();
-    int64_t mapped_bytes = faults_mapped_bytes();
+    struct held before = held_now();
 
     for (int nth = 1;; nth++) {
         struct fault fault;
@@ -52,8 +74,7 @@ walk(struct operation operation)
         faults_arm(nth);
         err = operation.run(operation.context);
         fault = faults_disarm();
-        assert_int_equal(open_files(), files);
-        assert_int_equal(faults_mapped_bytes(), mapped_bytes);
+        expect_held(&before);
         if (fault.call == NULL) {
             assert_int_equal(err, 0);
             return nth - 1;
@@ -286,8 +307,7 @@ is_survived(const struct fault *fault, const struct mw_result *result)
 static void
 test_windows(void **state)
 {
-    int files = open_files();
-    int64_t mapped_bytes = faults_mapped_bytes();
+    struct held before = held_now();
     struct fault fault;
     int nth = 0;
 
@@ -314,8 +334,7 @@ test_windows(void **state)
         assert_int_equal(mw_sampler_open(sampler, &watch), 0);
         assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
         mw_sampler_free(&sampler);
-        assert_int_equal(open_files(), files);
-        assert_int_equal(faults_mapped_bytes(), mapped_bytes);
+        expect_held(&before);
     } while (fault.call != NULL);
     /* Memory for the thread, five of pthread_*, and a reading at each end. */
     assert_true(nth > 8);
