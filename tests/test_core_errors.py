@@ -115,6 +115,18 @@ assert _host.memory()["total_bytes"] > 0
 """)
 
 
+def test_window_that_is_cancelled():
+    from memwatch import _core
+
+    before = _core.sampler()["open_windows"]
+    window = _core.Window()
+    assert _core.sampler()["open_windows"] == before + 1
+    window.cancel()
+    window.cancel()
+    assert _core.sampler()["open_windows"] == before
+    assert window.close() is None
+
+
 def test_wrong_arguments():
     from memwatch import _core
 
