@@ -1,14 +1,15 @@
 #include "mw_self.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 
 #include "mw_proc.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
 static struct mw_sampler *own;
 static int users;
-static bool handlers_installed; /* once: they cannot be taken away again */
+static int handlers_errno; /* 0: installed, which is for ever */
+
+static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
 
 static void
 before_fork(void)
@@ -37,17 +38,11 @@ after_fork_in_child(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* With the lock held, which no fork waits for before the handlers are installed. */
-static int
+static void
 install_handlers(void)
 {
-    int err = 0;
-
-    if (!handlers_installed) {
-        err = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-        handlers_installed = err == 0;
-    }
-    return -err;
+    handlers_errno =
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 int
@@ -55,8 +50,14 @@ mw_self_acquire(struct mw_sampler **out)
 {
     int err;
 
+    /* At first without the lock: a fork would leave it locked to a child for which no
+     * handler is there yet. Once more with it, where there was no memory then. */
+    pthread_once(&handlers_once, install_handlers);
     pthread_mutex_lock(&lock);
-    err = install_handlers();
+    if (handlers_errno != 0) {
+        install_handlers();
+    }
+    err = -handlers_errno;
     if (err == 0 && own == NULL) {
         err = mw_sampler_new(&own, MW_PROC_ROOT, 0);
     }

@@ -15,6 +15,7 @@
 
 static _Thread_local int countdown; /* 0: nothing fails */
 static _Thread_local bool interrupting;
+static _Thread_local const char *refused; /* NULL: none is */
 static _Thread_local struct fault last;
 static _Atomic int64_t mapped_bytes; /* relaxed: a sum */
 static _Atomic int live_objects;     /* relaxed: a sum */
@@ -24,6 +25,7 @@ start(int nth, bool interrupts)
 {
     last = (struct fault){.call = NULL};
     interrupting = interrupts;
+    refused = NULL;
     countdown = nth;
 }
 
@@ -39,10 +41,18 @@ faults_interrupt(int nth)
     start(nth, true);
 }
 
+void
+faults_refuse(const char *call)
+{
+    start(0, false);
+    refused = call;
+}
+
 struct fault
 faults_disarm(void)
 {
     countdown = 0;
+    refused = NULL;
     return last;
 }
 
@@ -78,12 +88,14 @@ due(const char *call, const char *path, int err)
     bool interruptible = strcmp(call, "open") == 0 || strcmp(call, "read") == 0 ||
                          strcmp(call, "pread") == 0 || strcmp(call, "pwrite") == 0;
 
-    if (countdown == 0 || (interrupting && !interruptible)) {
-        return 0;
-    }
-    countdown--;
-    if (countdown > 0) {
-        return 0;
+    if (refused == NULL || strcmp(call, refused) != 0) {
+        if (countdown == 0 || (interrupting && !interruptible)) {
+            return 0;
+        }
+        countdown--;
+        if (countdown > 0) {
+            return 0;
+        }
     }
     last = (struct fault){.call = call, .err = interrupting ? EINTR : err};
     snprintf(last.path, sizeof last.path, "%s", path);

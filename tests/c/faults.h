@@ -24,6 +24,9 @@ void faults_arm(int nth);
 /* The same, of calls that a signal may interrupt: the Nth of them fails with EINTR. */
 void faults_interrupt(int nth);
 
+/* Have every call of that name fail from now on. */
+void faults_refuse(const char *call);
+
 /* Whether and what failed since; nothing fails from now on. */
 struct fault faults_disarm(void);
 
