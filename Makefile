@@ -10,7 +10,7 @@ SOURCES := pyproject.toml meson.build meson.options \
 	$(wildcard csrc/*.c csrc/*.h csrc/meson.build) \
 	$(wildcard python/meson.build python/memwatch/*.py python/memwatch/*.pyi \
 	    python/memwatch/*/*.py)
-C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] benchmarks/*.c)
+C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] benchmarks/*.c)
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
@@ -46,13 +46,49 @@ test-python: $(VENV)/.memwatch $(VENV)/.test ## Python tests: real shells, real 
 tsan: build/tsan/build.ninja ## C tests under ThreadSanitizer
 	$(BIN)/meson test -C build/tsan --print-errorlogs
 
+.PHONY: memcheck helgrind
+memcheck: build/valgrind/build.ninja ## C tests in valgrind's memcheck
+	$(BIN)/meson test -C build/valgrind --print-errorlogs --timeout-multiplier 10 \
+	    --wrap '$(VALGRIND) --leak-check=full $(LEAKS)'
+helgrind: build/valgrind/build.ninja ## C tests in valgrind's helgrind
+	$(BIN)/meson test -C build/valgrind --print-errorlogs --timeout-multiplier 10 \
+	    --wrap '$(VALGRIND) --tool=helgrind'
+
+.PHONY: coverage
+coverage: build/coverage/build.ninja $(VENV)/.test $(VENV)/.coverage ## Which lines of csrc all tests run: 95 % at least
+	find build/coverage -name '*.gcda' -delete
+	$(BIN)/meson test -C build/coverage --print-errorlogs
+	$(BIN)/meson install -C build/coverage --quiet
+	PYTHONPATH=$(abspath build/coverage/site) $(PYTEST) -q
+	$(BIN)/gcovr --root . --filter csrc/ --sort uncovered-percent \
+	    --html-details build/coverage/report.html --txt - --fail-under-line 95 \
+	    build/coverage
+
+.PHONY: fuzz fuzz-corpus
+FUZZ_SECONDS = 60
+fuzz: build/fuzz/build.ninja ## Fuzz the parsers for FUZZ_SECONDS=60 in all
+	$(BIN)/meson compile -C build/fuzz
+	tools/fuzz build/fuzz $(FUZZ_SECONDS)
+fuzz-corpus: build/fuzz/build.ninja ## Keep what fuzzing found in tests/data/fuzz, minimised
+	$(BIN)/meson compile -C build/fuzz
+	tools/fuzz build/fuzz keep
+
 .PHONY: lint
-lint: $(VENV)/.memwatch $(VENV)/.test $(VENV)/.lint ## Style, types, and the rules of the house
+lint: $(VENV)/.memwatch $(VENV)/.test $(VENV)/.lint ## Style, types, tidy, and the rules of the house
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+	$(MAKE) --no-print-directory tidy
 	$(PYTEST) -q tests/test_house.py
+
+.PHONY: tidy
+tidy: build/tidy/build.ninja $(VENV)/.lint ## clang-tidy and cppcheck over all C
+	@$(BIN)/ninja -C build/tidy --quiet build.ninja # after a change to meson.build
+	@echo clang-tidy -p build/tidy, for each .c file
+	@printf '%s\n' $(filter %.c,$(C_SOURCES)) | \
+	    xargs -P 2 -n 1 $(BIN)/clang-tidy --quiet -p build/tidy
+	$(BIN)/cppcheck $(CPPCHECK) csrc tests/c tests/fuzz
 
 .PHONY: format
 format: $(VENV)/.lint ## Let ruff and clang-format have their way
@@ -99,12 +135,16 @@ build/.system: tools/system-packages
 	tools/system-packages $(PYTHON)
 	@mkdir -p build && touch $@
 
+build/.system-%: tools/system-packages build/.system
+	tools/system-packages $(PYTHON) $*
+	@touch $@
+
 $(VENV)/.pip: build/.system
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.build $(VENV)/.demo $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.pip pyproject.toml
+$(VENV)/.build $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.coverage: $(VENV)/.%: $(VENV)/.pip pyproject.toml
 	$(PIP) install --group $*
 	@touch $@
 
@@ -130,3 +170,30 @@ build/asan/build.ninja: $(VENV)/.build
 build/tsan/build.ninja: $(VENV)/.build
 	@mkdir -p $(@D)
 	$(C_SETUP) -Db_sanitize=thread
+build/valgrind/build.ninja: $(VENV)/.build build/.system-valgrind
+	@mkdir -p $(@D)
+	$(C_SETUP) --buildtype=debug
+# The package is installed beside the one in .venv; counters are shared by threads.
+build/coverage/build.ninja: $(VENV)/.build
+	@mkdir -p $(@D)
+	$(BIN)/meson setup --wipe $(@D) -Dtests=true --buildtype=debug -Db_coverage=true \
+	    -Dc_args=-fprofile-update=atomic -Dpython.platlibdir=$(abspath $(@D)/site)
+# Not to be built: it tells clang-tidy how each file would be compiled.
+build/tidy/build.ninja: $(VENV)/.build
+	@mkdir -p $(@D)
+	$(BIN)/meson setup --wipe $(@D) -Dtests=true
+
+CPPCHECK = --quiet --error-exitcode=1 --std=c11 -D_GNU_SOURCE -I csrc \
+	--library=posix,gnu --enable=warning,style,performance,portability \
+	--inline-suppr --suppressions-list=tools/cppcheck.supp
+
+# clang leaves libFuzzer's symbols to be found when it links: b_lundef would refuse.
+build/fuzz/build.ninja: $(VENV)/.build build/.system-fuzz
+	@mkdir -p $(@D)
+	CC=clang $(BIN)/meson setup --wipe $(@D) -Dpython=false -Dhost=disabled \
+	    -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
+
+# Not optimised: no function that a suppression names is inlined away.
+VALGRIND = valgrind --quiet --error-exitcode=1 --fair-sched=yes --num-callers=30 \
+	--suppressions=$(abspath tests/c/valgrind.supp)
+LEAKS = --show-leak-kinds=all --errors-for-leak-kinds=all

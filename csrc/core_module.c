@@ -265,7 +265,7 @@ core_accuracy(PyObject *module, PyObject *Py_UNUSED(ignored))
     }
     accuracy = mw_sampler_accuracy(sampler);
     why = accuracy.mark_resets       ? NULL
-          : accuracy.mark_errno != 0 ? strerror(accuracy.mark_errno)
+          : accuracy.mark_errno != 0 ? error_text(accuracy.mark_errno)
                                      : "it does not follow what the process uses";
     return Py_BuildValue("{sOsOszsL}", "exact", accuracy.exact ? Py_True : Py_False,
                          "mark_resets", accuracy.mark_resets ? Py_True : Py_False,

@@ -52,8 +52,19 @@ read_group_file(const char *mount, const char *hierarchy, const char *group,
     if (length < 0 || (size_t)length >= sizeof path) {
         return -ENAMETOOLONG;
     }
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    do {
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    } while (fd < 0 && errno == EINTR);
     return read_and_close(fd < 0 ? -errno : fd, text, room);
+}
+
+/* A file that is not there, not for us to see, or of a group that is just going, is
+ * passed over. Any other error is told: there may be a limit that we do not know. */
+static bool
+is_hidden(ssize_t err)
+{
+    return err == -ENOENT || err == -ENOTDIR || err == -ENODEV || err == -EACCES ||
+           err == -EPERM;
 }
 
 /* From "/a/b" to "/a", from "/a" to "", which is the mount itself. */
@@ -104,11 +115,11 @@ keep_least(struct mw_cgroup_limit *least, int64_t limit_bytes, const char *group
 {
     if (limit_bytes < least->limit_bytes) {
         least->limit_bytes = limit_bytes;
-        snprintf(least->group, sizeof least->group, "%s", *group ? group : "/");
+        (void)snprintf(least->group, sizeof least->group, "%s", *group ? group : "/");
     }
 }
 
-static void
+static int
 limit_of_v2(const char *mount, char *group, struct mw_cgroup_limit *least)
 {
     char text[TEXT_ROOM];
@@ -118,13 +129,17 @@ limit_of_v2(const char *mount, char *group, struct mw_cgroup_limit *least)
         ssize_t length =
             read_group_file(mount, "", group, "memory.max", text, sizeof text);
 
+        if (length < 0 && !is_hidden(length)) {
+            return (int)length;
+        }
         if (length >= 0 && mw_parse_cgroup_limit(text, (size_t)length, &limit) == 0) {
             keep_least(least, limit, group);
         }
     } while (to_parent(group));
+    return 0;
 }
 
-static void
+static int
 limit_of_v1(const char *mount, char *group, struct mw_cgroup_limit *least)
 {
     char text[TEXT_ROOM];
@@ -135,14 +150,18 @@ limit_of_v1(const char *mount, char *group, struct mw_cgroup_limit *least)
         ssize_t length =
             read_group_file(mount, "/memory", group, "memory.stat", text, sizeof text);
 
+        if (length < 0 && !is_hidden(length)) {
+            return (int)length;
+        }
         if (length >= 0 && mw_parse_keyed(text, (size_t)length,
                                           "hierarchical_memory_limit", &limit) == 0) {
             if (limit < V1_UNLIMITED_BYTES) {
                 keep_least(least, limit, group);
             }
-            return;
+            return 0;
         }
     } while (to_parent(group));
+    return 0;
 }
 
 int
@@ -154,14 +173,17 @@ mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
     int err = find_group(proc_root, pid, NULL, group);
 
     if (err == 0) {
-        limit_of_v2(mount, group, &least);
+        err = limit_of_v2(mount, group, &least);
     }
-    else if (err != -ENODATA) {
+    if (err != 0 && err != -ENODATA) {
         return err;
     }
     err = find_group(proc_root, pid, "memory", group);
     if (err == 0) {
-        limit_of_v1(mount, group, &least);
+        err = limit_of_v1(mount, group, &least);
+    }
+    if (err != 0 && err != -ENODATA) {
+        return err;
     }
     *out = least;
     return 0;
@@ -177,6 +199,9 @@ read_kills(const char *mount, const char *hierarchy, char *group, const char *fi
         ssize_t length =
             read_group_file(mount, hierarchy, group, file, text, sizeof text);
 
+        if (length < 0 && !is_hidden(length)) {
+            return (int)length;
+        }
         if (length >= 0 &&
             mw_parse_keyed(text, (size_t)length, "oom_kill", kills) == 0) {
             return 0;

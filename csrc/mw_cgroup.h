@@ -20,15 +20,15 @@ struct mw_cgroup_limit {
 /* The least limit over the group of process `pid` (0: the caller's own) and the
  * ancestors of it that can be seen: memory.max of version 2, and memory.stat's
  * hierarchical_memory_limit of version 1. A container sees its own group as the
- * mount's root, under another name than /proc says; what is not there is passed
- * over. Reads a few files, some 50 us. Any thread. -errno where
- * PROC_ROOT/PID/cgroup cannot be read. */
+ * mount's root, under another name than /proc says; what is not there, or hidden
+ * from us, is passed over. Reads a few files, some 50 us. Any thread. -errno where
+ * PROC_ROOT/PID/cgroup or a group's file that is there cannot be read. */
 int mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
                          struct mw_cgroup_limit *out);
 
 /* How many processes the kernel has killed for want of memory in the group:
  * oom_kill of memory.events (version 2) or memory.oom_control (version 1).
- * -ENODATA where neither is to be seen. */
+ * -ENODATA where neither is to be seen; -errno as above. */
 int mw_cgroup_read_oom_kills(const char *proc_root, const char *mount, pid_t pid,
                              int64_t *kills);
 

@@ -120,6 +120,7 @@ mw_parse_status(const char *text, size_t length, struct mw_memory *out)
     if (!take_word(&whole, "Name:")) {
         return -EBADMSG;
     }
+    take_line(&whole, &line); /* the name, which may look like any other line */
     while (take_line(&whole, &line)) {
         if (take_word(&line, "Threads:")) {
             skip_blanks(&line);

@@ -38,7 +38,7 @@ struct mw_sampler_status {
  * anyway. The caller owns *out and frees it, with no window open. -errno: no memory,
  * or /proc unreadable. */
 int mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid);
-void mw_sampler_free(struct mw_sampler **self);
+void mw_sampler_free(struct mw_sampler **out);
 
 /* What mw_accuracy_probe() found when the files were opened. */
 struct mw_accuracy mw_sampler_accuracy(struct mw_sampler *self);

@@ -4,12 +4,12 @@
 
 #include "mw_proc.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two below */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
 static struct mw_sampler *own;
 static int users;
+static int handlers_errno; /* 0: installed, which is for ever */
 
 static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
-static int handlers_errno; /* written once, before pthread_once() returns */
 
 static void
 before_fork(void)
@@ -48,14 +48,17 @@ install_handlers(void)
 int
 mw_self_acquire(struct mw_sampler **out)
 {
-    int err = 0;
+    int err;
 
+    /* At first without the lock: a fork would leave it locked to a child for which no
+     * handler is there yet. Once more with it, where there was no memory then. */
     pthread_once(&handlers_once, install_handlers);
-    if (handlers_errno != 0) {
-        return -handlers_errno;
-    }
     pthread_mutex_lock(&lock);
-    if (own == NULL) {
+    if (handlers_errno != 0) {
+        install_handlers();
+    }
+    err = -handlers_errno;
+    if (err == 0 && own == NULL) {
         err = mw_sampler_new(&own, MW_PROC_ROOT, 0);
     }
     if (err == 0) {

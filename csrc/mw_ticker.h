@@ -19,7 +19,7 @@ struct mw_ticker; /* opaque */
 int mw_ticker_new(struct mw_ticker **out, void (*tick)(void *context), void *context);
 
 /* Stop and join the thread: not with a lock held that `tick` takes. */
-void mw_ticker_free(struct mw_ticker **self);
+void mw_ticker_free(struct mw_ticker **out);
 
 /* Call at `t_mono_ns`, or at what was asked for before where that is earlier. Any
  * thread, `tick` itself too. Where CLOCK_MONOTONIC as we read it is behind the one

@@ -8,12 +8,19 @@
 
 #include <string.h>
 
+static inline const char *
+error_text(int errno_value)
+{
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): glibc's and musl's is safe */
+    return strerror(errno_value);
+}
+
 /* OSError(errno, "CALL: what the errno means"). `err` is a -errno. Returns NULL. */
 static inline PyObject *
 raise_os_error(int err, const char *call)
 {
     PyObject *arguments = Py_BuildValue(
-        "(iN)", -err, PyUnicode_FromFormat("%s: %s", call, strerror(-err)));
+        "(iN)", -err, PyUnicode_FromFormat("%s: %s", call, error_text(-err)));
 
     if (arguments != NULL) {
         PyErr_SetObject(PyExc_OSError, arguments);

@@ -1,5 +1,5 @@
 """What goes wrong around memwatch: one warning with the cause, no wrong figure, and the
-user's code goes on. The same one level down is in tests/c/test_faults.c."""
+user's code goes on. The same one level down is in tests/c/test_surroundings.c."""
 
 import os
 import re

@@ -23,10 +23,28 @@
 
 /* ThreadSanitizer keeps several bytes of its own for each of ours, and forbids
  * threads after fork: what is left to test then is who holds which lock. */
-#if defined(__SANITIZE_THREAD__)
+#ifdef __SANITIZE_THREAD__
 #define SKIP_UNDER_TSAN() skip()
 #else
 #define SKIP_UNDER_TSAN() ((void)0)
+#endif
+
+/* In valgrind its own memory, which grows as it translates, is part of the process's
+ * RSS: figures cannot be checked there, only who owns what and who holds which lock. */
+#ifdef __has_include
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#endif
+#endif
+#ifdef RUNNING_ON_VALGRIND
+#define SKIP_UNDER_VALGRIND()                                                          \
+    do {                                                                               \
+        if (RUNNING_ON_VALGRIND) {                                                     \
+            skip();                                                                    \
+        }                                                                              \
+    } while (0)
+#else
+#define SKIP_UNDER_VALGRIND() ((void)0)
 #endif
 
 /* Private memory of the small kind of page, every page touched. */

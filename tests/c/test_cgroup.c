@@ -114,6 +114,58 @@ test_v1_without_a_limit(void **state)
     remove_root(root);
 }
 
+/* /proc names a group whose hierarchy is mounted elsewhere or not at all. */
+static void
+test_group_that_is_not_to_be_seen(void **state)
+{
+    char *root = make_root();
+    int64_t kills;
+
+    (void)state;
+    write_file(root, "self/cgroup", "4:memory:/a/b\n0::/a/b\n");
+    assert_int_equal(limit_of(root).limit_bytes, MW_UNLIMITED);
+    assert_int_equal(kills_of(root, &kills), -ENODATA);
+    remove_root(root);
+}
+
+static void
+test_names_that_are_too_long(void **state)
+{
+    char *root = make_root();
+    char line[MW_CGROUP_PATH_ROOM + 16] = "0::/";
+    static char slashes[8192];
+    struct mw_cgroup_limit limit = {.limit_bytes = 77};
+
+    (void)state;
+    memset(line + 4, 'a', MW_CGROUP_PATH_ROOM);
+    line[4 + MW_CGROUP_PATH_ROOM] = '\n';
+    write_file(root, "self/cgroup", line);
+    assert_int_equal(mw_cgroup_read_limit(root, root, 0, &limit), -ENAMETOOLONG);
+    write_file(root, "self/cgroup", "0::/a\n");
+    memset(slashes, '/', sizeof slashes - 1);
+    assert_int_equal(mw_cgroup_read_limit(root, slashes, 0, &limit), -ENAMETOOLONG);
+    assert_int_equal(mw_cgroup_read_limit(slashes, "/", 0, &limit), -ENAMETOOLONG);
+    assert_int_equal(limit.limit_bytes, 77);
+    remove_root(root);
+}
+
+/* A file that is there and cannot be read may hold a limit: an error. One that is
+ * hidden from us, or whose group is just going, is as good as not there. */
+static void
+test_file_that_is_no_file(void **state)
+{
+    char *root = make_root();
+    char mount[4096];
+    struct mw_cgroup_limit limit;
+
+    (void)state;
+    snprintf(mount, sizeof mount, "%s/cgroup", root);
+    write_file(root, "self/cgroup", "0::/a\n");
+    write_file(root, "cgroup/a/memory.max/x", "");
+    assert_int_equal(mw_cgroup_read_limit(root, mount, 0, &limit), -EISDIR);
+    remove_root(root);
+}
+
 static void
 test_unreadable(void **state)
 {
@@ -146,6 +198,9 @@ main(void)
         cmocka_unit_test(test_container_sees_its_group_as_the_root),
         cmocka_unit_test(test_v1_and_hybrid),
         cmocka_unit_test(test_v1_without_a_limit),
+        cmocka_unit_test(test_group_that_is_not_to_be_seen),
+        cmocka_unit_test(test_names_that_are_too_long),
+        cmocka_unit_test(test_file_that_is_no_file),
         cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_this_machine),
     };

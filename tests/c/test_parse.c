@@ -163,6 +163,23 @@ test_status_with_nul_bytes(void **state)
     assert_int_equal(memory.rss_bytes, MW_ABSENT);
 }
 
+/* A process is called what it likes: its name is no line of figures. */
+static void
+test_status_of_a_process_named_like_a_line(void **state)
+{
+    static const char size[] = "Name:VmRSS:\t   4 kB\nVmHWM:\t   8 kB\nThreads:\t2\n";
+    static const char threads[] = "Name:Threads:\t1\nVmRSS:\t   4 kB\nThreads:\t2\n";
+    struct mw_memory memory;
+
+    (void)state;
+    assert_int_equal(mw_parse_status(size, sizeof size - 1, &memory), 0);
+    assert_int_equal(memory.rss_bytes, MW_ABSENT);
+    assert_int_equal(memory.hwm_bytes, 8 * KIB);
+    assert_int_equal(mw_parse_status(threads, sizeof threads - 1, &memory), 0);
+    assert_int_equal(memory.rss_bytes, 4 * KIB);
+    assert_int_equal(memory.threads, 2);
+}
+
 static void
 assert_same_or_absent(int64_t value, int64_t whole)
 {
@@ -442,6 +459,7 @@ main(void)
         cmocka_unit_test(test_status_that_lacks_fields),
         cmocka_unit_test(test_status_garbage_is_refused_and_touches_nothing),
         cmocka_unit_test(test_status_with_nul_bytes),
+        cmocka_unit_test(test_status_of_a_process_named_like_a_line),
         cmocka_unit_test(test_status_cut_anywhere),
         cmocka_unit_test(test_statm_of_several_kernels),
         cmocka_unit_test(test_statm_garbage_is_refused_and_touches_nothing),

@@ -59,6 +59,7 @@ test_transients_of_all_sizes(void **state)
 
     (void)state;
     SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
     if (!accuracy.mark_resets) {
         skip();
     }
@@ -82,6 +83,7 @@ test_kept_memory_is_use(void **state)
 
     (void)state;
     SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
     assert_int_equal(mw_sampler_open(sampler, &watch), 0);
     memory = map_touched(32 * MIB);
     assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
@@ -102,6 +104,7 @@ test_nested_windows_keep_their_own_peaks(void **state)
 
     (void)state;
     SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
     if (!accuracy.mark_resets) {
         skip();
     }
@@ -256,6 +259,7 @@ test_fork(void **state)
 
     (void)state;
     SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
     assert_int_equal(mw_sampler_open(sampler, &watch), 0);
     unmap(map_touched(100 * MIB), 100 * MIB);
     child = fork();
@@ -277,7 +281,7 @@ count_reading(void *self, struct mw_cpu *out)
     int *readings = self;
 
     ++*readings;
-    *out = (struct mw_cpu){10 * *readings, 20 * *readings, 70, 20};
+    *out = (struct mw_cpu){INT64_C(10) * *readings, INT64_C(20) * *readings, 70, 20};
     return 0;
 }
 

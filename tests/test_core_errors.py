@@ -1,0 +1,138 @@
+"""What the modules say when the kernel says no: OSError, with the errno and the call.
+
+Each test is an interpreter of its own: they take descriptors away from it.
+"""
+
+import pytest
+
+from support import run_python
+
+LIMIT = """
+import errno, os, resource
+from contextlib import contextmanager
+
+@contextmanager
+def no_descriptors():
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+def expect(code, words, call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        assert error.errno == code and words in error.strerror, error
+        assert os.strerror(code) in error.strerror, error
+    else:
+        raise AssertionError(f"{call} raises nothing")
+"""
+
+
+def run(code):
+    run_python(LIMIT + code)
+
+
+def test_proc_that_cannot_be_read_when_loading():
+    """It is the first call's error, not the import's; and not for ever."""
+    run("""
+import _imp
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+
+package = find_spec("memwatch").submodule_search_locations
+spec = PathFinder.find_spec("memwatch._core", package)
+core = _imp.create_dynamic(spec)
+with no_descriptors():
+    _imp.exec_dynamic(core)
+    words = "cannot read this process's memory in /proc/self"
+    for call in core.Window, core.accuracy, core.memory, core.sampler:
+        expect(errno.EMFILE, words, call)
+    expect(errno.EMFILE, words, core.set_cpu_reader, None)
+assert core.memory()["rss_bytes"] > 0
+assert core.Window().close()[0]["rss_end_bytes"] > 0
+""")
+
+
+def test_no_descriptors_after_fork():
+    run("""
+from memwatch import _core
+
+def check():
+    with no_descriptors():
+        expect(errno.EMFILE, "cannot open a window on /proc/self", _core.Window)
+        expect(errno.EMFILE, "cannot read /proc/self/status", _core.memory)
+        expect(errno.EMFILE, "cannot read /proc/self/cgroup", _core.cgroup)
+    assert _core.Window().close()[0]["rss_end_bytes"] > 0
+
+_core.Window().close()
+child = os.fork()
+if child == 0:
+    try:
+        check()
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert _core.Window().close() is not None
+""")
+
+
+def test_descriptors_closed_by_others():
+    """As daemons do with all that they find open."""
+    run("""
+from memwatch import _core
+
+window = _core.Window()
+inside = f"/proc/{os.getpid()}/"
+for fd in map(int, os.listdir("/proc/self/fd")):
+    try:
+        if os.readlink(f"/proc/self/fd/{fd}").startswith(inside):
+            os.close(fd)
+    except OSError:
+        pass  # the listing's own
+expect(errno.EBADF, "cannot close a window on /proc/self", window.close)
+assert window.close() is None
+expect(errno.EBADF, "cannot open a window on /proc/self", _core.Window)
+expect(errno.EBADF, "cannot read /proc/self/status", _core.memory)
+assert _core.sampler()["open_windows"] == 0
+""")
+
+
+def test_host_that_cannot_be_read():
+    pytest.importorskip("memwatch._host")
+    run("""
+from memwatch import _host
+
+with no_descriptors():
+    expect(errno.EMFILE, "libproc2 cannot read /proc/meminfo", _host.memory)
+    expect(errno.EMFILE, "libproc2 cannot read /proc/stat", _host.cpu_reader)
+assert _host.memory()["total_bytes"] > 0
+""")
+
+
+def test_window_that_is_cancelled():
+    from memwatch import _core
+
+    before = _core.sampler()["open_windows"]
+    window = _core.Window()
+    assert _core.sampler()["open_windows"] == before + 1
+    window.cancel()
+    window.cancel()
+    assert _core.sampler()["open_windows"] == before
+    assert window.close() is None
+
+
+def test_wrong_arguments():
+    from memwatch import _core
+
+    with pytest.raises(TypeError, match="takes no arguments"):
+        _core.Window(1)
+    with pytest.raises(TypeError, match="takes no arguments"):
+        _core.Window(label="x")
+    with pytest.raises(ValueError, match="PyCapsule"):
+        _core.set_cpu_reader("not a capsule")
