@@ -117,7 +117,7 @@ bench: $(VENV)/.memwatch $(VENV)/.test dist/.wheel callgrind ## What memwatch an
 	$(BIN)/python benchmarks/cost.py
 
 .PHONY: callgrind
-callgrind: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## The hot path in instructions
+callgrind: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja build/.system-valgrind ## The hot path in instructions
 	$(BIN)/ninja -C build/plain benchmarks/hot_path
 	$(BIN)/python benchmarks/instructions.py build/plain/benchmarks/hot_path
 
