@@ -23,13 +23,13 @@ window_pair(struct mw_sampler *sampler, struct mw_watch *watch)
 int
 main(int argc, char **argv)
 {
-    long pairs = argc == 2 ? atol(argv[1]) : 1000;
+    long pairs = argc == 2 ? strtol(argv[1], NULL, 10) : 1000;
     struct mw_sampler *sampler;
     struct mw_watch *watch = malloc(sizeof *watch);
     int err = watch == NULL ? -1 : mw_sampler_new(&sampler, MW_PROC_ROOT, 0);
 
     if (err != 0) {
-        fprintf(stderr, "hot_path: /proc/self cannot be read\n");
+        (void)fprintf(stderr, "hot_path: /proc/self cannot be read\n");
         free(watch);
         return 1;
     }

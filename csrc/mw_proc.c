@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mw_parse.h"
@@ -35,51 +36,67 @@ mw_proc_open_file(const char *root, pid_t pid, const char *name, int flags)
     return fd < 0 ? -errno : fd;
 }
 
+static int
+keep_open(struct mw_proc_file *file, const char *root, pid_t pid, const char *name,
+          int flags)
+{
+    struct stat found;
+    int fd = mw_proc_open_file(root, pid, name, flags);
+    int err;
+
+    if (fd < 0) {
+        return fd;
+    }
+    if (fstat(fd, &found) != 0) {
+        err = -errno;
+        close(fd);
+        return err;
+    }
+    *file = (struct mw_proc_file){fd, found.st_dev, found.st_ino};
+    return 0;
+}
+
+static bool
+is_ours(const struct mw_proc_file *file)
+{
+    struct stat found;
+
+    return fstat(file->fd, &found) == 0 && found.st_dev == file->device &&
+           found.st_ino == file->inode;
+}
+
+static void
+close_file(struct mw_proc_file *file)
+{
+    if (file->fd >= 0 && is_ours(file)) {
+        close(file->fd);
+    }
+    file->fd = -1;
+}
+
 int
 mw_proc_open(struct mw_proc *self, const char *root, pid_t pid)
 {
-    int fd;
     int err;
 
     *self = MW_PROC_CLOSED;
     self->page_bytes = sysconf(_SC_PAGESIZE);
 
-    fd = mw_proc_open_file(root, pid, "statm", O_RDONLY);
-    if (fd < 0) {
-        err = fd;
-        goto out;
+    err = keep_open(&self->statm, root, pid, "statm", O_RDONLY);
+    if (err == 0) {
+        err = keep_open(&self->status, root, pid, "status", O_RDONLY);
     }
-    self->statm_fd = fd;
-
-    fd = mw_proc_open_file(root, pid, "status", O_RDONLY);
-    if (fd < 0) {
-        err = fd;
-        goto out;
+    if (err == 0) {
+        err = keep_open(&self->clear_refs, root, pid, "clear_refs", O_WRONLY);
+        if (err != -EMFILE && err != -ENFILE && err != -ENOMEM) {
+            self->mark_errno = -err;
+            err = 0;
+        }
     }
-    self->status_fd = fd;
-
-    fd = mw_proc_open_file(root, pid, "clear_refs", O_WRONLY);
-    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM) {
-        err = fd;
-        goto out;
-    }
-    self->clear_refs_fd = fd < 0 ? -1 : fd;
-    self->mark_errno = fd < 0 ? -fd : 0;
-    err = 0;
-out:
     if (err != 0) {
         mw_proc_close(self);
     }
     return err;
-}
-
-static void
-close_file(int *fd)
-{
-    if (*fd >= 0) {
-        close(*fd);
-        *fd = -1;
-    }
 }
 
 void
@@ -87,16 +104,23 @@ mw_proc_close(struct mw_proc *self)
 {
     int saved_errno = errno;
 
-    close_file(&self->statm_fd);
-    close_file(&self->status_fd);
-    close_file(&self->clear_refs_fd);
+    close_file(&self->statm);
+    close_file(&self->status);
+    close_file(&self->clear_refs);
     errno = saved_errno;
+}
+
+bool
+mw_proc_is_intact(const struct mw_proc *self)
+{
+    return is_ours(&self->statm) && is_ours(&self->status) &&
+           (self->clear_refs.fd < 0 || is_ours(&self->clear_refs));
 }
 
 void
 mw_proc_forgo_mark(struct mw_proc *self)
 {
-    close_file(&self->clear_refs_fd);
+    close_file(&self->clear_refs);
     if (self->mark_errno == 0) {
         self->mark_errno = EOPNOTSUPP;
     }
@@ -122,7 +146,7 @@ int
 mw_proc_read_rss(const struct mw_proc *self, int64_t *rss_bytes)
 {
     char text[STATM_ROOM];
-    ssize_t length = read_file(self->statm_fd, text, sizeof text);
+    ssize_t length = read_file(self->statm.fd, text, sizeof text);
 
     if (length < 0) {
         return (int)length;
@@ -134,7 +158,7 @@ int
 mw_proc_read_memory(const struct mw_proc *self, struct mw_memory *out)
 {
     char text[STATUS_ROOM];
-    ssize_t length = read_file(self->status_fd, text, sizeof text);
+    ssize_t length = read_file(self->status.fd, text, sizeof text);
     struct mw_memory memory;
     int err;
 
@@ -157,11 +181,14 @@ mw_proc_reset_mark(const struct mw_proc *self)
     static const char reset_peak_rss[] = {'5'}; /* CLEAR_REFS_MM_HIWATER_RSS */
     ssize_t written;
 
-    if (self->clear_refs_fd < 0) {
+    if (self->clear_refs.fd < 0) {
         return self->mark_errno != 0 ? -self->mark_errno : -EBADF;
     }
+    if (!is_ours(&self->clear_refs)) {
+        return -EBADF;
+    }
     do {
-        written = pwrite(self->clear_refs_fd, reset_peak_rss, 1, 0);
+        written = pwrite(self->clear_refs.fd, reset_peak_rss, 1, 0);
     } while (written < 0 && errno == EINTR);
     return written < 0 ? -errno : 0;
 }

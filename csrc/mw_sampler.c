@@ -192,15 +192,32 @@ tick(void *context)
 
 /* ---- windows ---- */
 
-/* With the lock held. After a fork the files are closed and the thread is gone. */
+/* With the lock held. The files are closed after a fork, or when somebody who closes
+ * descriptors in bulk has closed them; while a window is open they stay as they are. */
+static int
+reopen_files(struct mw_sampler *self)
+{
+    bool were_open = self->proc.status.fd >= 0;
+    int64_t lifetime_peak_bytes = self->roster.lifetime_peak_bytes;
+    int err;
+
+    if (were_open && (self->roster.newest != NULL || mw_proc_is_intact(&self->proc))) {
+        return 0;
+    }
+    mw_proc_close(&self->proc);
+    err = open_files(self);
+    if (err == 0 && were_open) {
+        mw_roster_add_mark(&self->roster, lifetime_peak_bytes);
+    }
+    return err;
+}
+
+/* With the lock held. After a fork the thread is gone too. */
 static int
 make_ready(struct mw_sampler *self)
 {
-    int err = 0;
+    int err = reopen_files(self);
 
-    if (self->proc.status_fd < 0) {
-        err = open_files(self);
-    }
     if (err == 0 && self->ticker == NULL) {
         err = mw_ticker_new(&self->ticker, tick, self);
     }
@@ -343,12 +360,10 @@ mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
 int
 mw_sampler_read_memory(struct mw_sampler *self, struct mw_memory *out)
 {
-    int err = 0;
+    int err;
 
     pthread_mutex_lock(&self->lock);
-    if (self->proc.status_fd < 0) {
-        err = open_files(self);
-    }
+    err = reopen_files(self);
     if (err == 0) {
         err = mw_proc_read_memory(&self->proc, out);
     }

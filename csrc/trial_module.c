@@ -13,7 +13,7 @@ why_not(int err)
     if (err == EOPNOTSUPP) {
         return "the kernel takes it and does nothing";
     }
-    return err == 0 ? NULL : strerror(err);
+    return err == 0 ? NULL : error_text(err);
 }
 
 PyDoc_STRVAR(trial_child_doc,

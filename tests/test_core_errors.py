@@ -83,7 +83,7 @@ assert _core.Window().close() is not None
 
 
 def test_descriptors_closed_by_others():
-    """As daemons do with all that they find open."""
+    """As daemons do with all that they find open: the next window opens them anew."""
     run("""
 from memwatch import _core
 
@@ -97,8 +97,8 @@ for fd in map(int, os.listdir("/proc/self/fd")):
         pass  # the listing's own
 expect(errno.EBADF, "cannot close a window on /proc/self", window.close)
 assert window.close() is None
-expect(errno.EBADF, "cannot open a window on /proc/self", _core.Window)
-expect(errno.EBADF, "cannot read /proc/self/status", _core.memory)
+assert _core.Window().close() is not None
+assert _core.memory()["rss_bytes"] > 0
 assert _core.sampler()["open_windows"] == 0
 """)
 

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from memwatch import _core
-from support import BECOME_NOBODY, Kernel, lines_in, readable_copy, run_python_told
+from support import (
+    BECOME_NOBODY,
+    Kernel,
+    lines_in,
+    readable_copy,
+    run_python,
+    run_python_told,
+)
 
 pytestmark = pytest.mark.skipif(
     not _core.accuracy()["mark_resets"],
@@ -365,3 +372,23 @@ def test_signal_storm_in_a_kernel(timer):
         kernel.close()
     assert text.splitlines()[0] == "{'kernel'} {'ok'} True"
     assert all(abs(line.peaked - 16) < 1 for line in found), found
+
+
+def test_descriptors_that_somebody_closed_and_uses_now(tmp_path):
+    """A program that makes itself a daemon closes all it finds, ours too."""
+    shown = run_python(
+        "import os, memwatch\n"
+        "from support import pages\n"
+        "with memwatch.watch(): pass\n"
+        "ours = [fd for fd in map(int, os.listdir('/proc/self/fd')) if fd > 2]\n"
+        "os.closerange(3, max(ours) + 1)\n"
+        f"theirs = [os.open({str(tmp_path)!r} + f'/{{n}}', os.O_RDWR | os.O_CREAT)\n"
+        "          for n in range(8)]\n"
+        "for fd in theirs: os.write(fd, b'theirs')\n"
+        "with memwatch.watch() as w: pages(64)\n"
+        "print({os.pread(fd, 10, 0) for fd in theirs},\n"
+        "      w.report.peak_method, round(w.report.peaked_bytes / 2**20),\n"
+        "      memwatch._core.memory()['lifetime_peak_bytes'] >= 64 * 2**20)",
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert shown == "{b'theirs'} kernel 64 True\n"

@@ -104,6 +104,18 @@ write_file(const char *root, const char *name, const char *text)
     fclose(file);
 }
 
+/* ROOT/NAME, a link to `target`. */
+static inline void
+make_link(const char *root, const char *name, const char *target)
+{
+    char path[4096];
+
+    write_file(root, name, "");
+    (void)snprintf(path, sizeof path, "%s/%s", root, name);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink(target, path), 0);
+}
+
 static inline void
 remove_root(const char *root)
 {

@@ -172,11 +172,11 @@ open_and_close_proc(void *context)
 
     (void)context;
     if (err != 0) {
-        assert_int_equal(proc.statm_fd, -1);
-        assert_int_equal(proc.status_fd, -1);
-        assert_int_equal(proc.clear_refs_fd, -1);
+        assert_int_equal(proc.statm.fd, -1);
+        assert_int_equal(proc.status.fd, -1);
+        assert_int_equal(proc.clear_refs.fd, -1);
     }
-    else if (proc.clear_refs_fd < 0) {
+    else if (proc.clear_refs.fd < 0) {
         assert_int_not_equal(proc.mark_errno, 0);
         assert_int_equal(mw_proc_reset_mark(&proc), -proc.mark_errno);
     }
@@ -224,7 +224,7 @@ test_read_proc(void **state)
     assert_int_equal(mw_proc_open(&proc, MW_PROC_ROOT, 0), 0);
     assert_int_equal(walk((struct operation){read_proc, NULL, &proc}), 2);
     assert_int_equal(walk_interrupted((struct operation){read_proc, NULL, &proc}), 2);
-    if (proc.clear_refs_fd >= 0) {
+    if (proc.clear_refs.fd >= 0) {
         assert_int_equal(walk((struct operation){reset_mark, NULL, &proc}), 1);
         assert_int_equal(walk_interrupted((struct operation){reset_mark, NULL, &proc}),
                          1);

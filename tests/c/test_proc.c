@@ -128,11 +128,11 @@ test_no_such_process(void **state)
 
     (void)state;
     assert_int_equal(mw_proc_open(&proc, "/nowhere", 0), -ENOENT);
-    assert_int_equal(proc.statm_fd, -1);
+    assert_int_equal(proc.statm.fd, -1);
     mw_proc_close(&proc);
     memset(root, '/', sizeof root - 1);
     assert_int_equal(mw_proc_open(&proc, root, 0), -ENAMETOOLONG);
-    assert_int_equal(proc.statm_fd, -1);
+    assert_int_equal(proc.statm.fd, -1);
 }
 
 /* A folder of captured files in place of /proc. */
@@ -188,7 +188,7 @@ test_accuracy_is_found_out(void **state)
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
     assert_true(accuracy.bound_bytes >= INT64_C(3) * 31 * proc.page_bytes);
     assert_true(accuracy.mark_resets || accuracy.mark_errno != 0 ||
-                proc.clear_refs_fd >= 0);
+                proc.clear_refs.fd >= 0);
     mw_proc_close(&proc);
 }
 
@@ -201,8 +201,8 @@ test_accuracy_without_a_mark(void **state)
 
     (void)state;
     open_own(&proc);
-    close(proc.clear_refs_fd);
-    proc.clear_refs_fd = -1;
+    close(proc.clear_refs.fd);
+    proc.clear_refs.fd = -1;
     proc.mark_errno = EACCES;
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
     assert_false(accuracy.mark_resets);
@@ -239,19 +239,59 @@ test_accuracy_where_counters_lag(void **state)
 static void
 test_accuracy_with_a_mark_that_does_not_follow(void **state)
 {
+    char *root = make_root();
     struct mw_proc proc;
     struct mw_accuracy accuracy;
 
     (void)state;
-    open_own(&proc);
-    close(proc.clear_refs_fd);
-    proc.clear_refs_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    make_link(root, "self/statm", "/proc/self/statm");
+    make_link(root, "self/status", "/proc/self/status");
+    make_link(root, "self/clear_refs", "/dev/null");
+    assert_int_equal(mw_proc_open(&proc, root, 0), 0);
     /* Below what the process once held the unreset mark cannot rise. */
     unmap(map_touched(128 * MIB), 128 * MIB);
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
     assert_false(accuracy.mark_resets);
     assert_int_equal(accuracy.mark_errno, 0);
     mw_proc_close(&proc);
+    remove_root(root);
+}
+
+/* Who closes descriptors in bulk closes ours, and the next file that he opens has our
+ * number: nothing is to be written to it, and it is not ours to close. */
+static void
+test_descriptor_that_became_another_file(void **state)
+{
+    char *root = make_root();
+    struct mw_proc proc;
+    char path[4096];
+    char text[8];
+    int number;
+    int fd;
+
+    (void)state;
+    open_own(&proc);
+    assert_true(mw_proc_is_intact(&proc));
+    if (proc.clear_refs.fd < 0) {
+        mw_proc_close(&proc);
+        skip();
+    }
+    number = proc.clear_refs.fd;
+    close(number);
+    assert_false(mw_proc_is_intact(&proc));
+    assert_int_equal(mw_proc_reset_mark(&proc), -EBADF);
+
+    write_file(root, "theirs", "hello");
+    (void)snprintf(path, sizeof path, "%s/theirs", root);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(fd, number);
+    assert_false(mw_proc_is_intact(&proc));
+    assert_int_equal(mw_proc_reset_mark(&proc), -EBADF);
+    mw_proc_close(&proc);
+    assert_int_equal(pread(fd, text, sizeof text, 0), 5); /* open still */
+    assert_memory_equal(text, "hello", 5);
+    close(fd);
+    remove_root(root);
 }
 
 /* What another processor has counted and not yet handed in is missing from the
@@ -315,6 +355,7 @@ main(void)
         cmocka_unit_test(test_accuracy_where_counters_lag),
         cmocka_unit_test(test_accuracy_with_counts_held_back),
         cmocka_unit_test(test_accuracy_with_a_mark_that_does_not_follow),
+        cmocka_unit_test(test_descriptor_that_became_another_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
