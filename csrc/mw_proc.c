@@ -42,13 +42,13 @@ keep_open(struct mw_proc_file *file, const char *root, pid_t pid, const char *na
 {
     struct stat found;
     int fd = mw_proc_open_file(root, pid, name, flags);
-    int err;
 
     if (fd < 0) {
         return fd;
     }
     if (fstat(fd, &found) != 0) {
-        err = -errno;
+        int err = -errno;
+
         close(fd);
         return err;
     }

@@ -176,14 +176,14 @@ try_last_mark(const struct mw_proc *proc, pid_t child, int peer)
     struct mw_memory memory;
     char byte = 0;
     int status;
-    int err;
 
     if (send(peer, &byte, 1, MSG_NOSIGNAL) != 1) {
         return errno;
     }
     while (await(child, &status)) {
         if (status >> 8 == EXIT_STOP) {
-            err = -mw_proc_read_memory(proc, &memory);
+            int err = -mw_proc_read_memory(proc, &memory);
+
             return err == 0 && memory.hwm_bytes == MW_ABSENT ? ENODATA : err;
         }
         ptrace(PTRACE_CONT, child, NULL, NULL);

@@ -17,7 +17,6 @@ int
 clock_gettime(clockid_t clock, struct timespec *now)
 {
     static int (*real)(clockid_t, struct timespec *);
-    static struct timespec stopped;
     int failed;
 
     if (real == NULL) {
@@ -25,6 +24,8 @@ clock_gettime(clockid_t clock, struct timespec *now)
     }
     failed = real(clock, now);
     if (clock == CLOCK_MONOTONIC && failed == 0) {
+        static struct timespec stopped;
+
         if (clock_stands) {
             *now = stopped;
         }
@@ -40,14 +41,14 @@ pread64(int fd, void *text, size_t room, off64_t offset)
 {
     static ssize_t (*real)(int, void *, size_t, off64_t);
     ssize_t length;
-    char *line;
 
     if (real == NULL) {
         real = (ssize_t (*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64");
     }
     length = real(fd, text, room, offset);
     if (mark_is_hidden && length > 0) {
-        line = memmem(text, (size_t)length, "\nVmHWM:", 7);
+        char *line = memmem(text, (size_t)length, "\nVmHWM:", 7);
+
         if (line != NULL) {
             memcpy(line, "\nVmXXX:", 7);
         }

@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "faults.h"

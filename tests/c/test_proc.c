@@ -2,7 +2,6 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <sys/wait.h>
 
 #include "mw_accuracy.h"
 #include "mw_proc.h"

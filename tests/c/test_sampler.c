@@ -1,7 +1,6 @@
 #include "support.h"
 
 #include <pthread.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "mw_clock.h"

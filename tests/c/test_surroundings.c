@@ -15,7 +15,6 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "mw_clock.h"
@@ -582,26 +581,12 @@ check_without_descriptors(void)
     return 0;
 }
 
-static int
-exit_status_of(int (*check)(void))
-{
-    int status;
-    pid_t child = fork();
-
-    if (child == 0) {
-        _exit(check());
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
 static void
 test_out_of_descriptors(void **state)
 {
     (void)state;
     SKIP_UNDER_TSAN();
-    assert_int_equal(exit_status_of(check_without_descriptors), 0);
+    assert_holds_in_child(check_without_descriptors);
 }
 
 static void
@@ -788,7 +773,7 @@ test_process_of_another_user(void **state)
     if (geteuid() != 0 && access("/proc/1/status", R_OK) != 0) {
         skip(); /* there is nobody else to be seen */
     }
-    assert_int_equal(exit_status_of(check_roots), 0);
+    assert_holds_in_child(check_roots);
 }
 
 enum { NO_NAMESPACE = 99 };
@@ -849,6 +834,7 @@ test_hidden_processes(void **state)
     if (geteuid() != 0) {
         skip(); /* only root can mount */
     }
+    SKIP_UNDER_VALGRIND();
     found = exit_status_of(check_in_a_namespace);
     if (found == NO_NAMESPACE) {
         skip(); /* not even root, in a container */

@@ -8,7 +8,6 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 
 #include "mw_trial.h"
 
@@ -125,45 +124,31 @@ check_in_a_signal_storm(void)
 }
 
 static void
-assert_in_child(int (*check)(void))
-{
-    pid_t child = fork();
-    int status;
-
-    if (child == 0) {
-        _exit(check());
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
-
-static void
 test_trial_without_rights(void **state)
 {
     (void)state;
-    assert_in_child(check_without_rights);
+    assert_holds_in_child(check_without_rights);
 }
 
 static void
 test_trial_without_descriptors(void **state)
 {
     (void)state;
-    assert_in_child(check_without_descriptors);
+    assert_holds_in_child(check_without_descriptors);
 }
 
 static void
 test_trial_where_children_are_ignored(void **state)
 {
     (void)state;
-    assert_in_child(check_while_children_are_ignored);
+    assert_holds_in_child(check_while_children_are_ignored);
 }
 
 static void
 test_trial_in_a_signal_storm(void **state)
 {
     (void)state;
-    assert_in_child(check_in_a_signal_storm);
+    assert_holds_in_child(check_in_a_signal_storm);
 }
 
 int
