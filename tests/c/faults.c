@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static _Thread_local int countdown; /* 0: nothing fails */
@@ -326,4 +327,22 @@ __wrap_pthread_mutex_destroy(pthread_mutex_t *self)
 {
     (void)count_object(-1);
     return __real_pthread_mutex_destroy(self);
+}
+
+pid_t __real_fork(void);
+pid_t __wrap_fork(void);
+pid_t
+__wrap_fork(void)
+{
+    return fails("fork", "", EAGAIN) ? -1 : __real_fork();
+}
+
+int __real_socketpair(int domain, int type, int protocol, int ends[2]);
+int __wrap_socketpair(int domain, int type, int protocol, int ends[2]);
+int
+__wrap_socketpair(int domain, int type, int protocol, int ends[2])
+{
+    return fails("socketpair", "", EMFILE)
+               ? -1
+               : __real_socketpair(domain, type, protocol, ends);
 }

@@ -13,6 +13,7 @@
 #include "mw_cgroup.h"
 #include "mw_clock.h"
 #include "mw_self.h"
+#include "mw_trial.h"
 
 static int
 open_files(void)
@@ -28,8 +29,6 @@ open_files(void)
     return count;
 }
 
-/* What an operation may go on without: its result then says so, and `expect_marred`
- * checks that it does. */
 /* What is not given back shows here, or to the sanitizer that looks for leaks. */
 struct held {
     int files;
@@ -229,6 +228,25 @@ test_read_proc(void **state)
                          1);
     }
     mw_proc_close(&proc);
+}
+
+/* ---- what can be done with children ---- */
+
+static void
+test_no_child_to_try_on(void **state)
+{
+    struct mw_trial trial = {.rss_errno = 77};
+
+    (void)state;
+    SKIP_UNDER_TSAN();
+    faults_refuse("socketpair");
+    assert_int_equal(mw_trial_run(&trial), -EMFILE);
+    assert_string_equal(faults_disarm().call, "socketpair");
+    faults_refuse("fork");
+    assert_int_equal(mw_trial_run(&trial), -EAGAIN);
+    assert_string_equal(faults_disarm().call, "fork");
+    assert_int_equal(trial.rss_errno, 77);
+    assert_int_equal(mw_trial_run(&trial), 0);
 }
 
 /* ---- what the figures may claim ---- */
@@ -452,22 +470,6 @@ forget_in_child(struct mw_sampler *sampler, struct mw_watch *of_parent)
     return mw_sampler_close(sampler, of_parent, &none) == -ESTALE ? 0 : 5;
 }
 
-/* A child that is content kills itself: of one that exits valgrind would have
- * everything freed that the parent still had when it forked. */
-_Noreturn static void
-end_child(int failed)
-{
-#ifdef COVERAGE
-    void __gcov_dump(void);
-
-    __gcov_dump(); /* which otherwise only exit() does */
-#endif
-    if (failed == 0) {
-        kill(getpid(), SIGKILL);
-    }
-    _exit(failed);
-}
-
 static void
 test_fork(void **state)
 {
@@ -644,6 +646,7 @@ main(void)
         cmocka_unit_test(test_own_sampler),
         cmocka_unit_test(test_open_proc),
         cmocka_unit_test(test_read_proc),
+        cmocka_unit_test(test_no_child_to_try_on),
         cmocka_unit_test(test_probe),
         cmocka_unit_test(test_new_sampler),
         cmocka_unit_test(test_windows),
