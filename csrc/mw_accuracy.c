@@ -11,6 +11,7 @@ enum {
     COUNTERS = 3,     /* MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES */
     LEAST_BATCH = 32, /* percpu_counter_batch, before there are 16 processors */
     TASK_EVENTS = 64, /* what a thread kept to itself before Linux 6.2 */
+    MOST_PROBE_PAGES = 4096,
 };
 
 static int64_t
@@ -136,9 +137,16 @@ mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
     if (found.mark_errno == 0) {
         /* What other processors have counted and not handed in is missing from the
          * mark, most of the time little: begin with four batches, and give up only
-         * when the transient was larger than all that can be missing. */
-        int64_t most_pages = COUNTERS * per_counter_pages + 2 * counter_batch();
+         * when the transient was larger than all that can be missing. That may be
+         * on any processor: the process can have been confined since it ran there. */
+        int64_t online = sysconf(_SC_NPROCESSORS_ONLN);
+        int64_t missing_pages = COUNTERS * online * (counter_batch() - 1);
+        int64_t most_pages = missing_pages + 2 * counter_batch();
         int64_t pages = 2 * counter_batch();
+
+        if (most_pages > MOST_PROBE_PAGES) {
+            most_pages = MOST_PROBE_PAGES;
+        }
 
         do {
             pages = 2 * pages < most_pages ? 2 * pages : most_pages;
