@@ -70,9 +70,9 @@ def _dropped() -> Iterator[Cell]:
         )
     for gil in ("held", "released"):
         for size in (64 * KIB, 256 * KIB, MIB, 16 * MIB, 256 * MIB, 4 * GIB):
-            small = " and small" if size < MIB else ""
+            small = "small, " if size < MIB else ""
             yield Cell(
-                f"dropped at once{small}, GIL {gil}",
+                f"{small}dropped at once, GIL {gil}",
                 size_of(size),
                 f"pages.dropped({size}, gil='{gil}')",
                 0,

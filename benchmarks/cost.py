@@ -285,7 +285,11 @@ def cells_table(tools: list[Tool]) -> str:
         ]
 
     def state(what: str, factor: float = 1) -> dict[str, float | None]:
-        return {tool.name: states[tool.name][what] * factor for tool in tools}
+        # Adding 0.0 turns the -0.0 that a small negative rounds to into 0.0.
+        return {
+            tool.name: round(states[tool.name][what] * factor, 2) + 0.0
+            for tool in tools
+        }
 
     rows = [
         ["added to a trivial cell", *(duration(latency[name]) for name in columns)],
