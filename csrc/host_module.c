@@ -89,13 +89,7 @@ static PyMethodDef host_methods[] = {
 };
 
 static PyModuleDef_Slot host_slots[] = {
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
-#endif
-#ifdef Py_mod_gil
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
-    {0, NULL},
+    LAST_MODULE_SLOTS,
 };
 
 PyDoc_STRVAR(host_doc, "The machine that this process runs on.");

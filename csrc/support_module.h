@@ -8,6 +8,24 @@
 
 #include <string.h>
 
+/* The end of a module's slots: it keeps no state outside its own, so it may be in
+ * several interpreters, each with its own GIL, and needs none itself. */
+#ifdef Py_mod_multiple_interpreters
+#define ANY_INTERPRETER                                                                \
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#else
+#define ANY_INTERPRETER
+#endif
+#ifdef Py_mod_gil
+#define NO_GIL {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#else
+#define NO_GIL
+#endif
+/* Formatted by hand, for its last braces would be taken for a block. */
+/* clang-format off */
+#define LAST_MODULE_SLOTS ANY_INTERPRETER NO_GIL {0, NULL}
+/* clang-format on */
+
 static inline const char *
 error_text(int errno_value)
 {

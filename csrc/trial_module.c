@@ -48,13 +48,7 @@ static PyMethodDef trial_methods[] = {
 };
 
 static PyModuleDef_Slot trial_slots[] = {
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
-#endif
-#ifdef Py_mod_gil
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
-    {0, NULL},
+    LAST_MODULE_SLOTS,
 };
 
 PyDoc_STRVAR(trial_doc, "What this machine lets us do with children.");

@@ -4,39 +4,7 @@
 #include <time.h>
 
 #include "mw_clock.h"
-#include "mw_self.h"
-
-static struct mw_sampler *sampler;
-
-static int
-acquire(void **state)
-{
-    (void)state;
-    return mw_self_acquire(&sampler);
-}
-
-static int
-release(void **state)
-{
-    (void)state;
-    mw_self_release(&sampler);
-    return sampler == NULL ? 0 : -1;
-}
-
-static struct mw_sampler_status
-status_now(void)
-{
-    struct mw_sampler_status status;
-
-    mw_sampler_read_status(sampler, &status);
-    return status;
-}
-
-/* Wait for the thread, not for a time: it ends when what we wait for is there. */
-#define WAIT_UNTIL(condition)                                                          \
-    while (!(condition)) {                                                             \
-        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);                        \
-    }
+#include "own_sampler.h"
 
 static struct mw_result
 transient(int64_t bytes)
@@ -120,25 +88,25 @@ test_samples_are_taken_and_the_thread_parks(void **state)
 {
     struct mw_watch watch;
     struct mw_result result;
-    int64_t before = status_now().samples;
+    int64_t before = status_of(sampler).samples;
 
     (void)state;
     assert_int_equal(mw_sampler_open(sampler, &watch), 0);
-    assert_int_equal(status_now().open_windows, 1);
-    WAIT_UNTIL(status_now().samples >= before + 20);
+    assert_int_equal(status_of(sampler).open_windows, 1);
+    WAIT_UNTIL(status_of(sampler).samples >= before + 20);
     assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
     assert_true(result.duration_ns >= 18 * MW_NS_PER_MS);
     assert_in_range(watch.timeline.count, 12, MW_TIMELINE_POINTS);
     for (int32_t i = 1; i < watch.timeline.count; i++) {
         assert_true(watch.timeline.t_ns[i] > watch.timeline.t_ns[i - 1]);
     }
-    WAIT_UNTIL(status_now().parked);
-    before = status_now().samples;
-    assert_int_equal(status_now().open_windows, 0);
-    assert_true(status_now().running);
+    WAIT_UNTIL(status_of(sampler).parked);
+    before = status_of(sampler).samples;
+    assert_int_equal(status_of(sampler).open_windows, 0);
+    assert_true(status_of(sampler).running);
     /* Parked is parked: another thread's time passes, no sample is taken. */
     nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-    assert_int_equal(status_now().samples, before);
+    assert_int_equal(status_of(sampler).samples, before);
 }
 
 /* Windows that come and go faster than samples are due put none of them off. */
@@ -147,11 +115,11 @@ test_quick_windows_do_not_starve_an_outer_one(void **state)
 {
     struct mw_watch outer;
     struct mw_result result;
-    int64_t before = status_now().samples;
+    int64_t before = status_of(sampler).samples;
 
     (void)state;
     assert_int_equal(mw_sampler_open(sampler, &outer), 0);
-    while (status_now().samples < before + 10) {
+    while (status_of(sampler).samples < before + 10) {
         struct mw_watch inner;
 
         assert_int_equal(mw_sampler_open(sampler, &inner), 0);
@@ -172,7 +140,7 @@ test_closing_twice_is_stale(void **state)
     mw_sampler_cancel(sampler, &watch);
     mw_sampler_cancel(sampler, &watch);
     assert_int_equal(mw_sampler_close(sampler, &watch, &result), -ESTALE);
-    assert_int_equal(status_now().open_windows, 0);
+    assert_int_equal(status_of(sampler).open_windows, 0);
 }
 
 static void
@@ -223,14 +191,14 @@ test_many_threads(void **state)
         pthread_join(threads[i], &failed);
         assert_null(failed);
     }
-    assert_int_equal(status_now().open_windows, 0);
+    assert_int_equal(status_of(sampler).open_windows, 0);
 }
 
 /* In the child: 0 where all is as it should be, else the number of the check. */
 static int
 check_in_child(struct mw_watch *of_parent)
 {
-    struct mw_sampler_status status = status_now();
+    struct mw_sampler_status status = status_of(sampler);
     struct mw_result result;
 
     if (status.running || status.open_windows != 0) {
@@ -241,7 +209,7 @@ check_in_child(struct mw_watch *of_parent)
     }
     /* Its own windows work, and reset its own mark only. */
     result = transient(8 * MIB);
-    if (result.rss_peak_bytes < 8 * MIB || !status_now().running) {
+    if (result.rss_peak_bytes < 8 * MIB || !status_of(sampler).running) {
         return 3;
     }
     return result.peak_from_kernel && result.peaked_bytes > 12 * MIB ? 4 : 0;
@@ -310,7 +278,7 @@ test_lifetime_peak_is_kept(void **state)
     (void)state;
     assert_int_equal(mw_sampler_read_memory(sampler, &memory), 0);
     transient(300 * MIB);
-    assert_true(status_now().lifetime_peak_bytes >= 300 * MIB ||
+    assert_true(status_of(sampler).lifetime_peak_bytes >= 300 * MIB ||
                 !mw_sampler_accuracy(sampler).mark_resets);
 }
 

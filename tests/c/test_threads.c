@@ -8,29 +8,13 @@
 #include <stdbool.h>
 
 #include "mw_clock.h"
-#include "mw_self.h"
+#include "own_sampler.h"
 
 enum { THREADS = 8, ROUNDS = 100 };
 
-static struct mw_sampler *sampler;
 static atomic_bool done; /* the readers may stop: relaxed, it guards nothing */
 
 #define FAILED ((void *)1)
-
-static int
-acquire(void **state)
-{
-    (void)state;
-    return mw_self_acquire(&sampler);
-}
-
-static int
-release(void **state)
-{
-    (void)state;
-    mw_self_release(&sampler);
-    return sampler == NULL ? 0 : -1;
-}
 
 /* Windows that overlap in every way: nested, crossed, closed and cancelled. */
 static void *
