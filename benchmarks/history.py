@@ -88,16 +88,13 @@ def main() -> None:
     memwatch_magic = partial(shell.run_line_magic, "memwatch")
     for typed in "top", "top 100", "history", "last":
         taken = milliseconds(partial(memwatch_magic, typed), 31)
-        print(f"%memwatch {typed:<9}{taken}")
+        print(f"%memwatch {typed:<11}{taken}")
     with tempfile.TemporaryDirectory() as folder:
         for ending in "csv", "json":
             path = Path(folder, f"kept.{ending}")
-            taken = milliseconds(
-                lambda: shell.run_line_magic("memwatch", f"save {path}"), 3
-            )
-            print(
-                f"%memwatch save .{ending:<5}{taken}, {path.stat().st_size / MIB:.1f} MiB"
-            )
+            taken = milliseconds(partial(memwatch_magic, f"save {path}"), 3)
+            size = path.stat().st_size / MIB
+            print(f"%memwatch save .{ending:<5}{taken}, {size:.1f} MiB")
 
 
 if __name__ == "__main__":

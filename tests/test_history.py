@@ -118,7 +118,7 @@ def test_bounds_hold_at_every_moment():
 
 
 def test_ten_thousand_full_reports_keep_64_mib_at_most():
-    """What the process holds more of: by the kernel's count, in a process of its own."""
+    """By the kernel's count, in a process that does nothing else."""
     told = run_python(
         "import gc, os, sys\n"
         f"sys.path.insert(0, {os.path.dirname(__file__)!r})\n"

@@ -332,7 +332,8 @@ def _split(line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError as error:
-        raise CommandError(f"%memwatch: {line.strip()}: {error}".lower()) from None
+        why = str(error).lower()  # "No closing quotation"
+        raise CommandError(f"%memwatch {line.strip()}: {why}") from None
 
 
 def _known(word: str, words: Iterable[str], kind: str) -> str:

@@ -38,7 +38,7 @@ class History(Sequence[CellReport]):
     """
 
     def __init__(
-        self, max_reports: int = 10_000, max_timelines_bytes: int = 32 * _MIB
+        self, max_reports: int = 10_000, max_timelines_bytes: int = 40 * _MIB
     ) -> None:
         self._max_reports = max_reports
         self._max_timelines_bytes = max_timelines_bytes

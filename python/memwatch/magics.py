@@ -42,7 +42,7 @@ class MemWatch(Magics):
     ).tag(config=True)
 
     max_timelines_mib = Float(
-        32.0,
+        40.0,
         help="How many MiB the timelines in memwatch.history hold together; the oldest"
         " go first, their reports stay. 0: none are kept.",
     ).tag(config=True)

@@ -48,7 +48,7 @@ def top_tables(reports: Iterable[CellReport], count: int) -> str:
         [
             *table("Kept the most", lambda report: report.used_bytes),
             "",
-            *table("Peaked the highest above it", lambda report: report.peaked_bytes),
+            *table("Peaked the highest above that", lambda report: report.peaked_bytes),
         ]
     )
 
