@@ -153,12 +153,12 @@ def test_what_malloc_retains_explains_used_0(show):
     if _heap.allocator() is None:
         pytest.skip("this process's malloc does not tell what it retains")
     told = run_python(
-        "import memwatch; from memwatch import _heap\n"
-        "blocks = [bytes(60_000) for _ in range(1_000)]\n"
+        "import memwatch; from memwatch import _heap; size = 60_000\n"
+        "blocks = [b'x' * size for _ in range(1_000)]\n"
         "before = _heap.allocator()['retained_bytes']\n"
         "blocks[::2] = [None] * 500\n"
         "after = _heap.allocator()['retained_bytes']\n"
-        "with memwatch.watch() as w: again = [bytes(60_000) for _ in range(450)]\n"
+        "with memwatch.watch() as w: again = [b'x' * size for _ in range(450)]\n"
         "print((after - before) >> 20, w.report.used_bytes >> 20)\n"
         "print(_heap.allocator()['duration_ns'] > 0)\n"
     )
