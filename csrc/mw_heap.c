@@ -4,15 +4,16 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "mw_clock.h"
 
-/* As glibc 2.33 has it. Our own, and looked up: built with a new glibc we would not be
- * loaded by an older one, built with an older one we would not have it on a new one. */
+/* struct mallinfo2 as glibc 2.33 has it. Our own, and the function is looked up: built
+ * with a new glibc we would not be loaded by an older one, built with an older one we
+ * would not have it on a new one. */
+enum { FORDBLKS = 8, MEMBERS = 10 };
+
 struct mallinfo2_result {
-    size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks,
-        keepcost;
+    size_t members[MEMBERS];
 };
 
 typedef struct mallinfo2_result (*mallinfo2_function)(void);
@@ -21,7 +22,8 @@ typedef struct mallinfo2_result (*mallinfo2_function)(void);
 static bool
 are_neighbours(const void *one, const void *other)
 {
-    Dl_info its, others;
+    Dl_info its;
+    Dl_info others;
 
     return dladdr(one, &its) != 0 && dladdr(other, &others) != 0 &&
            its.dli_fbase == others.dli_fbase;
@@ -30,18 +32,19 @@ are_neighbours(const void *one, const void *other)
 int
 mw_heap_read(struct mw_heap *out)
 {
-    void *found = dlsym(RTLD_DEFAULT, "mallinfo2");
+    /* ISO C has no cast from an object's address to a function's. */
+    union {
+        void *address;
+        mallinfo2_function call;
+    } found = {.address = dlsym(RTLD_DEFAULT, "mallinfo2")};
     void *used = dlsym(RTLD_DEFAULT, "malloc");
-    mallinfo2_function mallinfo2_found;
     int64_t start_ns;
 
-    if (found == NULL || used == NULL || !are_neighbours(found, used)) {
+    if (found.address == NULL || used == NULL || !are_neighbours(found.address, used)) {
         return -ENOSYS;
     }
-    /* ISO C knows no way from an object's address to a function's. */
-    memcpy(&mallinfo2_found, &found, sizeof found);
     start_ns = mw_clock_mono_ns();
-    out->retained_bytes = (int64_t)mallinfo2_found().fordblks;
+    out->retained_bytes = (int64_t)found.call().members[FORDBLKS];
     out->duration_ns = mw_clock_mono_ns() - start_ns;
     return 0;
 }

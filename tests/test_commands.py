@@ -46,6 +46,11 @@ def lines(ip, capsys):
     return lines
 
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`Completer.complete` is pending:PendingDeprecationWarning"
+)
+
+
 def add(number, used=0, peaked=0, **more):
     memwatch.history.append(
         CellReport(

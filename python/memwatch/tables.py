@@ -176,12 +176,10 @@ def _by_time(timeline: Timeline, width: int) -> list[int]:
 def _retained(allocator: Allocator | None) -> str:
     if allocator is None:
         return "retained unknown: this process's malloc does not tell"
-    size = mib(allocator["retained_bytes"], 2)
     took = _duration(allocator["duration_ns"])
-    return (
-        f"retained {size} MiB, upper bound: malloc holds it now and nobody uses it;\n"
-        f"         a cell that re-uses it shows 'used 0.00' (looking took {took})"
-    )
+    meaning = f"upper bound: what malloc holds now and nobody uses ({took})"
+    size = _size("retained", allocator["retained_bytes"], meaning)
+    return f"{size}\n{'':25}what a cell takes from there is in no 'used': 0.00"
 
 
 def repeats(reports: Sequence[CellReport]) -> str:

@@ -13,7 +13,9 @@ static void
 test_retained_follows_what_is_freed(void **state)
 {
     static char *blocks[BLOCKS];
-    struct mw_heap before, after, again;
+    struct mw_heap before;
+    struct mw_heap after;
+    struct mw_heap again;
     int err = mw_heap_read(&before);
 
     (void)state;
