@@ -37,7 +37,7 @@ mw_heap_read(struct mw_heap *out)
         void *address;
         mallinfo2_function call;
     } found = {.address = dlsym(RTLD_DEFAULT, "mallinfo2")};
-    void *used = dlsym(RTLD_DEFAULT, "malloc");
+    const void *used = dlsym(RTLD_DEFAULT, "malloc");
     int64_t start_ns;
 
     if (found.address == NULL || used == NULL || !are_neighbours(found.address, used)) {

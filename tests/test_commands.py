@@ -138,6 +138,7 @@ def test_last_is_not_the_looking(show):
     for _ in range(2):
         show("%memwatch")
         show("%memwatch top")
+        show("memwatch history")
         assert show("%memwatch last").startswith("In [1] interesting = 1")
     show("%memwatch style classic")
     assert "style classic" in show("%memwatch last").splitlines()[0]

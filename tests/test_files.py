@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from memwatch import CellReport, History
 from memwatch.files import write_whole
 from support import BECOME_NOBODY, run_python
 
@@ -141,6 +142,14 @@ def test_full_disk(tmp_path):
         assert raised.value.filename == str(path)
         assert path.read_text() == "old"
         assert names_in(tmp_path) == ["a.txt"]
+        history = History()
+        for number in range(1000):
+            history.append(CellReport(label=f"In [{number}]"))
+        for write in history.to_json, history.to_csv:
+            with pytest.raises(OSError, match="No space left on device"):
+                write(path)
+            assert path.read_text() == "old"
+            assert names_in(tmp_path) == ["a.txt"]
         write_whole(path, ["and there is room again"])
         assert path.read_text() == "and there is room again"
 

@@ -149,6 +149,20 @@ def test_only_the_magics_need_ipython():
             assert not {"IPython", "traitlets"} & set(at_import(path)), path.name
 
 
+def test_only_one_room_writes_files():
+    """What is to be whole or not at all is decided once."""
+    for path in python_files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or room_of(path) == "files":
+                continue
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            assert name not in {"write_text", "write_bytes", "mkstemp"}, path.name
+            if name == "open":
+                given = [*node.args[1:], *(each.value for each in node.keywords)]
+                modes = [each.value for each in given if isinstance(each, ast.Constant)]
+                assert not {"w", "a", "x", "r+"} & {str(mode) for mode in modes}
+
+
 def test_only_the_command_needs_click():
     for path in python_files():
         uses = "click" in at_import(path)

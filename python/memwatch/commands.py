@@ -139,7 +139,7 @@ def _last_cell() -> CellReport | None:
         if newest is None:
             newest = report
         words = (report.source or "").split()
-        if words[:1] != ["%memwatch"] or words[1:2] not in _LOOKS:
+        if words[:1] not in (["%memwatch"], ["memwatch"]) or words[1:2] not in _LOOKS:
             return report
     return newest
 
