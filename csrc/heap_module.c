@@ -17,11 +17,12 @@ heap_allocator(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     struct mw_heap heap;
     int err;
-
     /* It goes through all that is free: milliseconds where there is much. */
-    Py_BEGIN_ALLOW_THREADS err = mw_heap_read(&heap);
-    Py_END_ALLOW_THREADS if (err != 0)
-    {
+    PyThreadState *thread = PyEval_SaveThread();
+
+    err = mw_heap_read(&heap);
+    PyEval_RestoreThread(thread);
+    if (err != 0) {
         Py_RETURN_NONE;
     }
     return Py_BuildValue("{sLsL}", "retained_bytes", (long long)heap.retained_bytes,

@@ -143,7 +143,7 @@ def test_full_disk(tmp_path):
         assert path.read_text() == "old"
         assert names_in(tmp_path) == ["a.txt"]
         history = History()
-        for number in range(1000):
+        for number in range(4000):
             history.append(CellReport(label=f"In [{number}]"))
         for write in history.to_json, history.to_csv:
             with pytest.raises(OSError, match="No space left on device"):
