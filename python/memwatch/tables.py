@@ -179,7 +179,7 @@ def _retained(allocator: Allocator | None) -> str:
     took = _duration(allocator["duration_ns"])
     meaning = f"upper bound: what malloc holds now and nobody uses ({took})"
     size = _size("retained", allocator["retained_bytes"], meaning)
-    return f"{size}\n{'':25}what a cell takes from there is in no 'used': 0.00"
+    return f"{size}\n{'':25}what a cell takes from it is no growth: 'used 0.00'"
 
 
 def repeats(reports: Sequence[CellReport]) -> str:
