@@ -12,12 +12,14 @@ PACKAGE = ROOT / "python/memwatch"
 C_ROOMS = [
     "mw_sample", "mw_cpu_capsule", "mw_clock", "mw_parse", "mw_proc", "mw_trial",
     "mw_cgroup", "mw_host", "mw_accuracy", "mw_window", "mw_timeline", "mw_roster",
-    "mw_ticker", "mw_sampler", "mw_self", "support_module", "core_module",
-    "host_module", "trial_module",
+    "mw_ticker", "mw_sampler", "mw_self", "mw_heap", "support_module", "core_module",
+    "host_module", "trial_module", "heap_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
-    "_core", "_host", "_trial", "report", "lines", "trouble", "machine", "watching",
-    "extension", "magics", "__init__", "cli/doctor", "cli/__init__", "__main__",
+    "_core", "_host", "_trial", "_heap", "report", "files", "history", "lines",
+    "pictures", "tables", "trouble", "machine", "watching", "extension", "repeating",
+    "commands", "completion", "magics", "__init__", "cli/doctor", "cli/__init__",
+    "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.
@@ -116,12 +118,16 @@ def test_python_depends_one_way():
 
 
 def test_heavy_rooms_are_loaded_on_demand():
-    """libproc2 weighs 1.1 MiB; nobody but the doctor tries things on children."""
+    """libproc2 weighs 1.1 MiB; few ask what malloc holds, or try things on children."""
     users = {
         name: {room_of(path) for path in python_files() if name in imports(path)}
-        for name in ("_host", "_trial")
+        for name in ("_host", "_trial", "_heap")
     }
-    assert users == {"_host": {"magics", "machine"}, "_trial": {"machine"}}
+    assert users == {
+        "_host": {"magics", "machine"},
+        "_trial": {"machine"},
+        "_heap": {"commands"},
+    }
     for path in python_files():
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ImportFrom):
@@ -141,6 +147,20 @@ def test_only_the_magics_need_ipython():
     for path in python_files():
         if room_of(path) != "magics":
             assert not {"IPython", "traitlets"} & set(at_import(path)), path.name
+
+
+def test_only_one_room_writes_files():
+    """What is to be whole or not at all is decided once."""
+    for path in python_files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or room_of(path) == "files":
+                continue
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            assert name not in {"write_text", "write_bytes", "mkstemp"}, path.name
+            if name == "open":
+                given = [*node.args[1:], *(each.value for each in node.keywords)]
+                modes = [each.value for each in given if isinstance(each, ast.Constant)]
+                assert not {"w", "a", "x", "r+"} & {str(mode) for mode in modes}
 
 
 def test_only_the_command_needs_click():

@@ -1,4 +1,4 @@
-"""CellReport and History: the fields that are fixed, and the bound."""
+"""CellReport: the fields that are fixed."""
 
 import json
 from array import array
@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from memwatch import CellReport, History
+from memwatch import CellReport
 
 FIELDS = [
     "schema",
@@ -61,32 +61,3 @@ def test_to_dict_is_json():
 def test_repr_leaves_the_series_out():
     timeline = {"t_ns": array("q", [0]), "rss_bytes": array("q", [7])}
     assert "array" not in repr(CellReport(timeline=timeline))
-
-
-def test_history_is_a_bounded_sequence():
-    history = History(max_reports=3)
-    for number in range(5):
-        history.append(CellReport(execution_count=number))
-    assert len(history) == 3
-    assert [report.execution_count for report in history] == [2, 3, 4]
-    assert history[-1].execution_count == 4
-    assert [report.execution_count for report in history[:2]] == [2, 3]
-    assert history[0] in history
-    assert [each["execution_count"] for each in history.to_dicts()] == [2, 3, 4]
-    history.max_reports = 2
-    assert [report.execution_count for report in history] == [3, 4]
-    assert repr(history) == "<memwatch history: 2 of at most 2 reports>"
-    history.clear()
-    assert not history
-
-
-def test_history_holds_ten_thousand():
-    assert History().max_reports == 10_000
-
-
-def test_history_can_be_read_while_others_report():
-    history = History(max_reports=10)
-    history.append(CellReport(execution_count=1))
-    for report in history:
-        history.append(report)
-    assert len(history) == 2

@@ -239,7 +239,7 @@ def test_status(ip, capsys):
     ("typed", "told"),
     [
         ("stauts", "no sub-command 'stauts': did you mean 'status'?"),
-        ("xyzzy", "no sub-command 'xyzzy': there are on, off, status, style"),
+        ("xyzzy", "no sub-command 'xyzzy': there are on, off, status, last, top,"),
         ("style clasic", "no style 'clasic': did you mean 'classic'?"),
         ("on now", "%memwatch on: 'now' is too much"),
     ],

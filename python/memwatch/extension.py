@@ -16,13 +16,18 @@ __all__ = ["CellWatcher"]
 
 _SOURCE_LENGTH = 120
 
+_QUIET_TAG = "memwatch-quiet"
+
 OnReport = Callable[[int, CellReport], None]
+IsWorthTelling = Callable[[CellReport], bool]
 
 
 class _Cell:
     """A cell that is running."""
 
-    __slots__ = ("info", "nested", "raw_cell", "store_history", "thread", "window")
+    __slots__ = (
+        "info", "nested", "raw_cell", "store_history", "thread", "told", "window"
+    )  # fmt: skip
 
     def __init__(self, raw_cell: str | None, store_history: bool, nested: bool) -> None:
         self.raw_cell = raw_cell
@@ -31,6 +36,8 @@ class _Cell:
         self.nested = nested
         self.info: ref[Any] | None = None
         self.thread = threading.get_ident()
+        self.told: bool | None = None
+        """Whether its line is printed; None: as is configured."""
         self.window = OpenWindow()
 
 
@@ -41,19 +48,24 @@ class CellWatcher:
     may nest, run in several threads, or await each other in one.
     """
 
-    def __init__(self, shell: Any, on_report: OnReport) -> None:
+    def __init__(
+        self, shell: Any, on_report: OnReport, is_worth_telling: IsWorthTelling
+    ) -> None:
         self._shell = shell
         self._on_report = on_report
+        self._is_worth_telling = is_worth_telling
         self._trouble = Trouble()
         self._previous: CellReport | None = None
         # By the id of their ExecutionInfo, oldest first. Who runs a cell by
         # run_cell_async() need not say when it ends: it goes when IPython forgets it.
         self._cells: dict[int, _Cell] = {}
         self._starting: _Cell | None = None
+        self._only: _Cell | None = None
         self.watching = False
 
     def start(self) -> None:
         """Watch from now on; if a cell is running, this cell too. Twice is once."""
+        self._only = None
         if self.watching:
             return
         self._shell.events.register("pre_run_cell", self._pre_run_cell)
@@ -73,7 +85,27 @@ class CellWatcher:
         self._shell.events.unregister("post_run_cell", self._post_run_cell)
         self.watching = False
         self._cells.clear()
-        self._starting = None
+        self._starting = self._only = None
+
+    def watch_this_cell(self) -> None:
+        """Watch the running cell to its end, and print its line in any case."""
+        if not self.watching:
+            self.start()
+            self._only = self._starting
+            if self._only is None:  # silent: IPython would not tell its end
+                self.stop()
+        self.tell_of_this_cell(True)
+
+    def tell_of_this_cell(self, told: bool) -> None:
+        """Print the running cell's line (True) or none (False), whatever is configured.
+
+        Not watched: nothing.
+        """
+        thread = threading.get_ident()
+        for cell in (*reversed(self._cells.values()), self._starting):
+            if cell is not None and cell.thread == thread:
+                cell.told = told
+                return
 
     # What goes wrong below is ours, never the cell's: one warning, then silence.
 
@@ -82,6 +114,8 @@ class CellWatcher:
             key = id(info)
             cell = _Cell(info.raw_cell, info.store_history, self._is_nested())
             cell.info = ref(info, lambda _: self._cells.pop(key, None))
+            if self._is_tagged_quiet(info):
+                cell.told = False
             self._cells[key] = cell
         except Exception as error:
             self._trouble.tell(error)
@@ -90,9 +124,22 @@ class CellWatcher:
         try:
             cell = self._take(result)
             if cell is not None:
+                if cell is self._only:
+                    self.stop()
                 self._report(cell, result)
         except Exception as error:
             self._trouble.tell(error)
+
+    def _is_tagged_quiet(self, info: Any) -> bool:
+        """Whether the front end says so, which few do: JupyterLab and Notebook 7."""
+        metadata = getattr(info, "cell_meta", None)
+        if metadata is None and hasattr(self._shell, "get_parent"):
+            # Before IPython knew of it: the message that ipykernel is answering.
+            metadata = self._shell.get_parent().get("metadata")
+        if not isinstance(metadata, dict):
+            return False
+        tags = metadata.get("tags")
+        return isinstance(tags, (list, tuple)) and _QUIET_TAG in tags
 
     def _is_nested(self) -> bool:
         if not self._cells and self._starting is None:
@@ -154,7 +201,9 @@ class CellWatcher:
         if not cell.nested:
             self._previous = report
         # A nested cell without a number of its own would print its outer cell's.
-        if number is not None and (store_history or not cell.nested):
+        if number is None or (cell.nested and not store_history):
+            return
+        if self._is_worth_telling(report) if cell.told is None else cell.told:
             self._on_report(number, report)
 
     def _number(self, result: Any) -> int | None:

@@ -1,22 +1,27 @@
-"""%memwatch, and its configuration: ``c.MemWatch.<trait>``."""
+"""%memwatch, %%memwatch, and their configuration: ``c.MemWatch.<trait>``."""
 
 from __future__ import annotations
 
-import difflib
+import math
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_magic, magics_class
-from traitlets import Enum, Integer, TraitError, observe, validate
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
+from traitlets import Enum, Float, Integer, TraitError, observe, validate
 
-from . import _core, lines, machine
+from . import _core, commands, lines, tables
+from .completion import complete
 from .extension import CellWatcher
+from .repeating import Body
 from .report import CellReport
 from .watching import history, tell_how_peaks_are_found
 
 __all__ = ["MemWatch", "load", "stop", "unload"]
+
+_MIB = 2**20
+_MAGICS = {"line": ["memwatch"], "cell": ["memwatch", "memwatch_quiet"]}
+_COMPLETED = ("%memwatch", "%%memwatch")
 
 
 @magics_class
@@ -36,14 +41,62 @@ class MemWatch(Magics):
         help="How many reports memwatch.history keeps; the oldest go first.",
     ).tag(config=True)
 
+    max_timelines_mib = Float(
+        40.0,
+        help="How many MiB the timelines in memwatch.history hold together; the oldest"
+        " go first, their reports stay. 0: none are kept.",
+    ).tag(config=True)
+
+    min_used_mib = Float(
+        None,
+        allow_none=True,
+        help="No line for a cell that kept less, in MiB. Where several of the min_"
+        " are set: for a cell that is below all of them. None: not set.",
+    ).tag(config=True)
+
+    min_peak_mib = Float(
+        None, allow_none=True, help="The same of how high it peaked above that, in MiB."
+    ).tag(config=True)
+
+    min_seconds = Float(
+        None, allow_none=True, help="The same of how long it took, in seconds."
+    ).tag(config=True)
+
     def __init__(self, shell: Any, **traits: Any) -> None:
         super().__init__(shell, **traits)
-        self.watcher = CellWatcher(shell, self._print)
+        self.watcher = CellWatcher(shell, self._print, self._is_worth_telling)
         history.max_reports = self.max_history_reports
+        history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
 
     def _print(self, number: int, report: CellReport) -> None:
         # Not print(), which writes twice: a kernel's stdout takes 20 us for each.
         sys.stdout.write(lines.STYLES[self.style](number, report) + "\n")
+
+    def _is_worth_telling(self, report: CellReport) -> bool:
+        """Whether it is not below all that is set; what is not known is not below."""
+        bounds = (
+            (self.min_used_mib, report.used_bytes, _MIB),
+            (self.min_peak_mib, report.peaked_bytes, _MIB),
+            (self.min_seconds, report.duration_ns, 1e9),
+        )
+        of_those_set = [
+            value is None or value >= bound * unit
+            for bound, value, unit in bounds
+            if bound is not None
+        ]
+        return any(of_those_set) or not of_those_set
+
+    @validate("min_used_mib", "min_peak_mib", "min_seconds", "max_timelines_mib")
+    def _is_a_size(self, proposal: Any) -> float | None:
+        value: float | None = proposal["value"]
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            name = proposal["trait"].name
+            raise TraitError(f"MemWatch.{name} is a number of 0 or more, not {value}")
+        return value
+
+    @observe("max_timelines_mib")
+    def _max_timelines_mib_changed(self, change: Any) -> None:
+        history.max_timelines_bytes = int(change["new"] * _MIB)
 
     @observe("max_history_reports")
     def _max_history_reports_changed(self, change: Any) -> None:
@@ -56,71 +109,41 @@ class MemWatch(Magics):
         _core.set_cpu_reader(reader)
         return str(proposal["value"])
 
-    @line_magic
-    def memwatch(self, line: str) -> None:
-        """Tell what every cell costs in memory.
+    @line_cell_magic
+    def memwatch(self, line: str, cell: str | None = None) -> Any:
+        """Overwritten below."""
+        # The frames above the user's code are not what a traceback is read for.
+        __tracebackhide__ = True
+        try:
+            if cell is None:
+                return commands.run(self, line)
+            runs = commands.parse_cell_line(line)
+        except commands.CommandError as wrong:
+            raise UsageError(str(wrong)) from None
+        if runs == 0:
+            return print(commands.describe())
+        body = Body(self.shell, cell)
+        if runs is None:
+            self.watcher.watch_this_cell()
+            return body.run()
+        return print(tables.repeats(body.repeat(runs)))
+
+    memwatch.__doc__ = commands.describe()
+
+    @cell_magic
+    def memwatch_quiet(self, line: str, cell: str) -> Any:
+        """Run this cell without a line; ``memwatch.history`` has its report.
 
         ::
 
-            %memwatch on              watch every cell, this one included
-            %memwatch off             watch no longer
-            %memwatch status          what is watched, how exactly, and the process
-            %memwatch style           which line is printed
-            %memwatch style classic   the line of ipython_memory_usage
-            %memwatch style cpu       the same with the share of the processors
-
-        The reports of all cells are in ``memwatch.history``.
+            %%memwatch_quiet
+            frame = load()
         """
-        word, *arguments = line.split() or ["status"]
-        actions: dict[str, Callable[[list[str]], None]] = {
-            "on": self._on,
-            "off": self._off,
-            "status": self._status,
-            "style": self._style,
-        }
-        actions[_known(word, actions, "sub-command")](arguments)
-
-    def _on(self, arguments: list[str]) -> None:
-        _expect_none("on", arguments)
-        self.watcher.start()
-
-    def _off(self, arguments: list[str]) -> None:
-        _expect_none("off", arguments)
-        self.watcher.stop()
-
-    def _style(self, arguments: list[str]) -> None:
-        if not arguments:
-            print(f"style {self.style}; others: {_others(lines.STYLES, self.style)}")
-            return
-        word, *more = arguments
-        _expect_none(f"style {word}", more)
-        self.style = _known(word, lines.STYLES, "style")
-
-    def _status(self, arguments: list[str]) -> None:
-        _expect_none("status", arguments)
-        try:
-            print("\n".join(self._describe()))
-        except OSError as error:
-            raise UsageError(str(error)) from None
-
-    def _describe(self) -> list[str]:
-        from . import __version__
-
-        why: dict[str, str] = {}
-        rss, found = machine.find_accuracy(why)
-        group = machine.find_group(why)
-        watching = "watching every cell" if self.watcher.watching else "not watching"
-        memory = _core.memory()
-        now = lines.mib(memory["rss_bytes"], 2)
-        peak = lines.mib(memory["lifetime_peak_bytes"], 2)
-        return [
-            f"memwatch {__version__}: {watching}, style {self.style}",
-            f"peak: {machine.describe_peak(found, why)}",
-            f"RSS: {machine.describe_rss(rss, why)}",
-            f"this process: {now} MiB now, {peak} MiB at most since it began",
-            f"limit: {machine.describe_group(group, why)}",
-            f"history: {len(history)} of at most {history.max_reports} reports",
-        ]
+        __tracebackhide__ = True
+        if line.strip():
+            raise UsageError(f"%%memwatch_quiet: '{line.strip()}' is too much")
+        self.watcher.tell_of_this_cell(False)
+        return Body(self.shell, cell).run()
 
 
 def _cpu_reader() -> object:
@@ -134,21 +157,8 @@ def _cpu_reader() -> object:
     return _host.cpu_reader()
 
 
-def _known(word: str, words: dict[str, Any], kind: str) -> str:
-    if word in words:
-        return word
-    close = difflib.get_close_matches(word, words, n=1)
-    meant = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(words)}"
-    raise UsageError(f"%memwatch: no {kind} '{word}': {meant}")
-
-
-def _others(words: dict[str, Any], word: str) -> str:
-    return ", ".join(other for other in words if other != word)
-
-
-def _expect_none(words: str, arguments: list[str]) -> None:
-    if arguments:
-        raise UsageError(f"%memwatch {words}: '{' '.join(arguments)}' is too much")
+def _complete(shell: Any, event: Any) -> list[str]:
+    return complete(event.text_until_cursor, event.symbol)
 
 
 def _loaded(shell: Any) -> MemWatch | None:
@@ -167,6 +177,8 @@ def load(shell: Any) -> None:
             shell.configurables[:] = configurables  # Magics adds itself at once
             raise UsageError(f"memwatch is not loaded: {error}") from None
         shell.register_magics(magics)
+        for typed in _COMPLETED:
+            shell.set_hook("complete_command", _complete, str_key=typed)
     tell_how_peaks_are_found()
     magics.watcher.start()
 
@@ -180,7 +192,12 @@ def unload(shell: Any) -> None:
     _core.set_cpu_reader(None)
     manager = shell.magics_manager
     del manager.registry[MemWatch.__name__]
-    manager.magics["line"].pop("memwatch", None)
+    for kind, names in _MAGICS.items():
+        for name in names:
+            manager.magics[kind].pop(name, None)
+    for typed in _COMPLETED:
+        # There is no unset_hook(); and only we are asked about what is ours.
+        shell.strdispatchers["complete_command"].strs.pop(typed, None)
     if magics in shell.configurables:
         shell.configurables.remove(magics)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from array import array
 from asyncio import CancelledError
@@ -9,7 +10,8 @@ from datetime import datetime, timezone
 from types import TracebackType
 
 from . import _core, machine
-from .report import CellReport, History, Status, Timeline
+from .history import History
+from .report import CellReport, Status, Timeline
 from .trouble import Trouble, tell_once
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
 
 history = History()
 """The reports of all cells and blocks of this process, oldest first."""
+os.register_at_fork(after_in_child=history.renew_lock)
 
 _trouble = Trouble()
 

@@ -1,0 +1,118 @@
+"""Files that are written whole or not at all. No other room writes any."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["write_whole"]
+
+
+def write_whole(path: str | os.PathLike[str], pieces: Iterable[str]) -> Path:
+    """Make `pieces`, one after the other, the content of the file `path`, in UTF-8.
+
+    Whole or not at all: they go to a temporary file in the same folder, which takes the
+    place of `path` when all of it is on the disk. Where anything fails the file that
+    was there before is as it was, and the temporary one is gone; only a process that is
+    killed leaves it behind, as ``.memwatch-*.tmp``.
+
+    An existing file keeps its mode and, where that is allowed, its owner; one that may
+    not be written is not replaced. Of a symbolic link the file that it points to is
+    written, whether there is one yet or not. What UTF-8 has no bytes for (lone
+    surrogates) is written as ``\\ud800``, which in JSON means the same.
+
+    Returns the path as it was given. OSError, naming that path: no such folder, no
+    permission, a folder or a device of that name, a full disk, an empty path.
+    """
+    told = os.fspath(path)
+    try:
+        _write(told, pieces)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # The person knows the path they gave, and nothing of a temporary file.
+        raise OSError(error.errno, error.strerror, told) from None
+    return Path(told)
+
+
+def _write(told: str, pieces: Iterable[str]) -> None:
+    if not told:
+        raise FileNotFoundError(errno.ENOENT, "no path is given")
+    if "\0" in told:
+        raise OSError(errno.EINVAL, "no path has a NUL in it")
+    target = os.path.realpath(told)
+    mode = _mode_of(told, target)
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+    temporary = os.path.join(folder, f".memwatch-{os.urandom(8).hex()}.tmp")
+    # Not tempfile, which makes 0600 of what the umask would allow.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, 0o666 if mode is None else mode & 0o700)
+    try:
+        with open(
+            descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as file:
+            file.writelines(pieces)
+            file.flush()
+            if mode is not None:
+                _take_over(descriptor, target, mode)
+            os.fsync(descriptor)
+        os.replace(temporary, target)
+    except BaseException:
+        _remove(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _mode_of(told: str, target: str) -> int | None:
+    """The permissions of the file that is there; None where there is none yet."""
+    try:
+        there = os.stat(target)
+    except FileNotFoundError:
+        if told.endswith("/"):
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder") from None
+        return None
+    if stat.S_ISDIR(there.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if told.endswith("/"):
+        raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder")
+    if not stat.S_ISREG(there.st_mode):
+        # Replacing /dev/null by a file would be the end of it.
+        raise OSError(errno.EINVAL, "it is there and no regular file")
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "it may not be written")
+    return stat.S_IMODE(there.st_mode)
+
+
+def _take_over(descriptor: int, target: str, mode: int) -> None:
+    there = os.stat(target)
+    try:
+        os.fchown(descriptor, there.st_uid, there.st_gid)
+    except OSError:
+        pass  # only root may give files away
+    os.fchmod(descriptor, mode)  # after it: a change of the owner drops setuid
+
+
+def _remove(temporary: str) -> None:
+    try:
+        os.unlink(temporary)
+    except OSError:
+        pass
+
+
+def _sync_folder(folder: str) -> None:
+    """So that the new name outlives a power cut, too. Not all file systems can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)

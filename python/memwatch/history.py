@@ -1,0 +1,276 @@
+"""The reports of all cells so far, within bounds; and all of them as data."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_type_hints, overload
+
+from .files import write_whole
+from .report import CellReport
+
+__all__ = ["COLUMNS", "SCHEMA", "History"]
+
+SCHEMA = 1
+"""The version of the envelope that to_json() puts around the reports."""
+
+COLUMNS = tuple(each.name for each in fields(CellReport) if each.name != "timeline")
+"""The fields that are one value: the columns of a table."""
+
+_MIB = 2**20
+
+
+class History(Sequence[CellReport]):
+    """The reports of this session, oldest first.
+
+    Bounded twice. When there are more than `max_reports` the oldest report goes. When
+    all timelines together hold more than `max_timelines_bytes` the oldest timelines
+    go: the reports stay, their ``timeline`` is None from then on. A report that
+    somebody else holds, too, keeps its own.
+    """
+
+    def __init__(
+        self, max_reports: int = 10_000, max_timelines_bytes: int = 40 * _MIB
+    ) -> None:
+        self._max_reports = max_reports
+        self._max_timelines_bytes = max_timelines_bytes
+        # The older ones, whose timelines have gone, and the younger ones.
+        self._bare: deque[CellReport] = deque()
+        self._shaped: deque[CellReport] = deque()
+        self._timelines_bytes = 0
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """For a child just forked: the thread that had the lock is not in it."""
+        # Reentrant: a finalizer may report while its thread is in here.
+        self._lock = threading.RLock()
+
+    @property
+    def max_reports(self) -> int:
+        """How many reports are kept at most."""
+        return self._max_reports
+
+    @max_reports.setter
+    def max_reports(self, value: int) -> None:
+        with self._lock:
+            self._max_reports = value
+            self._keep_the_bounds()
+
+    @property
+    def max_timelines_bytes(self) -> int:
+        """How many bytes all timelines together hold at most."""
+        return self._max_timelines_bytes
+
+    @max_timelines_bytes.setter
+    def max_timelines_bytes(self, value: int) -> None:
+        with self._lock:
+            self._max_timelines_bytes = value
+            self._keep_the_bounds()
+
+    @property
+    def timelines_bytes(self) -> int:
+        """How many bytes all timelines together hold, Python's own for them included.
+
+        Source: sys.getsizeof of the series and of what holds them.
+        """
+        return self._timelines_bytes
+
+    def append(self, report: CellReport) -> None:
+        """Add a report; what is too much then goes, the oldest first."""
+        with self._lock:
+            self._shaped.append(report)
+            self._timelines_bytes += _timeline_bytes(report)
+            self._keep_the_bounds()
+
+    def clear(self) -> None:
+        """Forget all reports."""
+        with self._lock:
+            self._bare.clear()
+            self._shaped.clear()
+            self._timelines_bytes = 0
+
+    def _keep_the_bounds(self) -> None:
+        while len(self) > self._max_reports:
+            if self._bare:
+                self._bare.popleft()
+            else:
+                self._take_oldest_shaped()
+        while self._timelines_bytes > self._max_timelines_bytes:
+            self._bare.append(replace(self._take_oldest_shaped(), timeline=None))
+
+    def _take_oldest_shaped(self) -> CellReport:
+        report = self._shaped.popleft()
+        self._timelines_bytes -= _timeline_bytes(report)
+        return report
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """``CellReport.to_dict()`` of each."""
+        return [report.to_dict() for report in self]
+
+    def to_frame(self) -> Any:
+        """A table with a row for each report: a DataFrame of pandas, or else of polars.
+
+        pandas where it is installed, polars where only that is; ImportError, which
+        says how to get one, where neither is. The columns are CellReport's fields but
+        for ``timeline``, which is no single value: ``history[i].timeline`` has it.
+        Bytes, nanoseconds and percent stay integers (pandas: ``Int64``), what is not
+        known is missing, ``started_at`` is a moment with a time zone (UTC).
+        """
+        reports = list(self)
+        columns = {
+            name: [_unicode(getattr(report, name)) for report in reports]
+            for name in COLUMNS
+        }
+        columns["started_at"] = [
+            None if each is None else datetime.fromisoformat(each)
+            for each in columns["started_at"]
+        ]
+        for package, frame in _FRAMES.items():
+            try:
+                module = import_module(package)
+            except ImportError:
+                continue
+            return frame(module, columns)
+        raise ImportError(
+            "memwatch.history.to_frame() needs pandas or polars, and neither can be"
+            " imported here: pip install pandas (or: pip install polars)"
+        )
+
+    def to_json(self, path: str | os.PathLike[str]) -> Path:
+        """Write all reports to the file `path`, whole or not at all; return the path.
+
+        ``{"schema": 1, "memwatch": VERSION, "reports": [...]}`` in UTF-8; each report
+        is ``CellReport.to_dict()``, timeline included, on a line of its own. An
+        existing file is replaced. OSError, naming `path`, where it cannot be written:
+        what was there before is still there then.
+        """
+        return write_whole(path, _json_pieces(list(self)))
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write all reports to the file `path`, whole or not at all; return the path.
+
+        RFC 4180 in UTF-8: a line with the names, then one for each report, ended by
+        CR LF; what holds a comma, a quote or a line's end is quoted. The columns are
+        CellReport's fields but for ``timeline``; what is not known is empty. OSError
+        as of to_json().
+        """
+        return write_whole(path, _csv_pieces(list(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> CellReport: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[CellReport]: ...
+    def __getitem__(self, index: int | slice) -> CellReport | list[CellReport]:
+        with self._lock:
+            if isinstance(index, slice):
+                return [*self._bare, *self._shaped][index]
+            length = len(self)
+            place = range(length)[index]  # IndexError, and negative ones
+            bare = len(self._bare)
+            if place < bare:
+                return self._bare[place]
+            return self._shaped[place - bare]
+
+    def __len__(self) -> int:
+        return len(self._bare) + len(self._shaped)
+
+    def __iter__(self) -> Iterator[CellReport]:
+        with self._lock:  # others may report while the copy is gone through
+            return iter([*self._bare, *self._shaped])
+
+    def __reversed__(self) -> Iterator[CellReport]:
+        with self._lock:
+            return reversed([*self._bare, *self._shaped])
+
+    def __repr__(self) -> str:
+        return f"<memwatch history: {len(self)} of at most {self.max_reports} reports>"
+
+
+def _timeline_bytes(report: CellReport) -> int:
+    timeline = report.timeline
+    if timeline is None:
+        return 0
+    return sum(
+        sys.getsizeof(each)
+        for each in (timeline, timeline["t_ns"], timeline["rss_bytes"])
+    )
+
+
+def _json_pieces(reports: list[CellReport]) -> Iterator[str]:
+    import json
+
+    from . import __version__
+
+    # Piece by piece: all of 10,000 timelines as text would be 200 MiB.
+    yield f'{{"schema": {SCHEMA}, "memwatch": {json.dumps(__version__)}, "reports": ['
+    before = "\n"
+    for report in reports:
+        yield before + json.dumps(report.to_dict(), ensure_ascii=False)
+        before = ",\n"
+    yield "\n]}\n"
+
+
+def _csv_pieces(reports: list[CellReport]) -> Iterator[str]:
+    import csv
+
+    rows: list[str] = []
+    # A file, as far as csv wants one.
+    writer = csv.writer(SimpleNamespace(write=rows.append), lineterminator="\r\n")
+    for values in (COLUMNS, *_rows(reports)):
+        writer.writerow(values)
+        yield rows.pop()
+
+
+def _rows(reports: list[CellReport]) -> Iterator[list[Any]]:
+    for report in reports:
+        yield [getattr(report, name) for name in COLUMNS]
+
+
+def _unicode(value: Any) -> Any:
+    """A cell's text may have lone surrogates, which polars and Arrow do not take."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return value
+
+
+def _is_integer() -> Callable[[str], bool]:
+    hints = get_type_hints(CellReport)
+    return lambda name: hints[name] in (int, int | None)
+
+
+def _pandas_frame(pandas: Any, columns: dict[str, list[Any]]) -> Any:
+    is_integer = _is_integer()
+    return pandas.DataFrame(
+        {
+            name: pandas.Series(values, dtype="Int64")
+            if is_integer(name)
+            else pandas.to_datetime(pandas.Series(values, dtype="object"), utc=True)
+            if name == "started_at"
+            else pandas.Series(values, dtype="object")
+            for name, values in columns.items()
+        }
+    )
+
+
+def _polars_frame(polars: Any, columns: dict[str, list[Any]]) -> Any:
+    is_integer = _is_integer()
+    types = {
+        name: polars.Int64
+        if is_integer(name)
+        else polars.Datetime("us", "UTC")
+        if name == "started_at"
+        else polars.String
+        for name in columns
+    }
+    return polars.DataFrame(columns, schema=types)
+
+
+_FRAMES = {"pandas": _pandas_frame, "polars": _polars_frame}

@@ -1,0 +1,203 @@
+"""Reports as the tables and the story that a person reads. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from heapq import nlargest
+from typing import TypedDict
+
+from .lines import mib
+from .pictures import blocks
+from .report import CellReport, Timeline
+
+__all__ = ["NOTHING", "Allocator", "history_table", "repeats", "story", "top_tables"]
+
+_WIDTH = 88
+"""Characters a line: what a notebook shows without wrapping, and a terminal mostly."""
+_TIMELINE_WIDTH = 60
+
+
+class Allocator(TypedDict):
+    """What malloc holds and nobody uses."""
+
+    retained_bytes: int
+    duration_ns: int
+    """How long finding out took."""
+
+
+def top_tables(reports: Iterable[CellReport], count: int) -> str:
+    """The `count` that kept the most, and the `count` that peaked the highest."""
+    kept = list(reports)
+    if not kept:
+        return NOTHING
+    of = f"of {len(kept):,} report" + ("s" if len(kept) > 1 else "")
+
+    def table(title: str, size: Callable[[CellReport], int | None]) -> list[str]:
+        # Of those that are equal the older one first, as nlargest() has it.
+        known = ((size(each), each) for each in kept)
+        ranked = nlargest(
+            count,
+            ((value, report) for value, report in known if value is not None),
+            key=lambda pair: pair[0],
+        )
+        return [f"{title}, {of}", _HEADER, *(_row(report) for _, report in ranked)]
+
+    return "\n".join(
+        [
+            *table("Kept the most", lambda report: report.used_bytes),
+            "",
+            *table("Peaked the highest above that", lambda report: report.peaked_bytes),
+        ]
+    )
+
+
+def history_table(reports: Sequence[CellReport], count: int) -> str:
+    """The newest `count`, oldest first."""
+    if not reports:
+        return NOTHING
+    shown = list(reports[-count:])
+    lines = [_HEADER, *(_row(report) for report in shown)]
+    older = len(reports) - len(shown)
+    if older:
+        lines.append(
+            f"{older:,} older: %memwatch history {len(reports)}, or memwatch.history"
+        )
+    return "\n".join(lines)
+
+
+NOTHING = "no reports yet: they come with the next cell"
+_HEADER = f"{'used MiB':>11}{'peaked MiB':>12}{'total MiB':>12}{'time':>10}  cell"
+
+
+def _row(report: CellReport) -> str:
+    start = (
+        f"{mib(report.used_bytes, 4):>11}{mib(report.peaked_bytes, 2):>12}"
+        f"{mib(report.rss_end_bytes, 2):>12}{_duration(report.duration_ns):>10}  "
+    )
+    return start + _cut(_name(report), _WIDTH - len(start))
+
+
+def _name(report: CellReport) -> str:
+    status = "" if report.status == "ok" else f"({report.status})"
+    words = (report.label or "a block", status, report.source or "")
+    return " ".join(word for word in words if word)
+
+
+def _cut(text: str, width: int) -> str:
+    # A terminal would obey what a cell's text has of control characters.
+    text = "".join(each if each.isprintable() else " " for each in text)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _duration(duration_ns: float | None) -> str:
+    if duration_ns is None:
+        return "n/a"
+    seconds = duration_ns / 1e9
+    if seconds < 0.1:
+        return f"{seconds * 1e3:.2f} ms"
+    return f"{seconds:.2f} s"
+
+
+def story(report: CellReport, allocator: Allocator | None) -> str:
+    """Everything that is known of one cell, and what malloc holds now."""
+    began = report.started_at or "an unknown time"
+    sizes = [
+        ("used", report.used_bytes, "kept: RSS at its end less RSS at its start"),
+        ("peaked", report.peaked_bytes, "needed for a while, above what it held last"),
+        ("total", report.rss_end_bytes, "RSS at its end, made up of"),
+        ("  anon", report.anon_bytes, "heap, stacks, private memory written to"),
+        ("  file", report.file_bytes, "programs, libraries, mapped files"),
+        ("  shared", report.shmem_bytes, "shared memory"),
+        ("swapped", report.swap_bytes, "beside it, swapped out"),
+        ("drift", report.drift_bytes, "grown between the cell before and this one"),
+    ]
+    return "\n".join(
+        [
+            _cut(_name(report), _WIDTH),
+            f"ran      {_duration(report.duration_ns)}, from {began}",
+            *(_size(*each) for each in sizes),
+            f"accuracy {_accuracy(report)}",
+            *_shape(report.timeline),
+            _retained(allocator),
+        ]
+    )
+
+
+def _size(name: str, size_bytes: int | None, meaning: str) -> str:
+    value = "unknown" if size_bytes is None else f"{mib(size_bytes, 4)} MiB"
+    return f"{name:<8}{value:>15}  {meaning}"
+
+
+def _accuracy(report: CellReport) -> str:
+    if report.peak_method == "kernel":
+        bound = mib(report.peak_error_bytes, 2)
+        return f"the peak is the kernel's high-water mark, within {bound} MiB"
+    if report.peak_method == "sampled":
+        return "the peak is the highest sample: a lower bound"
+    return "unknown"
+
+
+def _shape(timeline: Timeline | None) -> list[str]:
+    if timeline is None:
+        return ["timeline not kept: c.MemWatch.max_timelines_mib is what all may hold"]
+    values = timeline["rss_bytes"]
+    if not values:
+        return ["timeline none"]
+    picture = blocks(_by_time(timeline, _TIMELINE_WIDTH), _TIMELINE_WIDTH)
+    low, high = mib(min(values), 2), mib(max(values), 2)
+    return [
+        f"timeline {picture}",
+        f"         {low} to {high} MiB, {len(values)} samples",
+    ]
+
+
+def _by_time(timeline: Timeline, width: int) -> list[int]:
+    """`width` values that are equally far apart: each the highest of its time.
+
+    The samples are not: they come more seldom the longer a cell runs.
+    """
+    t_ns, rss_bytes = timeline["t_ns"], timeline["rss_bytes"]
+    begin, end = t_ns[0], t_ns[-1]
+    if end <= begin:
+        return list(rss_bytes)
+    values = []
+    first = 0
+    for place in range(1, width + 1):
+        until = begin + (end - begin) * place // width
+        last = bisect_right(t_ns, until)
+        # Without a sample of its own it is as it was.
+        values.append(max(rss_bytes[min(first, last - 1) : last]))
+        first = last
+    return values
+
+
+def _retained(allocator: Allocator | None) -> str:
+    if allocator is None:
+        return "retained unknown: this process's malloc does not tell"
+    took = _duration(allocator["duration_ns"])
+    meaning = f"upper bound: what malloc holds now and nobody uses ({took})"
+    size = _size("retained", allocator["retained_bytes"], meaning)
+    return f"{size}\n{'':25}what a cell takes from it is no growth: 'used 0.00'"
+
+
+def repeats(reports: Sequence[CellReport]) -> str:
+    """Median and range of what several runs of one cell cost."""
+    lines = [f"{len(reports)} run{'s' if len(reports) > 1 else ''}"]
+
+    def add(name: str, values: list[int | None], told: Callable[[float], str]) -> None:
+        known = [value for value in values if value is not None]
+        if not known:
+            lines.append(f"{name:<8}unknown")
+            return
+        middle = told(statistics.median(known))
+        lines.append(f"{name:<8}{middle}  ({told(min(known))} to {told(max(known))})")
+
+    def size(value: float) -> str:
+        return f"{mib(round(value), 2)} MiB"
+
+    add("used", [report.used_bytes for report in reports], size)
+    add("peaked", [report.peaked_bytes for report in reports], size)
+    add("time", [report.duration_ns for report in reports], _duration)
+    return "\n".join(lines)

@@ -1,0 +1,54 @@
+"""Front ends as JupyterLab: cells with tags, and Tab, over Jupyter's messages."""
+
+import pytest
+
+from support import lines_in
+
+
+def run_tagged(kernel, code, metadata):
+    """As JupyterLab does: the cell's own metadata go with what is to be executed."""
+    client = kernel.client
+    content = {
+        "code": code, "silent": False, "store_history": True, "user_expressions": {},
+        "allow_stdin": False, "stop_on_error": False,
+    }  # fmt: skip
+    message = client.session.msg("execute_request", content, metadata=metadata)
+    client.shell_channel.send(message)
+    return kernel.output_of(message["header"]["msg_id"])
+
+
+def test_cell_tagged_quiet_has_no_line(kernel):
+    text = run_tagged(kernel, "print('x')", {"tags": ["a", "memwatch-quiet"]})
+    assert text == "x\n"
+    text = kernel.run("import memwatch; print(memwatch.history[-1].source)")
+    assert "print('x')" in text
+    assert len(lines_in(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {"tags": []}, {"tags": ["quiet"]}, {"tags": None}, {"tags": "memwatch-quiet"}],
+)
+def test_other_cells_have_their_line(kernel, metadata):
+    assert len(lines_in(run_tagged(kernel, "x = 1", metadata))) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("%memwatch to", {"top"}),
+        ("x = 1\n%memwatch style c", {"classic", "cpu"}),
+        ("%%memwatch --r", {"--repeat"}),
+    ],
+)
+def test_tab_in_a_notebook(kernel, typed, offered):
+    client = kernel.client
+    request = client.complete(typed, len(typed))
+    while True:
+        reply = client.get_shell_msg(timeout=60)
+        if reply["parent_header"]["msg_id"] == request:
+            break
+    content = reply["content"]
+    # Beside it, at the first line of a cell, jedi offers names of Python's.
+    assert set(content["matches"]) >= offered
+    assert typed[content["cursor_start"] : content["cursor_end"]] == typed.split()[-1]
