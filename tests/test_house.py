@@ -16,8 +16,9 @@ C_ROOMS = [
     "host_module", "trial_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
-    "_core", "_host", "_trial", "report", "lines", "trouble", "machine", "watching",
-    "extension", "magics", "__init__", "cli/doctor", "cli/__init__", "__main__",
+    "_core", "_host", "_trial", "report", "lines", "pictures", "plotting", "trouble",
+    "machine", "history", "watching", "extension", "magics", "__init__", "cli/doctor",
+    "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.
@@ -141,6 +142,15 @@ def test_only_the_magics_need_ipython():
     for path in python_files():
         if room_of(path) != "magics":
             assert not {"IPython", "traitlets"} & set(at_import(path)), path.name
+
+
+def test_only_a_plot_needs_matplotlib():
+    for path in python_files():
+        if room_of(path) != "plotting":
+            assert "matplotlib" not in at_import(path), path.name
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom):
+                assert node.module != "plotting", path.name
 
 
 def test_only_the_command_needs_click():

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .report import CellReport, History
+from .history import History
+from .report import CellReport
 from .trouble import MemwatchWarning
 from .watching import history, watch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,10 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from traitlets import Enum, Integer, TraitError, observe, validate
 
-from . import _core, lines, machine
+from . import _core, lines, machine, pictures
 from .extension import CellWatcher
 from .report import CellReport
+from .trouble import cause_of, tell_once
 from .watching import history, tell_how_peaks_are_found
 
 __all__ = ["MemWatch", "load", "stop", "unload"]
@@ -30,6 +32,16 @@ class MemWatch(Magics):
         " version 1.8 does, with the share of the processors.",
     ).tag(config=True)
 
+    display = Enum(
+        ["auto", "line", "sparkline"],
+        "auto",
+        help="What follows a cell besides its line. 'line': nothing. 'sparkline': a"
+        " picture of its memory over time; blocks in a terminal. 'auto': that picture"
+        " where a notebook's front end asked for the cell (it names the cell), the cell"
+        " took 0.1 s or more, and its memory moved by 1 MiB or more; nothing in a"
+        " terminal, a console and nbconvert.",
+    ).tag(config=True)
+
     max_history_reports = Integer(
         10_000,
         min=1,
@@ -44,6 +56,25 @@ class MemWatch(Magics):
     def _print(self, number: int, report: CellReport) -> None:
         # Not print(), which writes twice: a kernel's stdout takes 20 us for each.
         sys.stdout.write(lines.STYLES[self.style](number, report) + "\n")
+        if self.display != "line":
+            self._picture(report)
+
+    def _picture(self, report: CellReport) -> None:
+        try:
+            if self.display == "sparkline" or self._is_for_a_notebook(report):
+                self.shell.display_pub.publish(pictures.bundle(report))
+        except Exception as error:
+            tell_once("pictures", f"memwatch cannot show a picture: {cause_of(error)}")
+
+    def _is_for_a_notebook(self, report: CellReport) -> bool:
+        # A kernel is not told who reads it. But notebooks' front ends say which cell
+        # they have executed, and consoles, nbconvert and papermill, having none to
+        # show, do not.
+        return (
+            report.cell_id is not None
+            and "text/html" in self.shell.display_formatter.active_types
+            and pictures.has_shape(report)
+        )
 
     @observe("max_history_reports")
     def _max_history_reports_changed(self, change: Any) -> None:
@@ -57,7 +88,7 @@ class MemWatch(Magics):
         return str(proposal["value"])
 
     @line_magic
-    def memwatch(self, line: str) -> None:
+    def memwatch(self, line: str) -> object:
         """Tell what every cell costs in memory.
 
         ::
@@ -65,6 +96,7 @@ class MemWatch(Magics):
             %memwatch on              watch every cell, this one included
             %memwatch off             watch no longer
             %memwatch status          what is watched, how exactly, and the process
+            %memwatch plot            the session as a picture; in a terminal, in blocks
             %memwatch style           which line is printed
             %memwatch style classic   the line of ipython_memory_usage
             %memwatch style cpu       the same with the share of the processors
@@ -72,13 +104,14 @@ class MemWatch(Magics):
         The reports of all cells are in ``memwatch.history``.
         """
         word, *arguments = line.split() or ["status"]
-        actions: dict[str, Callable[[list[str]], None]] = {
+        actions: dict[str, Callable[[list[str]], object]] = {
             "on": self._on,
             "off": self._off,
             "status": self._status,
+            "plot": self._plot,
             "style": self._style,
         }
-        actions[_known(word, actions, "sub-command")](arguments)
+        return actions[_known(word, actions, "sub-command")](arguments)
 
     def _on(self, arguments: list[str]) -> None:
         _expect_none("on", arguments)
@@ -102,6 +135,19 @@ class MemWatch(Magics):
             print("\n".join(self._describe()))
         except OSError as error:
             raise UsageError(str(error)) from None
+
+    def _plot(self, arguments: list[str]) -> object:
+        """The Axes, which show themselves; in a terminal blocks are printed."""
+        _expect_none("plot", arguments)
+        if "image/png" in self.shell.display_formatter.active_types:
+            try:
+                return history.plot()
+            except ImportError as error:
+                raise UsageError(str(error)) from None
+        limit = machine.find_group({})["limit_bytes"]
+        width = shutil.get_terminal_size().columns
+        print(pictures.session_chart(history, width, limit_bytes=limit))
+        return None
 
     def _describe(self) -> list[str]:
         from . import __version__

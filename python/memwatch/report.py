@@ -1,13 +1,12 @@
-"""What a cell cost, and the reports of all cells so far. Pure: measures nothing."""
+"""What a cell cost. Pure: measures nothing."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypedDict, overload
+from typing import Any, Literal, TypedDict
 
-__all__ = ["CellReport", "History", "PeakMethod", "Status", "Timeline"]
+__all__ = ["CellReport", "PeakMethod", "Status", "Timeline"]
 
 PeakMethod = Literal["kernel", "sampled"]
 Status = Literal["ok", "error", "interrupted", "limit", "died"]
@@ -94,55 +93,3 @@ class CellReport:
 
 
 _FIELDS = tuple(each.name for each in fields(CellReport))
-
-
-class History(Sequence[CellReport]):
-    """The reports of this session, oldest first.
-
-    Bounded: when it is full the oldest report goes.
-    """
-
-    def __init__(self, max_reports: int = 10_000) -> None:
-        self._reports: deque[CellReport] = deque(maxlen=max_reports)
-
-    @property
-    def max_reports(self) -> int:
-        """How many reports are kept at most."""
-        maxlen = self._reports.maxlen
-        assert maxlen is not None
-        return maxlen
-
-    @max_reports.setter
-    def max_reports(self, value: int) -> None:
-        if value != self.max_reports:
-            self._reports = deque(self._reports, maxlen=value)
-
-    def append(self, report: CellReport) -> None:
-        """Add a report; a full history loses its oldest."""
-        self._reports.append(report)
-
-    def clear(self) -> None:
-        """Forget all reports."""
-        self._reports.clear()
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """``CellReport.to_dict()`` of each."""
-        return [report.to_dict() for report in self]
-
-    @overload
-    def __getitem__(self, index: int) -> CellReport: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[CellReport]: ...
-    def __getitem__(self, index: int | slice) -> CellReport | list[CellReport]:
-        if isinstance(index, slice):
-            return list(self._reports)[index]
-        return self._reports[index]
-
-    def __len__(self) -> int:
-        return len(self._reports)
-
-    def __iter__(self) -> Iterator[CellReport]:
-        return iter(list(self._reports))  # others may report meanwhile
-
-    def __repr__(self) -> str:
-        return f"<memwatch history: {len(self)} of at most {self.max_reports} reports>"

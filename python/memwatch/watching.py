@@ -9,7 +9,8 @@ from datetime import datetime, timezone
 from types import TracebackType
 
 from . import _core, machine
-from .report import CellReport, History, Status, Timeline
+from .history import History
+from .report import CellReport, Status, Timeline
 from .trouble import Trouble, tell_once
 
 __all__ = [
