@@ -70,7 +70,7 @@ def sparkline(report: CellReport) -> str:
     picture = _svg(report, points) if points else ""
     return (
         '<div class="memwatch-sparkline" style="display:flex;flex-wrap:wrap;'
-        "align-items:stretch;gap:0 .6em;line-height:1.3;"
+        "align-items:stretch;gap:0 .6em;padding:.2em 0;line-height:1.3;"
         'color:var(--jp-ui-font-color1,currentColor)">'
         f"{picture}"
         '<div style="display:flex;flex-direction:column;justify-content:space-between;'
