@@ -20,25 +20,21 @@ from support import MIB, lines_in
 ROOT = Path(__file__).parent.parent
 SCREENSHOTS = ROOT / "build/screenshots"
 
-CELLS = [
-    "%load_ext memwatch",
-    # Grows, falls to a half, and keeps that.
-    "import mmap, time\n"
-    "held = []\n"
-    "for mib in [8] * 24:\n"
-    "    held.append(mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE))\n"
-    "    held[-1][::4096] = b'x' * (mib << 8)\n"
-    "    time.sleep(0.01)\n"
-    "del held[12:]\n"
-    "time.sleep(0.1)",
-    # Nothing to see: the line alone.
-    "kept = len(held)",
-    # Gives back, and needs more for a while.
-    "time.sleep(0.1); held.clear(); time.sleep(0.1)\n"
-    "text = bytearray(300 << 20); time.sleep(0.1); del text\n"
-    "time.sleep(0.1)",
-    "%memwatch plot",
-]
+GROWS = """\
+import mmap, time
+held = []
+for mib in [8] * 24:
+    held.append(mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE))
+    held[-1][::4096] = b'x' * (mib << 8)
+    time.sleep(0.01)
+del held[12:]
+time.sleep(0.1)"""
+GIVES_BACK = """\
+time.sleep(0.1); held.clear(); time.sleep(0.1)
+text = bytearray(300 << 20); time.sleep(0.1); del text
+time.sleep(0.1)"""
+NOTHING_TO_SEE = "kept = len(held)"
+CELLS = ["%load_ext memwatch", GROWS, NOTHING_TO_SEE, GIVES_BACK, "%memwatch plot"]
 SHAPES = (2, 4)
 """The execution counts of those that have a shape."""
 
@@ -94,15 +90,17 @@ def jupyterlab(home, theme):
     quiet = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
     settings(chosen, "@jupyterlab/apputils-extension:notification", quiet)
     # All cells are in the page, and not only those that fit into it.
-    settings(chosen, "@jupyterlab/notebook-extension:tracker", {"windowingMode": "none"})
+    settings(
+        chosen, "@jupyterlab/notebook-extension:tracker", {"windowingMode": "none"}
+    )
     folders = {
-        "HOME": home,
-        "IPYTHONDIR": home / "ipython",
-        "JUPYTER_CONFIG_DIR": home / "config",
-        "JUPYTER_DATA_DIR": home / "data",
-        "JUPYTER_RUNTIME_DIR": home / "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": chosen,
-        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
+        "HOME": str(home),
+        "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(chosen),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
     }
     token = secrets.token_hex()
     server = subprocess.Popen(
@@ -113,7 +111,7 @@ def jupyterlab(home, theme):
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
             "--LabApp.news_url=", "--LabApp.extension_manager=readonly",
         ],
-        env={**os.environ, **{k: str(v) for k, v in folders.items()}, "JUPYTER_TOKEN": token},
+        env={**os.environ, **folders, "JUPYTER_TOKEN": token},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -145,7 +143,9 @@ def write_notebooks(folder):
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     v4 = nbformat.v4
     cells = [v4.new_code_cell(code) for code in CELLS]
-    nbformat.write(v4.new_notebook(cells=cells, metadata=kernel), folder / "shapes.ipynb")
+    nbformat.write(
+        v4.new_notebook(cells=cells, metadata=kernel), folder / "shapes.ipynb"
+    )
     # As it comes from somebody else: not executed here, so not trusted.
     grown = CellReport(
         label="In [1]", duration_ns=10**9, rss_start_bytes=50 * MIB,
@@ -153,7 +153,9 @@ def write_notebooks(folder):
     )  # fmt: skip
     data = v4.new_output("display_data", data=pictures.bundle(grown))
     cells = [v4.new_code_cell("load()", outputs=[data], execution_count=1)]
-    nbformat.write(v4.new_notebook(cells=cells, metadata=kernel), folder / "foreign.ipynb")
+    nbformat.write(
+        v4.new_notebook(cells=cells, metadata=kernel), folder / "foreign.ipynb"
+    )
 
 
 def open_notebook(page, address, token, name):
@@ -177,7 +179,8 @@ CONTRAST = """element => {
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
     let behind = element;
-    while (/^(transparent|rgba\\(.*, 0\\))$/.test(getComputedStyle(behind).backgroundColor))
+    const nothing = /^(transparent|rgba\\(.*, 0\\))$/;
+    while (nothing.test(getComputedStyle(behind).backgroundColor))
         behind = behind.parentElement;
     const both = [
         luminance(getComputedStyle(element).color),
@@ -187,7 +190,9 @@ CONTRAST = """element => {
 }"""
 
 
-@pytest.mark.parametrize(("name", "theme"), [("light", "JupyterLab Light"), ("dark", "JupyterLab Dark")])
+@pytest.mark.parametrize(
+    ("name", "theme"), [("light", "JupyterLab Light"), ("dark", "JupyterLab Dark")]
+)
 def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
     from playwright.sync_api import expect
 
@@ -198,7 +203,8 @@ def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
         page.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)
         open_notebook(page, address, token, "shapes.ipynb")
-        assert page.locator(f"body[data-jp-theme-light={json.dumps(str(name == 'light').lower())}]").count()
+        is_light = str(name == "light").lower()
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-light", is_light)
         run_all_cells(page)
 
         # The last cell's line is the last thing that is written.
@@ -211,8 +217,9 @@ def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
             assert page.get_by_role("img", name=f"Memory of In [{number}]").count() == 0
         for number in SHAPES:
             told = re.compile(
-                rf"Memory of In \[{number}\] over \d\.\d\d s: used -?\d+\.\d\d MiB, peak"
-                r" (at least )?\d+\.\d\d MiB, peaked \d+\.\d\d MiB above current, total"
+                rf"Memory of In \[{number}\] over \d\.\d\d s: used -?\d+\.\d\d MiB,"
+                r" peak (at least )?\d+\.\d\d MiB, peaked \d+\.\d\d MiB above current,"
+                r" total \d+\.\d\d MiB"
             )
             picture = page.get_by_role("img", name=told)
             expect(picture).to_be_visible()

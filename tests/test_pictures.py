@@ -2,8 +2,6 @@
 
 import random
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from array import array
 from dataclasses import replace
@@ -11,7 +9,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-import memwatch
 from memwatch import CellReport, History, pictures
 from support import MIB, run_python
 
@@ -106,7 +103,9 @@ def test_sparkline_is_drawn_inside_of_its_box(name):
         root = ET.fromstring(svg)
         _, _, width, height = map(int, root.get("viewBox").split())
         curve, *_ = root.findall("./svg/path")
-        numbers = re.fullmatch(r"M-9 \d+V(\d+)H0((?:[lLhHvV][-\d ]+)*)H\d+V\d+", curve.get("d"))
+        numbers = re.fullmatch(
+            r"M-9 \d+V(\d+)H0((?:[lLhHvV][-\d ]+)*)H\d+V\d+", curve.get("d")
+        )
         assert numbers, curve.get("d")
         x, y = 0, int(numbers[1])
         for dx, dy in re.findall(r"l(-?\d+) ?(-?\d+)", numbers[2]):
@@ -121,7 +120,11 @@ def test_sparkline_is_drawn_inside_of_its_box(name):
 
 def curve_of(each):
     """The points that are drawn."""
-    d = ET.fromstring(SVG.search(pictures.sparkline(each))[0]).find("./svg/path").get("d")
+    d = (
+        ET.fromstring(SVG.search(pictures.sparkline(each))[0])
+        .find("./svg/path")
+        .get("d")
+    )
     x, y = 0, int(re.match(r"M-9 \d+V(\d+)", d)[1])
     points = [(x, y)]
     for dx, dy in re.findall(r"l(-?\d+) ?(-?\d+)", d):
@@ -269,9 +272,9 @@ def test_cell_chart():
     cell = report([(50 + 4 * i) * MIB for i in range(8)], range(0, 8 * 10**9, 10**9))
     assert pictures.cell_chart(cell, 16, 2).splitlines() == [
         "In [3], RSS in MiB, 0 to 7.00 s, peak 78.00",
-        "78.00 ┤     ▁▄▆█",
-        "50.00 ┤▁▃▅▇█████"[:16],
-    ] or True
+        "78.00 ┤     ▁▃▅█",
+        "50.00 ┤▁▃▅▇▇████",
+    ]
     assert pictures.cell_chart(SHAPES["nothing"]) == "a block: no samples"
 
 
@@ -279,12 +282,16 @@ def session(*peaks):
     cells = []
     for number, peak in enumerate(peaks, 1):
         sizes = [50 * MIB, peak * MIB, 60 * MIB]
-        cells.append(replace(report(sizes), label=f"In [{number}]", execution_count=number))
+        cells.append(
+            replace(report(sizes), label=f"In [{number}]", execution_count=number)
+        )
     return cells
 
 
 def test_session_chart_tells_the_cells_apart():
-    head, *rows, foot = pictures.session_chart(session(100, 200, 400), 80, 4).splitlines()
+    head, *rows, foot = pictures.session_chart(
+        session(100, 200, 400), 80, 4
+    ).splitlines()
     assert head == "3 cells, RSS in MiB, peak 400.00"
     assert rows[0].startswith("400.00 ┤")
     assert rows[-1].startswith(" 50.00 ┤")
@@ -364,7 +371,9 @@ def test_plot_leaves_pyplot_alone():
     assert told.strip() == r"False b'\x89PNG' ['height', 'width']"
 
 
-@pytest.mark.parametrize(("limit_mib", "drawn"), [(120, True), (800, True), (801, False)])
+@pytest.mark.parametrize(
+    ("limit_mib", "drawn"), [(120, True), (800, True), (801, False)]
+)
 def test_limit_is_drawn_within_sight(plotting, limit_mib, drawn):
     axes = plotting.plot(session(100, 400), limit_bytes=limit_mib * MIB)
     labels = [line.get_label() for line in axes.lines]
@@ -393,7 +402,9 @@ def test_plot_of_ten_thousand_cells_is_bounded(plotting):
 
 def luminance(colour):
     channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    ]
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
@@ -404,10 +415,10 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("page", ["#ffffff", "#111111"])
 def test_colours_stand_out_from_light_and_dark(plotting, page):
-    """As WCAG 2 counts: 3 for what is drawn. The yellows are outlined and hatched."""
+    """As WCAG 2 counts: 3 for what is drawn. The bars are hatched besides."""
     for name in ("RSS", "peak"):
         assert contrast(plotting.COLOURS[name], page) >= 3, name
-    assert contrast(plotting.COLOURS["text"], page) >= 4
+    assert contrast(plotting.COLOURS["text"], page) >= 4.3
 
 
 def test_without_matplotlib_the_error_names_what_to_install():

@@ -239,8 +239,9 @@ def test_status(ip, capsys):
     ("typed", "told"),
     [
         ("stauts", "no sub-command 'stauts': did you mean 'status'?"),
-        ("xyzzy", "no sub-command 'xyzzy': there are on, off, status, style"),
+        ("xyzzy", "no sub-command 'xyzzy': there are on, off, status, plot, style"),
         ("style clasic", "no style 'clasic': did you mean 'classic'?"),
+        ("plot now", "%memwatch plot: 'now' is too much"),
         ("on now", "%memwatch on: 'now' is too much"),
     ],
 )

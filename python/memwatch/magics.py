@@ -62,7 +62,8 @@ class MemWatch(Magics):
     def _picture(self, report: CellReport) -> None:
         try:
             if self.display == "sparkline" or self._is_for_a_notebook(report):
-                self.shell.display_pub.publish(pictures.bundle(report))
+                shell: Any = self.shell
+                shell.display_pub.publish(pictures.bundle(report))
         except Exception as error:
             tell_once("pictures", f"memwatch cannot show a picture: {cause_of(error)}")
 
@@ -72,7 +73,7 @@ class MemWatch(Magics):
         # show, do not.
         return (
             report.cell_id is not None
-            and "text/html" in self.shell.display_formatter.active_types
+            and _shows(self.shell, "text/html")
             and pictures.has_shape(report)
         )
 
@@ -139,7 +140,7 @@ class MemWatch(Magics):
     def _plot(self, arguments: list[str]) -> object:
         """The Axes, which show themselves; in a terminal blocks are printed."""
         _expect_none("plot", arguments)
-        if "image/png" in self.shell.display_formatter.active_types:
+        if _shows(self.shell, "image/png"):
             try:
                 return history.plot()
             except ImportError as error:
@@ -167,6 +168,11 @@ class MemWatch(Magics):
             f"limit: {machine.describe_group(group, why)}",
             f"history: {len(history)} of at most {history.max_reports} reports",
         ]
+
+
+def _shows(shell: Any, mime: str) -> bool:
+    """Whether results go out in that form too; a terminal shows text alone."""
+    return mime in shell.display_formatter.active_types
 
 
 def _cpu_reader() -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 from .lines import mib
 from .report import CellReport
@@ -228,7 +229,7 @@ def _thinned(values: Sequence[int], width: int) -> list[int]:
     if count <= width:
         return list(values)
     edges = [i * count // width for i in range(width + 1)]
-    return [max(values[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    return [max(values[a:b]) for a, b in pairwise(edges)]
 
 
 def _over_time(points: Points, width: int) -> list[int]:
@@ -349,7 +350,9 @@ def _svg(report: CellReport, points: Points) -> str:
             ' stroke-dasharray="12 6"/>'
         )
     else:
-        mark = f'<circle cx="{peak_x + _FREE}" cy="{peak_y}" r="6" fill="{_PEAK_COLOUR}"/>'
+        mark = (
+            f'<circle cx="{peak_x + _FREE}" cy="{peak_y}" r="6" fill="{_PEAK_COLOUR}"/>'
+        )
     start_y = drawn[0][1]
     return (
         f'<svg role="img" aria-label="{escape(describe(report))}"'

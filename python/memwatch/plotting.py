@@ -25,15 +25,16 @@ from .report import CellReport
 
 __all__ = ["SessionAxes", "plot"]
 
-# Okabe and Ito's, which the colour-blind tell from each other; those of them that
-# stand out from white and from black. The text is 4 to 1 on either at least.
+# Hues of Okabe and Ito's, which the colour-blind tell from each other. The background
+# is the page's, light or dark: curve and text stand out 4.3 to 1 from white and from
+# JupyterLab's black, which is as much as can be had from both at once.
 COLOURS = {
-    "RSS": "#0072b2",
+    "RSS": "#1a7fc0",
     "kept": "#e69f00",
-    "given back": "#56b4e9",
+    "given back": "#009e73",
     "peak": "#d55e00",
     "limit": "#cc79a7",
-    "text": "#757575",
+    "text": "#797979",
 }
 
 _POINTS = 4000
@@ -116,7 +117,8 @@ Cells = list[tuple[CellReport, Points]]
 def _new_axes() -> SessionAxes:
     # Nothing behind it: the page's own background, light or dark, shows through.
     figure = Figure(figsize=(9, 3.4), dpi=_DPI, layout="constrained", facecolor="none")
-    axes: SessionAxes = figure.add_subplot(axes_class=SessionAxes)
+    axes = figure.add_subplot(axes_class=SessionAxes)
+    assert isinstance(axes, SessionAxes)
     text = COLOURS["text"]
     axes.set_facecolor("none")
     axes.tick_params(colors=text)
@@ -167,8 +169,8 @@ def _draw_kept(axes: Axes, cells: Cells, begins: list[float]) -> None:
             hatch = {"kept": "//", "given back": r"\\"}[name]
             axes.add_collection(
                 PolyCollection(
-                    drawn, facecolor=f"{colour}59", edgecolor=colour, hatch=hatch,
-                    label=name, lw=0.8,
+                    drawn, facecolor=f"{colour}33", edgecolor=f"{colour}99",
+                    hatch=hatch, label=name, lw=0.8,
                 )
             )  # fmt: skip
 
