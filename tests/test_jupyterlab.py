@@ -261,5 +261,7 @@ def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
         # Who does not trust a notebook sees no SVG, but the words.
         open_notebook(page, address, token, "foreign.ipynb")
         expect(page.get_by_text("peak 100.00 MiB", exact=True)).to_be_visible()
-        expect(page.get_by_text("lowest 50.00 MiB, 1.00 s", exact=True)).to_be_visible()
+        expect(
+            page.get_by_text("lowest 50.00 MiB over 1.00 s", exact=True)
+        ).to_be_visible()
         assert page.locator(".jp-OutputArea-output svg").count() == 0

@@ -186,7 +186,7 @@ def test_caption_remains_where_the_svg_is_dropped():
     sizes = [50 * MIB, 450 * MIB, 62.5 * MIB]
     html = pictures.sparkline(report(sizes, [0, 10**9, 1_720_000_000]))
     words = Words(SVG.sub("", html)).text
-    assert words == ["peak 450.00 MiB", "lowest 50.00 MiB, 1.72 s"]
+    assert words == ["peak 450.00 MiB", "lowest 50.00 MiB over 1.72 s"]
     assert Words(html).text == words  # and nothing inside of it would be left over
 
 

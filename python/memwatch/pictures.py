@@ -71,7 +71,7 @@ def sparkline(report: CellReport) -> str:
     picture = _svg(report, points) if points else ""
     return (
         '<div class="memwatch-sparkline" style="display:flex;flex-wrap:wrap;'
-        "align-items:stretch;gap:0 .6em;padding:.2em 0;line-height:1.3;"
+        "align-items:stretch;gap:0 .6em;padding:.2em .6em;line-height:1.3;"
         'color:var(--jp-ui-font-color1,currentColor)">'
         f"{picture}"
         '<div style="display:flex;flex-direction:column;justify-content:space-between;'
@@ -315,7 +315,7 @@ def _caption(report: CellReport, points: Points) -> tuple[str, str]:
     if not points:
         return top, "no samples"
     low = mib(_lowest(points), 2)
-    return top, f"lowest {low} MiB, {points[-1][0] / 1e9:.2f} s"
+    return top, f"lowest {low} MiB over {points[-1][0] / 1e9:.2f} s"
 
 
 # ---- the SVG ----
@@ -358,7 +358,8 @@ def _svg(report: CellReport, points: Points) -> str:
         f'<svg role="img" aria-label="{escape(describe(report))}"'
         f' viewBox="0 0 {_WIDTH + 2 * _FREE} {height}" fill="none"'
         ' stroke-width="2.5" stroke-linejoin="round"'
-        ' style="width:24em;max-width:100%;height:auto;flex:none">'
+        ' style="width:24em;max-width:100%;height:auto;flex:none;margin:0 -.39em">'
+        # Its free edge hangs out: what is seen begins where the text does.
         # A drawing within the drawing cuts off the area's outline at both sides.
         f'<svg x="{_FREE}" width="{_WIDTH}" height="{height}">'
         f'<path d="{_path(drawn, height)}" stroke="currentColor"'
