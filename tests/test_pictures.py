@@ -94,6 +94,14 @@ def test_sparkline_is_small_whole_and_alone(name):
     assert "\ud800" not in html
 
 
+@every_shape
+def test_sparkline_is_small_whatever_it_is_called(name):
+    for label in '"' * 99, "\U0001f9e0" * 99:
+        large = {"used_bytes": -(2**62), "peaked_bytes": 2**62, "duration_ns": 2**63}
+        named = replace(SHAPES[name], label=label, peak_method="sampled", **large)
+        assert len(pictures.sparkline(named).encode()) < 4096
+
+
 CLASS = 'class="memwatch-sparkline"'
 
 

@@ -48,6 +48,8 @@ def has_shape(report: CellReport) -> bool:
 
     That is from 0.1 s on, where memory moved by 1 MiB or more.
     """
+    if report.duration_ns is not None and report.duration_ns < _MIN_SHAPE_NS:
+        return False  # as most are: this is asked after every cell
     points = points_of(report)
     if len(points) < 2 or points[-1][0] - points[0][0] < _MIN_SHAPE_NS:
         return False
