@@ -42,6 +42,10 @@ test-c: build/plain/build.ninja build/asan/build.ninja ## C tests, plain and und
 test-python: $(VENV)/.memwatch $(VENV)/.test ## Python tests: real shells, real kernels
 	$(PYTEST)
 
+.PHONY: browser
+browser: $(VENV)/.memwatch $(VENV)/.browser build/.system-browser ## JupyterLab in headless Chromium; build/screenshots
+	MEMWATCH_NEEDS_BROWSER=1 $(PYTEST) tests/test_jupyterlab.py
+
 .PHONY: tsan
 tsan: build/tsan/build.ninja ## C tests under ThreadSanitizer
 	$(BIN)/meson test -C build/tsan --print-errorlogs
@@ -147,7 +151,7 @@ $(VENV)/.pip: build/.system
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.build $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.coverage: $(VENV)/.%: $(VENV)/.pip pyproject.toml
+$(VENV)/.build $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.coverage $(VENV)/.browser: $(VENV)/.%: $(VENV)/.pip pyproject.toml
 	$(PIP) install --group $*
 	@touch $@
 

@@ -16,10 +16,10 @@ C_ROOMS = [
     "host_module", "trial_module", "heap_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
-    "_core", "_host", "_trial", "_heap", "report", "files", "history", "lines",
-    "pictures", "tables", "trouble", "machine", "watching", "extension", "repeating",
-    "commands", "completion", "magics", "__init__", "cli/doctor", "cli/__init__",
-    "__main__",
+    "_core", "_host", "_trial", "_heap", "report", "lines", "pictures", "plotting",
+    "tables", "trouble", "files", "machine", "history", "watching", "extension",
+    "repeating", "commands", "completion", "magics", "__init__", "cli/doctor",
+    "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.
@@ -161,6 +161,15 @@ def test_only_one_room_writes_files():
                 given = [*node.args[1:], *(each.value for each in node.keywords)]
                 modes = [each.value for each in given if isinstance(each, ast.Constant)]
                 assert not {"w", "a", "x", "r+"} & {str(mode) for mode in modes}
+
+
+def test_only_a_plot_needs_matplotlib():
+    for path in python_files():
+        if room_of(path) != "plotting":
+            assert "matplotlib" not in at_import(path), path.name
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom):
+                assert node.module != "plotting", path.name
 
 
 def test_only_the_command_needs_click():

@@ -241,6 +241,7 @@ def test_status(ip, capsys):
         ("stauts", "no sub-command 'stauts': did you mean 'status'?"),
         ("xyzzy", "no sub-command 'xyzzy': there are on, off, status, last, top,"),
         ("style clasic", "no style 'clasic': did you mean 'classic'?"),
+        ("plot now", "%memwatch plot: 'now' is too much"),
         ("on now", "%memwatch on: 'now' is too much"),
     ],
 )

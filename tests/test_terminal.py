@@ -65,6 +65,46 @@ def test_a_session(terminal):
     assert "[cancelled]" not in text
 
 
+def test_the_session_in_blocks(terminal):
+    ipython = terminal("--ext=memwatch")
+    ipython.type("x = b'x' * (400 * 2**20); del x")
+    for _ in range(3):
+        ipython.type("pass")
+    text = ipython.type("%memwatch plot")
+    head, *rows = [
+        row for row in text.splitlines() if "┤" in row or "RSS in MiB" in row
+    ]
+    assert head.startswith("4 cells, RSS in MiB, peak ")
+    assert len(rows) == 8
+    top = rows[0].partition("┤")[2]
+    bottom = rows[-1].partition("┤")[2]
+    assert len(bottom.split()) == 4  # a place for each cell
+    # The first reaches the top, those after it do not.
+    assert "█" in top
+    assert len(top.rstrip()) <= len(bottom.split()[0])
+    assert re.search(r"^ +1 +2 +3 +4$", text, re.M)
+    assert len(lines_in(text)) == 1
+
+
+def test_plot_shows_blocks_too(terminal):
+    pytest.importorskip("matplotlib")
+    ipython = terminal("--ext=memwatch")
+    ipython.type("x = b'x' * (64 * 2**20)")
+    text = ipython.type("import memwatch; memwatch.history.plot()")
+    assert "1 cell, RSS in MiB, peak " in text
+    assert text.count("┤") == 8
+
+
+def test_display_in_a_terminal_is_blocks_if_asked_for(terminal):
+    ipython = terminal("--ext=memwatch", "--MemWatch.display=sparkline")
+    text = ipython.type("x = b'x' * (64 * 2**20); del x")
+    assert len(lines_in(text)) == 1
+    blocks = text[text.index("total RAM usage") :].splitlines()[1]
+    assert re.fullmatch(
+        r"[▁▂▃▄▅▆▇█]{40} peak \d+\.\d\d MiB; lowest .* s", blocks.strip()
+    )
+
+
 def test_interrupt(terminal):
     ipython = terminal("--ext=memwatch")
     ipython.child.sendline("print('running'); import time; time.sleep(600)")

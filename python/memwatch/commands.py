@@ -10,11 +10,12 @@ import argparse
 import difflib
 import os
 import shlex
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from . import _core, lines, machine, tables
+from . import _core, lines, machine, pictures, tables
 from .extension import CellWatcher
 from .report import CellReport
 from .watching import history
@@ -42,6 +43,10 @@ class Session(Protocol):
     style: Any
     watcher: CellWatcher
 
+    def shows(self, mime: str) -> bool:
+        """Whether results go out in that form too; a terminal shows text alone."""
+        ...
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -62,8 +67,9 @@ class Command:
     """A sub-command."""
 
     help: str
-    run: Callable[[Session, Any], None]
-    """Gets the argument's value, None where there is no argument."""
+    run: Callable[[Session, Any], object]
+    """Gets the argument's value, None where there is no argument; what it returns is
+    what the magic evaluates to."""
     argument: Argument | None = None
     more: str = ""
     """What --help tells beside."""
@@ -157,6 +163,19 @@ def _history(session: Session, count: int) -> None:
     print(tables.history_table(history, count))
 
 
+def _plot(session: Session, _: None) -> object:
+    """The Axes, which show themselves; in a terminal blocks are printed."""
+    if session.shows("image/png"):
+        try:
+            return history.plot()
+        except ImportError as error:
+            raise CommandError(str(error)) from None
+    limit = machine.find_group({})["limit_bytes"]
+    width = shutil.get_terminal_size().columns
+    print(pictures.session_chart(history, width, limit_bytes=limit))
+    return None
+
+
 def _save(session: Session, path: str) -> None:
     ending = os.path.splitext(path)[1].lower()
     writers = {".json": history.to_json, ".csv": history.to_csv}
@@ -229,6 +248,7 @@ COMMANDS: dict[str, Command] = {
         _history,
         Argument("N", f"{_REPORTS}; 20 if not given", _count, default=20),
     ),
+    "plot": Command("the session as a picture; in a terminal, in blocks", _plot),
     "save": Command(
         "write all reports to a file, .json or .csv",
         _save,
@@ -263,12 +283,15 @@ _CELLS = {
 # ---- from a line to what is done ----
 
 
-def run(session: Session, line: str) -> None:
-    """Do what was typed after ``%memwatch``. CommandError where that cannot be done."""
+def run(session: Session, line: str) -> object:
+    """Do what was typed after ``%memwatch``; what that evaluates to, or None.
+
+    CommandError where it cannot be done.
+    """
     word, *words = _split(line) or ["status"]
     if word in ("-h", "--help"):
         print(describe())
-        return
+        return None
     if word.startswith("-"):
         raise CommandError(
             f"%memwatch: no option '{word}'; %%memwatch, on cells, may have some"
@@ -280,14 +303,14 @@ def run(session: Session, line: str) -> None:
         parser.add(command.argument)
     if not {"-h", "--help"}.isdisjoint(words):
         print(parser.format_help().rstrip())
-        return
+        return None
     # Of a typed style: `on now` and `style cpu now` are equally too much.
     given, rest = parser.parse_known_args(words)
     if rest:
         before = [each for each in words if each not in rest]
         told = " ".join([f"%memwatch {name}", *before])
         raise CommandError(f"{told}: '{' '.join(rest)}' is too much")
-    command.run(session, getattr(given, "value", None))
+    return command.run(session, getattr(given, "value", None))
 
 
 def parse_cell_line(line: str) -> int | None:

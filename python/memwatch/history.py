@@ -12,10 +12,14 @@ from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
+from . import machine
 from .files import write_whole
 from .report import CellReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["COLUMNS", "SCHEMA", "History"]
 
@@ -163,6 +167,25 @@ class History(Sequence[CellReport]):
         as of to_json().
         """
         return write_whole(path, _csv_pieces(list(self)))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the session with matplotlib, into `ax` if one is given.
+
+        Each cell is a span of the time axis (seconds, the pauses between cells left
+        out), with its RSS in MiB, what it kept and its peak; the control group's limit
+        is drawn where it is within sight, at most twice the highest peak.
+
+        Without `ax` the figure is a new one, unknown to pyplot: it shows itself where
+        the Axes are what a notebook's cell evaluates to, once; in a terminal as blocks.
+        ``.plot().figure.savefig(path)`` keeps it. ImportError without matplotlib.
+        """
+        try:
+            from .plotting import plot
+        except ImportError as error:
+            raise ImportError(
+                f"plotting needs matplotlib: pip install 'memwatch[plot]' ({error})"
+            ) from error
+        return plot(self, ax, machine.find_group({})["limit_bytes"])
 
     @overload
     def __getitem__(self, index: int) -> CellReport: ...

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .report import CellReport
 
-__all__ = ["STYLES", "classic", "cpu", "mib"]
+__all__ = ["STYLES", "classic", "cpu", "in_mib", "mib"]
 
 _MIB = 2**20
 _UNKNOWN = "?"
@@ -18,6 +18,11 @@ def mib(size_bytes: int | None, digits: int) -> str:
         return _UNKNOWN
     # Adding 0.0 turns the -0.0 that a small negative rounds to into 0.0.
     return f"{round(size_bytes / _MIB, digits) + 0.0:.{digits}f}"
+
+
+def in_mib(size_bytes: int) -> float:
+    """`size_bytes` in MiB (2**20 bytes), for a scale."""
+    return size_bytes / _MIB
 
 
 def _seconds(duration_ns: int | None) -> str:

@@ -10,11 +10,12 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from traitlets import Enum, Float, Integer, TraitError, observe, validate
 
-from . import _core, commands, lines, tables
+from . import _core, commands, lines, pictures, tables
 from .completion import complete
 from .extension import CellWatcher
 from .repeating import Body
 from .report import CellReport
+from .trouble import cause_of, tell_once
 from .watching import history, tell_how_peaks_are_found
 
 __all__ = ["MemWatch", "load", "stop", "unload"]
@@ -33,6 +34,16 @@ class MemWatch(Magics):
         "classic",
         help="The line: 'classic' as ipython_memory_usage prints it, or 'cpu' as its"
         " version 1.8 does, with the share of the processors.",
+    ).tag(config=True)
+
+    display = Enum(
+        ["auto", "line", "sparkline"],
+        "auto",
+        help="What follows a cell besides its line. 'line': nothing. 'sparkline': a"
+        " picture of its memory over time; blocks in a terminal. 'auto': that picture"
+        " where a notebook's front end asked for the cell (it names the cell), the cell"
+        " took 0.1 s or more, and its memory moved by 1 MiB or more; nothing in a"
+        " terminal, a console and nbconvert.",
     ).tag(config=True)
 
     max_history_reports = Integer(
@@ -71,6 +82,31 @@ class MemWatch(Magics):
     def _print(self, number: int, report: CellReport) -> None:
         # Not print(), which writes twice: a kernel's stdout takes 20 us for each.
         sys.stdout.write(lines.STYLES[self.style](number, report) + "\n")
+        if self.display != "line":
+            self._picture(report)
+
+    def _picture(self, report: CellReport) -> None:
+        try:
+            if self.display == "sparkline" or self._is_for_a_notebook(report):
+                shell: Any = self.shell
+                shell.display_pub.publish(pictures.bundle(report))
+        except Exception as error:
+            tell_once("pictures", f"memwatch cannot show a picture: {cause_of(error)}")
+
+    def shows(self, mime: str) -> bool:
+        """Whether results go out in that form too; a terminal shows text alone."""
+        shell: Any = self.shell
+        return mime in shell.display_formatter.active_types
+
+    def _is_for_a_notebook(self, report: CellReport) -> bool:
+        # A kernel is not told who reads it. But notebooks' front ends say which cell
+        # they have executed, and consoles, nbconvert and papermill, having none to
+        # show, do not.
+        return (
+            report.cell_id is not None
+            and self.shows("text/html")
+            and pictures.has_shape(report)
+        )
 
     def _is_worth_telling(self, report: CellReport) -> bool:
         """Whether it is not below all that is set; what is not known is not below."""

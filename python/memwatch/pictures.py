@@ -1,31 +1,385 @@
-"""A report as a picture."""
+"""A report as a picture: an SVG for a page, Unicode blocks for a terminal. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from itertools import pairwise
 
-__all__ = ["blocks"]
+from .lines import mib
+from .report import CellReport
+
+__all__ = [
+    "NOTHING",
+    "Points",
+    "blocks",
+    "bundle",
+    "cell_chart",
+    "describe",
+    "has_shape",
+    "peak_of",
+    "points_of",
+    "session_chart",
+    "simplified",
+    "sparkline",
+]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_FILLED = " " + _BLOCKS
+
+NOTHING = "no cells with figures so far"
+
+# What the eye tells from a flat line, and from a flash.
+_MIN_SHAPE_BYTES = 2**20
+_MIN_SHAPE_NS = 100_000_000
+
+# The drawing in its own units: the curve's box, and what is left free around it, so
+# that neither the line nor a marker at the edge is cut.
+_WIDTH, _HEIGHT, _FREE = 480, 72, 8
+_COLUMNS = 160
+_LABEL_LENGTH = 40
+
+Points = list[tuple[int, int]]
+"""Nanoseconds since the window opened, bytes; in the order of time."""
+
+
+def has_shape(report: CellReport) -> bool:
+    """Whether a picture tells what the line does not.
+
+    That is from 0.1 s on, where memory moved by 1 MiB or more.
+    """
+    if report.duration_ns is not None and report.duration_ns < _MIN_SHAPE_NS:
+        return False  # as most are: this is asked after every cell
+    points = points_of(report)
+    if len(points) < 2 or points[-1][0] - points[0][0] < _MIN_SHAPE_NS:
+        return False
+    return peak_of(report, points) - _lowest(points) >= _MIN_SHAPE_BYTES
+
+
+def sparkline(report: CellReport) -> str:
+    """HTML with an inline SVG: the memory of `report` over time, its peak marked.
+
+    Less than 4 KiB, whatever the report. The colours are those of the page around it,
+    light or dark, the sizes those of its text; nothing is loaded, no script is run, no
+    ids are used that could collide. What the picture shows is told in words too, for
+    who does not see it (``aria-label``); where a page drops the SVG, as JupyterLab does
+    in notebooks that are not trusted, the caption remains.
+
+    A peak that the kernel tells, but that lies between two samples, is a dashed line:
+    how high is known, not when. Without samples there is the caption alone.
+    """
+    points = points_of(report)
+    top, bottom = _caption(report, points)
+    picture = _svg(report, points) if points else ""
+    return (
+        '<div class="memwatch-sparkline" style="display:flex;flex-wrap:wrap;'
+        "align-items:stretch;gap:0 .6em;padding:.2em .6em;line-height:1.3;"
+        'color:var(--jp-ui-font-color1,currentColor)">'
+        f"{picture}"
+        '<div style="display:flex;flex-direction:column;justify-content:space-between;'
+        'font-size:.85em;font-variant-numeric:tabular-nums">'
+        f"<span>{escape(top)}</span><span>{escape(bottom)}</span></div></div>"
+    )
+
+
+def bundle(report: CellReport) -> dict[str, str]:
+    """The sparkline by MIME type, as a kernel's display message has it."""
+    points = points_of(report)
+    top, bottom = _caption(report, points)
+    shape = blocks(_over_time(points, 40), 40) if points else ""
+    return {
+        "text/html": sparkline(report),
+        "text/plain": f"{shape} {top}; {bottom}".strip(),
+    }
+
+
+def describe(report: CellReport) -> str:
+    """What the picture shows, in words: used, peak, total, how long."""
+    seconds = "unknown time"
+    if report.duration_ns is not None:
+        seconds = f"{report.duration_ns / 1e9:.2f} s"
+    return (
+        f"Memory of {_label(report)} over {seconds}:"
+        f" used {mib(report.used_bytes, 2)} MiB,"
+        f" peak {_at_least(report)}{mib(report.rss_peak_bytes, 2)} MiB,"
+        f" peaked {mib(report.peaked_bytes, 2)} MiB above current,"
+        f" total {mib(report.rss_end_bytes, 2)} MiB"
+    )
 
 
 def blocks(values: Sequence[int], width: int) -> str:
-    """`values` as at most `width` block characters, from ``▁``, lowest, to ``█``.
+    """`values` as a line of at most `width` blocks, from ``▁`` to ``█``.
 
-    Where there are more values than characters each shows the highest of its share.
+    Where there are more values than blocks, each block is the highest of its share: no
+    peak is lost. Values that are all the same are ``▁``, no values the empty string.
+    ValueError for a width below 1.
     """
-    count = min(len(values), width)
-    if count < 1:
+    columns = _thinned(values, width)
+    if not columns:
         return ""
-    edges = [len(values) * place // count for place in range(count + 1)]
-    heights = [max(values[a:b]) for a, b in pairwise(edges)]
-    low = min(heights)
-    span = max(heights) - low
-    if span == 0:
-        return _BLOCKS[0] * count
-    top = len(_BLOCKS) - 1
+    low, extent = min(columns), max(columns) - min(columns)
     return "".join(
-        _BLOCKS[(height - low) * top // span if height < low + span else top]
-        for height in heights
+        _BLOCKS[(value - low) * 7 // extent if extent else 0] for value in columns
     )
+
+
+def cell_chart(report: CellReport, width: int = 72, height: int = 6) -> str:
+    """The memory of one cell over time: a line of words, `height` lines of blocks.
+
+    `width` columns with the scale, which takes some 12; words alone where there are no
+    samples. ValueError for a height below 2.
+    """
+    points = points_of(report)
+    if not points:
+        return f"{_label(report)}: no samples"
+    low, high = _lowest(points), peak_of(report, points)
+    scale = _scale(low, high, height)
+    columns = _over_time(points, _room(width, scale))
+    seconds = f"{points[-1][0] / 1e9:.2f} s"
+    told = f"{_label(report)}, RSS in MiB, 0 to {seconds}, peak {_at_least(report)}"
+    return "\n".join([f"{told}{mib(high, 2)}", *_rows(columns, low, high, scale)])
+
+
+def session_chart(
+    reports: Sequence[CellReport],
+    width: int = 80,
+    height: int = 8,
+    limit_bytes: int | None = None,
+) -> str:
+    """The memory of a session, cell after cell, in `height` lines of blocks.
+
+    Each cell is as wide as the others, whatever it took: its shape where there is room,
+    its peak where it has one column. Where there are more cells than columns,
+    neighbours share one. Above are the figures in words, below the cells' numbers (·
+    for what has none). `width` columns with the scale, which takes some 12. ValueError
+    for a height below 2.
+    """
+    cells = [(report, points_of(report)) for report in reports]
+    cells = [(report, points) for report, points in cells if points]
+    if not cells:
+        return NOTHING
+    peaks = [peak_of(report, points) for report, points in cells]
+    low, high = min(_lowest(points) for _, points in cells), max(peaks)
+    scale = _scale(low, high, height)
+    room = _room(width, scale)
+
+    columns: list[int | None] = []
+    numbers = ""
+    each = min(8, (room + 1) // len(cells) - 1)
+    if each >= 1:
+        for (report, points), peak in zip(cells, peaks, strict=True):
+            shape = _over_time(points, each)
+            shape[shape.index(max(shape))] = peak
+            columns += [*shape, None]
+            number = _number(report)
+            numbers += (number if len(number) <= each else "").ljust(each + 1)
+    else:
+        columns += _thinned(peaks, room)
+        first, last = _number(cells[0][0]), _number(cells[-1][0])
+        numbers = first + last.rjust(len(columns) - len(first))
+    count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+    head = f"{count}, RSS in MiB, peak {mib(high, 2)}"
+    if limit_bytes is not None:
+        head += f", limit {mib(limit_bytes, 2)}"
+    foot = " " * _margin(scale) + numbers
+    rows = _rows(columns, low, high, scale)
+    return "\n".join([head, *(row.rstrip() for row in rows), foot.rstrip()])
+
+
+# ---- what is drawn ----
+
+
+def points_of(report: CellReport) -> Points:
+    """The samples; start and end alone where there are none; nothing if unknown."""
+    timeline = report.timeline
+    if timeline is not None and len(timeline["rss_bytes"]):
+        return sorted(zip(timeline["t_ns"], timeline["rss_bytes"], strict=False))
+    ends = ((0, report.rss_start_bytes), (report.duration_ns, report.rss_end_bytes))
+    return [(t, size) for t, size in ends if t is not None and size is not None]
+
+
+def peak_of(report: CellReport, points: Points) -> int:
+    """The highest known, bytes: the peak, which may lie between the samples."""
+    return max([report.rss_peak_bytes or 0, *(size for _, size in points)])
+
+
+def simplified(points: Points, columns: int) -> Points:
+    """First and last, and of each of `columns` of time the lowest and the highest."""
+    begin, extent = points[0][0], max(points[-1][0] - points[0][0], 1)
+    shares: dict[int, Points] = {}
+    for point in points[1:-1]:
+        shares.setdefault((point[0] - begin) * columns // extent, []).append(point)
+    kept = [points[0]]
+    for share in shares.values():
+        kept += sorted({min(share, key=_size), max(share, key=_size)})
+    return kept + points[1:][-1:]
+
+
+def _size(point: tuple[int, int]) -> int:
+    return point[1]
+
+
+def _lowest(points: Points) -> int:
+    return min(size for _, size in points)
+
+
+def _thinned(values: Sequence[int], width: int) -> list[int]:
+    """At most `width` values, each the highest of its share of `values`."""
+    if width < 1:
+        raise ValueError(f"width is {width}: at least 1 is needed")
+    count = len(values)
+    if count <= width:
+        return list(values)
+    edges = [i * count // width for i in range(width + 1)]
+    return [max(values[a:b]) for a, b in pairwise(edges)]
+
+
+def _over_time(points: Points, width: int) -> list[int]:
+    """`width` columns of equal time, each the highest in it."""
+    begin, extent = points[0][0], points[-1][0] - points[0][0]
+    if width < 1:
+        raise ValueError(f"width is {width}: at least 1 is needed")
+    if not extent:
+        return [max(size for _, size in points)] * width
+    columns: list[int | None] = [None] * width
+    for t_ns, size in points:
+        at = min(width - 1, (t_ns - begin) * width // extent)
+        columns[at] = max(size, columns[at] or 0)
+    filled = []
+    size = points[0][1]
+    for column in columns:
+        size = size if column is None else column
+        filled.append(size)
+    return filled
+
+
+def _scale(low: int, high: int, height: int) -> list[str]:
+    """What stands before each line, highest first."""
+    if height < 2:
+        raise ValueError(f"height is {height}: at least 2 is needed")
+    top = low + max(high - low, _MIN_SHAPE_BYTES)
+    told = [mib(top, 2), *[""] * (height - 2), mib(low, 2)]
+    width = max(map(len, told))
+    return [f"{each:>{width}} ┤" for each in told]
+
+
+def _margin(scale: list[str]) -> int:
+    return len(scale[0])
+
+
+def _room(width: int, scale: list[str]) -> int:
+    return max(1, width - _margin(scale))
+
+
+def _rows(
+    columns: Sequence[int | None], low: int, high: int, scale: list[str]
+) -> list[str]:
+    """Lines of blocks after their scale, highest first; None is a gap."""
+    # A jitter of some pages is to look flat.
+    extent = max(high - low, _MIN_SHAPE_BYTES)
+    most = 8 * len(scale) - 1
+    eighths = [
+        0 if size is None else 1 + (size - low) * most // extent for size in columns
+    ]
+    rows = []
+    for below, told in zip(reversed(range(len(scale))), scale, strict=True):
+        shown = (min(max(each - 8 * below, 0), 8) for each in eighths)
+        rows.append(told + "".join(_FILLED[each] for each in shown))
+    return rows
+
+
+# ---- words ----
+
+
+def _label(report: CellReport) -> str:
+    label = report.label or "a block"
+    if len(label) > _LABEL_LENGTH:
+        label = label[: _LABEL_LENGTH - 1] + "…"
+    # Half a surrogate pair cannot be sent, and control characters do not belong here.
+    label = label.encode("utf-8", "replace").decode("utf-8")
+    return "".join(each if each.isprintable() else " " for each in label)
+
+
+def _number(report: CellReport) -> str:
+    return "·" if report.execution_count is None else str(report.execution_count)
+
+
+def _at_least(report: CellReport) -> str:
+    return "at least " if report.peak_method == "sampled" else ""
+
+
+def _caption(report: CellReport, points: Points) -> tuple[str, str]:
+    """The scale in words: what is at the top, what at the bottom."""
+    peak = peak_of(report, points)
+    if not peak:
+        return "memory unknown", ""
+    top = f"peak {_at_least(report)}{mib(peak, 2)} MiB"
+    if not points:
+        return top, "no samples"
+    low = mib(_lowest(points), 2)
+    return top, f"lowest {low} MiB over {points[-1][0] / 1e9:.2f} s"
+
+
+# ---- the SVG ----
+
+_PEAK_COLOUR = "#d55e00"
+"""Vermillion: 3.9 to 1 on white, 4.8 on JupyterLab's black, and told from the curve by
+the colour-blind; it is a round mark besides."""
+
+
+def _svg(report: CellReport, points: Points) -> str:
+    begin, low = points[0][0], _lowest(points)
+    highest, peak = max(points, key=_size), peak_of(report, points)
+    time_extent = max(points[-1][0] - begin, 1)
+    # A jitter of some pages is to look flat.
+    extent = max(peak - low, _MIN_SHAPE_BYTES)
+
+    def place(t_ns: int, size: int) -> tuple[int, int]:
+        x = (t_ns - begin) * _WIDTH // time_extent
+        return x, _FREE + round((peak_top - size) * _HEIGHT / extent)
+
+    peak_top = low + extent
+    drawn = [place(*point) for point in simplified(points, _COLUMNS)]
+    if len(drawn) == 1:
+        drawn.append((_WIDTH, drawn[0][1]))
+    height = _HEIGHT + 2 * _FREE
+    _, peak_y = place(begin, peak)
+    peak_x, highest_y = place(*highest)
+    if peak_y < highest_y - 2:
+        # The kernel's mark, between samples: no time is known of it.
+        mark = (
+            f'<path d="M{_FREE} {peak_y}h{_WIDTH}" stroke="{_PEAK_COLOUR}"'
+            ' stroke-dasharray="12 6"/>'
+        )
+    else:
+        mark = (
+            f'<circle cx="{peak_x + _FREE}" cy="{peak_y}" r="6" fill="{_PEAK_COLOUR}"/>'
+        )
+    start_y = drawn[0][1]
+    return (
+        f'<svg role="img" aria-label="{escape(describe(report))}"'
+        f' viewBox="0 0 {_WIDTH + 2 * _FREE} {height}" fill="none"'
+        ' stroke-width="2.5" stroke-linejoin="round"'
+        ' style="width:24em;max-width:100%;height:auto;flex:none;margin:0 -.39em">'
+        # Its free edge hangs out: what is seen begins where the text does.
+        # A drawing within the drawing cuts off the area's outline at both sides.
+        f'<svg x="{_FREE}" width="{_WIDTH}" height="{height}">'
+        f'<path d="{_path(drawn, height)}" stroke="currentColor"'
+        ' fill="currentColor" fill-opacity=".15"/>'
+        f'<path d="M0 {start_y}h{_WIDTH}" stroke="currentColor" stroke-width="1.5"'
+        ' stroke-opacity=".6" stroke-dasharray="2 6"/></svg>'
+        f"{mark}</svg>"
+    )
+
+
+def _path(drawn: list[tuple[int, int]], height: int) -> str:
+    """The curve, and far outside of both sides down to below the bottom."""
+    below = height + 9
+    x, y = drawn[0]
+    steps = [f"M-9 {below}V{y}H{x}"]
+    for next_x, next_y in drawn[1:]:
+        dx, dy = next_x - x, next_y - y
+        if dx or dy:
+            steps.append(f"l{dx} {dy}" if dy >= 0 else f"l{dx}{dy}")
+            x, y = next_x, next_y
+    return "".join(steps) + f"H{_WIDTH + 9}V{below}"

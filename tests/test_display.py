@@ -1,0 +1,198 @@
+"""What follows a cell besides its line, and for whom: ``c.MemWatch.display``."""
+
+import warnings
+
+import nbformat
+import pytest
+
+import memwatch
+from memwatch import trouble
+from support import CLASSIC, MIB, Kernel, lines_in
+
+# 0.1 s and 1 MiB at least: this has a shape.
+SHAPED = "import time; x = pages(32); time.sleep(0.12); del x"
+FOR_KERNELS = SHAPED.replace("pages(32)", "bytearray(b'x') * (32 << 20)")
+
+
+@pytest.fixture
+def published(shell, monkeypatch):
+    """What a shell with memwatch publishes."""
+    shell.run_line_magic("load_ext", "memwatch")
+    found = []
+    monkeypatch.setattr(
+        shell.display_pub, "publish", lambda data, *more, **options: found.append(data)
+    )
+    return found
+
+
+def run_named(shell, code):
+    """As a notebook's front end has it run, where this IPython hears of cells' ids."""
+    import inspect
+
+    if "cell_id" not in inspect.signature(shell.run_cell).parameters:
+        pytest.skip("this IPython is not told which cell it is")
+    return shell.run_cell(code, store_history=True, cell_id="a-cell")
+
+
+def test_auto_is_a_picture_for_a_notebook(shell, published, capsys):
+    run_named(shell, SHAPED)
+    assert len(lines_in(capsys.readouterr().out)) == 1
+    (bundle,) = published
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert "<svg " in bundle["text/html"]
+    assert "<" not in bundle["text/plain"]
+
+
+def test_auto_leaves_the_others_alone(shell, published, capsys):
+    run_named(shell, "pass")
+    run_named(shell, "import time; time.sleep(0.12)")
+    shell.run_cell(SHAPED, store_history=True)  # whose front end names no cells
+    shell.display_formatter.active_types = ["text/plain"]
+    run_named(shell, SHAPED)
+    assert published == []
+    assert len(lines_in(capsys.readouterr().out)) == 4
+
+
+def test_line_is_the_same_whatever_is_displayed(shell, published, capsys):
+    for mode in "line", "sparkline", "auto":
+        shell.run_cell(f"%config MemWatch.display = '{mode}'")
+        capsys.readouterr()
+        shell.run_cell(SHAPED, store_history=True)
+        assert CLASSIC.fullmatch(capsys.readouterr().out.rstrip("\n"))
+    modes = ["sparkline", "sparkline"]  # one for the cell that chose it
+    assert len(published) == len(modes)
+
+
+def test_line_never_a_picture(shell, published):
+    shell.run_cell("%config MemWatch.display = 'line'")
+    run_named(shell, SHAPED)
+    assert published == []
+
+
+def test_no_picture_without_a_line(shell, published, capsys):
+    shell.run_cell("%config MemWatch.display = 'sparkline'", silent=True)
+    shell.run_cell(SHAPED, silent=True)
+    shell.run_cell(f"get_ipython().run_cell({SHAPED!r})", store_history=True)
+    assert len(published) == len(lines_in(capsys.readouterr().out)) == 1
+
+
+def test_failure_to_show_is_one_warning_and_the_line_is_there(
+    shell, published, capsys, monkeypatch
+):
+    def fail(*arguments, **options):
+        raise OSError(32, "Broken pipe")
+
+    monkeypatch.setattr(trouble, "_told", set())
+    monkeypatch.setattr(shell.display_pub, "publish", fail)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        shell.run_cell("%config MemWatch.display = 'sparkline'")
+        for _ in range(2):
+            assert shell.run_cell(SHAPED, store_history=True).success
+    messages = [str(each.message) for each in told if "memwatch" in str(each.message)]
+    assert messages == ["memwatch cannot show a picture: Broken pipe"]
+    assert len(lines_in(capsys.readouterr().out)) == 3
+
+
+def test_mistyped_mode_is_refused(shell, capsys):
+    shell.config.MemWatch.display = "sparklines"
+    shell.run_cell("%load_ext memwatch")
+    captured = capsys.readouterr()
+    assert "memwatch is not loaded" in captured.out + captured.err
+
+
+# ---- real kernels ----
+
+
+def messages(kernel, code, **metadata):
+    """What the cell shows: kind and content of each message."""
+    session = kernel.client.session
+    content = {
+        "code": code, "silent": False, "store_history": True, "user_expressions": {},
+        "allow_stdin": False, "stop_on_error": False,
+    }  # fmt: skip
+    message = session.msg("execute_request", content, metadata=metadata)
+    kernel.client.shell_channel.send(message)
+    shown = []
+    while True:
+        answer = kernel.client.get_iopub_msg(timeout=60)
+        if answer["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+            continue
+        kind, content = answer["msg_type"], answer["content"]
+        if kind == "status" and content["execution_state"] == "idle":
+            return shown
+        if kind not in ("status", "execute_input"):
+            shown.append((kind, content))
+
+
+def test_kernel_sends_the_line_and_then_the_picture(kernel):
+    shown = messages(kernel, FOR_KERNELS, cellId="a-cell")
+    heard = kernel.run("import memwatch; print(memwatch.history[-1].cell_id)")
+    if heard.startswith("None"):
+        pytest.skip("this ipykernel does not hear of cells' ids")
+    (first, line), (second, picture) = shown
+    assert (first, second) == ("stream", "display_data")
+    assert len(lines_in(line["text"])) == 1
+    assert set(picture["data"]) == {"text/html", "text/plain"}
+    assert "Memory of In [" in picture["data"]["text/html"]
+
+
+def test_kernel_leaves_consoles_alone(kernel):
+    ((kind, line),) = messages(kernel, FOR_KERNELS)
+    assert kind == "stream"
+    assert CLASSIC.fullmatch(line["text"].rstrip("\n"))
+
+
+def test_executed_by_nbclient_there_is_the_line_alone():
+    from nbclient import NotebookClient
+
+    v4 = nbformat.v4
+    cells = [v4.new_code_cell(code) for code in ("%load_ext memwatch", FOR_KERNELS)]
+    notebook = v4.new_notebook(cells=cells)
+    NotebookClient(
+        notebook, kernel_name="python3", extra_arguments=["--log-level=ERROR"]
+    ).execute()
+    for cell in notebook.cells:
+        (output,) = cell.outputs
+        assert CLASSIC.fullmatch(output.text.rstrip("\n"))
+
+
+@pytest.mark.parametrize("plot", ["%memwatch plot", "memwatch.history.plot()"])
+@pytest.mark.parametrize("before", ["pass", "%matplotlib inline"])
+def test_plot_shows_the_session_once(kernel, plot, before):
+    pytest.importorskip("matplotlib")
+    kernel.run(f"import memwatch\n{before}")
+    shown = messages(kernel, plot)
+    pictures = [(kind, each) for kind, each in shown if "data" in each]
+    ((kind, picture),) = pictures
+    assert kind == "execute_result"
+    assert set(picture["data"]) == {"image/png", "text/plain"}
+    assert "RSS in MiB" in picture["data"]["text/plain"]
+    assert set(picture["metadata"]["image/png"]) == {"width", "height"}
+    told = kernel.run("import matplotlib.pyplot as plt; print(plt.get_fignums())")
+    assert told.startswith("[]")
+
+
+def test_plot_without_matplotlib_names_what_to_install():
+    kernel = Kernel()
+    try:
+        kernel.run("%load_ext memwatch\nimport sys; sys.modules['matplotlib'] = None")
+        shown = messages(kernel, "%memwatch plot")
+    finally:
+        kernel.close()
+    text = "".join(each.get("text", "") for _, each in shown)
+    assert "pip install 'memwatch[plot]'" in text
+    assert "Traceback" not in text
+
+
+def test_blocks_of_the_session_need_no_matplotlib(shell, capsys, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    shell.run_line_magic("load_ext", "memwatch")
+    shell.display_formatter.active_types = ["text/plain"]
+    shell.run_cell("kept = pages(16)", store_history=True)
+    capsys.readouterr()
+    shell.run_line_magic("memwatch", "plot")
+    assert capsys.readouterr().out.startswith("1 cell, RSS in MiB, peak ")
+    assert memwatch.history[-1].used_bytes > 15 * MIB

@@ -1,0 +1,441 @@
+"""Sparklines, blocks and the session's figure, of reports of every shape."""
+
+import random
+import re
+import xml.etree.ElementTree as ET
+from array import array
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from memwatch import CellReport, History, pictures
+from support import MIB, run_python
+
+SVG = re.compile(r"<svg .*</svg>", re.S)
+
+
+def report(sizes, t_ns=None, **fields):
+    """A report of samples that are 1 ms apart unless `t_ns` says otherwise."""
+    sizes = [int(size) for size in sizes]
+    t_ns = list(t_ns or range(0, len(sizes) * 10**6, 10**6))
+    figures = {
+        "label": "In [3]",
+        "execution_count": 3,
+        "duration_ns": t_ns[-1],
+        "rss_start_bytes": sizes[0],
+        "rss_end_bytes": sizes[-1],
+        "rss_peak_bytes": max(sizes),
+        "used_bytes": sizes[-1] - sizes[0],
+        "peaked_bytes": max(sizes) - sizes[-1],
+        "peak_method": "kernel",
+        "timeline": {"t_ns": array("q", t_ns), "rss_bytes": array("q", sizes)},
+    }
+    return CellReport(**{**figures, **fields})
+
+
+def noise(seed):
+    dice = random.Random(seed)
+    t_ns = sorted(dice.randrange(3600 * 10**9) for _ in range(512))
+    return report([dice.randrange(2**40) for _ in range(512)], t_ns)
+
+
+SHAPES = {
+    "flat": report([50 * MIB] * 300),
+    "jitter": report([50 * MIB + 4096 * (i % 3) for i in range(300)]),
+    "ramp": report([50 * MIB + i * MIB for i in range(512)]),
+    "spike": report([50 * MIB] * 200 + [900 * MIB] + [50 * MIB] * 200),
+    "comb": report([(50 + 800 * (i % 2)) * MIB for i in range(512)]),
+    "gave back": report([(600 - i) * MIB for i in range(512)]),
+    "single point": report([50 * MIB]),
+    "two points": report([50 * MIB, 70 * MIB], [0, 10**9]),
+    "all at once": report([50 * MIB, 70 * MIB, 60 * MIB], [0, 0, 0]),
+    "peak between samples": report([50 * MIB] * 300, rss_peak_bytes=450 * MIB),
+    "sampled": report([50 * MIB, 90 * MIB], peak_method="sampled"),
+    "long label": report([1, 2], label='"><script>alert(1)</script>&\x07\ud800' * 99),
+    "wide label": report([1, 2], label="\U0001f9e0" * 99),
+    "ancient": report([2**61, 2**62, 3], [0, 2**61, 2**62]),
+    "no clock": report([50 * MIB, 70 * MIB], duration_ns=None, timeline=None),
+    "no samples": report([50 * MIB, 70 * MIB], timeline=None),
+    "nothing": CellReport(),
+    **{f"noise {seed}": noise(seed) for seed in range(20)},
+}
+every_shape = pytest.mark.parametrize("name", SHAPES)
+
+
+class Words(HTMLParser):
+    """The text of a page, and its tags, as a browser would see them."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+# ---- the sparkline ----
+
+
+@every_shape
+def test_sparkline_is_small_whole_and_alone(name):
+    html = pictures.sparkline(SHAPES[name])
+    assert len(html.encode()) < 4096
+    ET.fromstring(html)  # well-formed: nothing is left open, all is escaped
+    assert {tag for tag, _ in Words(html).tags} <= {
+        "div", "span", "svg", "path", "circle",
+    }  # fmt: skip
+    assert not re.search(r"\b(id|href|src|on\w+|class)=", html.replace(CLASS, ""))
+    assert "background" not in html
+    assert "\ud800" not in html
+
+
+@every_shape
+def test_sparkline_is_small_whatever_it_is_called(name):
+    for label in '"' * 99, "\U0001f9e0" * 99:
+        large = {"used_bytes": -(2**62), "peaked_bytes": 2**62, "duration_ns": 2**63}
+        named = replace(SHAPES[name], label=label, peak_method="sampled", **large)
+        assert len(pictures.sparkline(named).encode()) < 4096
+
+
+CLASS = 'class="memwatch-sparkline"'
+
+
+@every_shape
+def test_sparkline_is_drawn_inside_of_its_box(name):
+    for svg in SVG.findall(pictures.sparkline(SHAPES[name])):
+        root = ET.fromstring(svg)
+        _, _, width, height = map(int, root.get("viewBox").split())
+        curve, *_ = root.findall("./svg/path")
+        numbers = re.fullmatch(
+            r"M-9 \d+V(\d+)H0((?:[lLhHvV][-\d ]+)*)H\d+V\d+", curve.get("d")
+        )
+        assert numbers, curve.get("d")
+        x, y = 0, int(numbers[1])
+        for dx, dy in re.findall(r"l(-?\d+) ?(-?\d+)", numbers[2]):
+            x, y = x + int(dx), y + int(dy)
+            assert 0 <= x <= width
+            assert 0 <= y <= height
+        for circle in root.findall("circle"):
+            radius = int(circle.get("r"))
+            assert radius <= int(circle.get("cx")) <= width - radius
+            assert radius <= int(circle.get("cy")) <= height - radius
+
+
+def curve_of(each):
+    """The points that are drawn."""
+    d = (
+        ET.fromstring(SVG.search(pictures.sparkline(each))[0])
+        .find("./svg/path")
+        .get("d")
+    )
+    x, y = 0, int(re.match(r"M-9 \d+V(\d+)", d)[1])
+    points = [(x, y)]
+    for dx, dy in re.findall(r"l(-?\d+) ?(-?\d+)", d):
+        x, y = x + int(dx), y + int(dy)
+        points.append((x, y))
+    return points
+
+
+def test_no_spike_is_simplified_away():
+    for at in range(1, 511):
+        sizes = [50 * MIB] * 512
+        sizes[at] = 500 * MIB
+        points = curve_of(report(sizes))
+        (spike,) = {point for point in points if point[1] == min(y for _, y in points)}
+        assert abs(spike[0] - at * 480 / 511) <= 1
+
+
+def test_no_dip_is_simplified_away():
+    for at in range(1, 511):
+        sizes = [500 * MIB] * 512
+        sizes[at] = 50 * MIB
+        assert len({y for _, y in curve_of(report(sizes))}) == 2
+
+
+def test_a_jitter_of_some_pages_looks_flat():
+    heights = {y for _, y in curve_of(SHAPES["jitter"])}
+    assert max(heights) - min(heights) <= 1
+
+
+def test_peak_is_marked_where_it_was():
+    sizes = [50 * MIB] * 101
+    sizes[75] = 500 * MIB
+    svg = ET.fromstring(SVG.search(pictures.sparkline(report(sizes)))[0])
+    (circle,) = svg.findall("circle")
+    assert abs(int(circle.get("cx")) - 8 - 0.75 * 480) <= 1
+    assert int(circle.get("cy")) == 8
+
+
+def test_peak_between_samples_is_a_level_without_a_time():
+    svg = SVG.search(pictures.sparkline(SHAPES["peak between samples"]))[0]
+    assert "<circle" not in svg
+    assert 'd="M8 8h480"' in svg
+    assert "stroke-dasharray" in svg
+    assert {y for _, y in curve_of(SHAPES["peak between samples"])} == {80}
+
+
+def test_text_alternative_tells_used_peak_total_and_duration():
+    sizes = [50 * MIB, 450 * MIB, 62.5 * MIB]
+    html = pictures.sparkline(report(sizes, [0, 10**9, 1_720_000_000]))
+    (_, svg), *_ = [each for each in Words(html).tags if each[0] == "svg"]
+    assert svg["role"] == "img"
+    assert svg["aria-label"] == (
+        "Memory of In [3] over 1.72 s: used 12.50 MiB, peak 450.00 MiB,"
+        " peaked 387.50 MiB above current, total 62.50 MiB"
+    )
+
+
+def test_caption_remains_where_the_svg_is_dropped():
+    sizes = [50 * MIB, 450 * MIB, 62.5 * MIB]
+    html = pictures.sparkline(report(sizes, [0, 10**9, 1_720_000_000]))
+    words = Words(SVG.sub("", html)).text
+    assert words == ["peak 450.00 MiB", "lowest 50.00 MiB over 1.72 s"]
+    assert Words(html).text == words  # and nothing inside of it would be left over
+
+
+def test_sampled_peak_claims_no_more_than_it_knows():
+    html = pictures.sparkline(SHAPES["sampled"])
+    assert html.count("peak at least 90.00 MiB") == 2
+
+
+def test_labels_are_text():
+    (_, svg), *_ = [
+        each
+        for each in Words(pictures.sparkline(SHAPES["long label"])).tags
+        if each[0] == "svg"
+    ]
+    assert '"><script>alert(1)</script>&' in svg["aria-label"]
+
+
+def test_absent_figures_are_not_zero():
+    words = Words(pictures.sparkline(SHAPES["nothing"])).text
+    assert words == ["memory unknown"]
+    assert "used ? MiB" in pictures.describe(SHAPES["nothing"])
+    assert "unknown time" in pictures.describe(SHAPES["no clock"])
+
+
+def test_colours_follow_the_page():
+    html = pictures.sparkline(SHAPES["ramp"])
+    colours = set(re.findall(r'(?:stroke|fill)="([^"]+)"', html))
+    assert colours == {"none", "currentColor", "#d55e00"}
+    assert "color:var(--jp-ui-font-color1,currentColor)" in html
+
+
+# ---- which cells get one ----
+
+
+@pytest.mark.parametrize(
+    ("name", "worth"),
+    [
+        ("ramp", True), ("spike", True), ("gave back", True), ("two points", True),
+        ("peak between samples", True), ("flat", False), ("jitter", False),
+        ("single point", False), ("all at once", False), ("nothing", False),
+    ],
+)  # fmt: skip
+def test_has_shape(name, worth):
+    assert pictures.has_shape(SHAPES[name]) is worth
+
+
+def test_a_flash_has_no_shape():
+    sizes = [50 * MIB, 450 * MIB, 50 * MIB]
+    assert not pictures.has_shape(report(sizes, [0, 40_000_000, 99_999_999]))
+    assert pictures.has_shape(report(sizes, [0, 40_000_000, 100_000_000]))
+
+
+# ---- blocks ----
+
+
+def test_blocks():
+    assert pictures.blocks([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
+    assert pictures.blocks([7, 7, 7], 8) == "▁▁▁"
+    assert pictures.blocks([-5, 5], 8) == "▁█"
+    assert pictures.blocks([], 8) == ""
+    assert pictures.blocks([0] * 500 + [1] + [0] * 499, 10) == "▁▁▁▁▁█▁▁▁▁"
+    assert len(pictures.blocks(range(1000), 33)) == 33
+    with pytest.raises(ValueError, match="width is 0: at least 1"):
+        pictures.blocks([1], 0)
+
+
+@every_shape
+@pytest.mark.parametrize("width", [1, 13, 40, 200])
+def test_charts_keep_to_their_size(name, width):
+    for chart in (
+        pictures.cell_chart(SHAPES[name], width, 5),
+        pictures.session_chart([SHAPES[name]], width, 5),
+    ):
+        head, *rows = chart.splitlines()
+        assert head
+        drawn = [row for row in rows if "┤" in row]
+        margin = max((row.index("┤") + 1 for row in drawn), default=0)
+        assert len(drawn) in (0, 5)
+        assert all(len(row) <= max(width, margin + 1) for row in rows)
+
+
+def test_cell_chart():
+    cell = report([(50 + 4 * i) * MIB for i in range(8)], range(0, 8 * 10**9, 10**9))
+    assert pictures.cell_chart(cell, 16, 2).splitlines() == [
+        "In [3], RSS in MiB, 0 to 7.00 s, peak 78.00",
+        "78.00 ┤     ▁▃▅█",
+        "50.00 ┤▁▃▅▇▇████",
+    ]
+    assert pictures.cell_chart(SHAPES["nothing"]) == "a block: no samples"
+
+
+def session(*peaks):
+    cells = []
+    for number, peak in enumerate(peaks, 1):
+        sizes = [50 * MIB, peak * MIB, 60 * MIB]
+        cells.append(
+            replace(report(sizes), label=f"In [{number}]", execution_count=number)
+        )
+    return cells
+
+
+def test_session_chart_tells_the_cells_apart():
+    head, *rows, foot = pictures.session_chart(
+        session(100, 200, 400), 80, 4
+    ).splitlines()
+    assert head == "3 cells, RSS in MiB, peak 400.00"
+    assert rows[0].startswith("400.00 ┤")
+    assert rows[-1].startswith(" 50.00 ┤")
+    assert foot.split() == ["1", "2", "3"]
+    # The third reaches the top, and only the third; its number stands below it.
+    assert "█" in rows[0][foot.index("3") :]
+    assert "█" not in rows[0][: foot.index("3")]
+    assert rows[0].index("█") < foot.index("3") + 8
+
+
+def test_session_chart_of_more_cells_than_columns_keeps_the_peak():
+    cells = session(*[100] * 700, 900, *[100] * 299)
+    head, *rows, foot = pictures.session_chart(cells, 80, 4).splitlines()
+    assert head == "1000 cells, RSS in MiB, peak 900.00"
+    (column,) = [i for i, each in enumerate(rows[0][8:]) if each == "█"]
+    assert abs(column - 0.7 * 72) <= 2
+    assert foot.split() == ["1", "1000"]
+
+
+def test_session_chart_tells_the_limit():
+    chart = pictures.session_chart(session(100), limit_bytes=512 * MIB)
+    assert chart.splitlines()[0] == "1 cell, RSS in MiB, peak 100.00, limit 512.00"
+
+
+def test_session_chart_of_nothing():
+    assert pictures.session_chart([]) == "no cells with figures so far"
+    assert pictures.session_chart([CellReport()]) == "no cells with figures so far"
+
+
+# ---- the figure ----
+
+
+@pytest.fixture
+def plotting():
+    return pytest.importorskip("memwatch.plotting", reason="no matplotlib")
+
+
+def test_plot_returns_axes_with_units_and_no_pyplot(plotting):
+    history = History()
+    for cell in session(100, 200, 400):
+        history.append(cell)
+    axes = history.plot()
+    from matplotlib.axes import Axes
+
+    assert isinstance(axes, Axes)
+    assert axes.get_xlabel() == "time in cells (s), pauses left out"
+    assert axes.get_ylabel() == "RSS (MiB)"
+    numbers = [text.get_text() for text in axes.texts]
+    assert numbers == ["[1]", "[2]", "[3]"]
+    (peaks,) = [line for line in axes.lines if line.get_label() == "peak"]
+    assert list(peaks.get_ydata()) == [100, 200, 400]
+    begins, ends = axes.get_xlim()
+    assert (begins, round(ends, 9)) == (0, 0.006)
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[:3] == ["RSS", "kept", "peak"]
+
+
+def test_plot_into_axes_of_ones_own(plotting):
+    from matplotlib.figure import Figure
+
+    own = Figure().subplots()
+    assert plotting.plot(session(100), own) is own
+    assert own.get_ylabel() == "RSS (MiB)"
+
+
+def test_plot_leaves_pyplot_alone():
+    pytest.importorskip("matplotlib")
+    told = run_python(
+        "import sys, memwatch\n"
+        "with memwatch.watch('load'):\n"
+        "    x = bytearray(32 << 20)\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "axes = memwatch.history.plot()\n"
+        "png, size = axes._repr_png_()\n"
+        "print('matplotlib.pyplot' in sys.modules, png[:4], sorted(size))"
+    )
+    assert told.strip() == r"False b'\x89PNG' ['height', 'width']"
+
+
+@pytest.mark.parametrize(
+    ("limit_mib", "drawn"), [(120, True), (800, True), (801, False)]
+)
+def test_limit_is_drawn_within_sight(plotting, limit_mib, drawn):
+    axes = plotting.plot(session(100, 400), limit_bytes=limit_mib * MIB)
+    labels = [line.get_label() for line in axes.lines]
+    assert (f"limit, {limit_mib}.00 MiB" in labels) is drawn
+
+
+@every_shape
+def test_plot_of_every_shape(plotting, name):
+    axes = plotting.plot([SHAPES[name], SHAPES["ramp"], SHAPES[name]])
+    png, size = axes._repr_png_()
+    assert png.startswith(b"\x89PNG")
+    # Twice as many pixels as the page has for it.
+    assert int.from_bytes(png[16:20], "big") == 2 * size["width"]
+
+
+def test_plot_of_nothing(plotting):
+    axes = plotting.plot([])
+    assert [text.get_text() for text in axes.texts] == ["no cells with figures so far"]
+
+
+def test_plot_of_ten_thousand_cells_is_bounded(plotting):
+    axes = plotting.plot(session(*range(100, 10_100)))
+    (memory,) = [line for line in axes.lines if line.get_label() == "RSS"]
+    assert len(memory.get_xdata()) <= 50_000
+
+
+def luminance(colour):
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    ]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#111111"])
+def test_colours_stand_out_from_light_and_dark(plotting, page):
+    """As WCAG 2 counts: 3 for what is drawn. The bars are hatched besides."""
+    for name in ("RSS", "peak"):
+        assert contrast(plotting.COLOURS[name], page) >= 3, name
+    assert contrast(plotting.COLOURS["text"], page) >= 4.3
+
+
+def test_without_matplotlib_the_error_names_what_to_install():
+    told = run_python(
+        "import sys, memwatch\n"
+        "sys.modules['matplotlib'] = None\n"
+        "try:\n"
+        "    memwatch.history.plot()\n"
+        "except ImportError as error:\n"
+        "    print(error)"
+    )
+    assert told.startswith("plotting needs matplotlib: pip install 'memwatch[plot]'")
