@@ -12,12 +12,13 @@ PACKAGE = ROOT / "python/memwatch"
 C_ROOMS = [
     "mw_sample", "mw_cpu_capsule", "mw_clock", "mw_parse", "mw_proc", "mw_trial",
     "mw_cgroup", "mw_host", "mw_accuracy", "mw_window", "mw_timeline", "mw_roster",
-    "mw_ticker", "mw_sampler", "mw_self", "support_module", "core_module",
-    "host_module", "trial_module",
+    "mw_ticker", "mw_sampler", "mw_self", "mw_tree", "mw_family", "support_module",
+    "core_module", "host_module", "trial_module", "children_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
-    "_core", "_host", "_trial", "report", "lines", "trouble", "machine", "watching",
-    "extension", "magics", "__init__", "cli/doctor", "cli/__init__", "__main__",
+    "_core", "_host", "_trial", "_children", "report", "lines", "trouble", "machine",
+    "children", "watching", "extension", "magics", "__init__",
+    "cli/doctor", "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.
@@ -119,9 +120,13 @@ def test_heavy_rooms_are_loaded_on_demand():
     """libproc2 weighs 1.1 MiB; nobody but the doctor tries things on children."""
     users = {
         name: {room_of(path) for path in python_files() if name in imports(path)}
-        for name in ("_host", "_trial")
+        for name in ("_host", "_trial", "_children")
     }
-    assert users == {"_host": {"magics", "machine"}, "_trial": {"machine"}}
+    assert users == {
+        "_host": {"magics", "machine"},
+        "_trial": {"machine"},
+        "_children": {"children"},
+    }
     for path in python_files():
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ImportFrom):

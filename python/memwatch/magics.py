@@ -9,11 +9,13 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
-from traitlets import Enum, Integer, TraitError, observe, validate
+from traitlets import Bool, Enum, Integer, TraitError, observe, validate
 
 from . import _core, lines, machine
+from .children import watch_children
 from .extension import CellWatcher
 from .report import CellReport
+from .trouble import cause_of
 from .watching import history, tell_how_peaks_are_found
 
 __all__ = ["MemWatch", "load", "stop", "unload"]
@@ -28,6 +30,12 @@ class MemWatch(Magics):
         "classic",
         help="The line: 'classic' as ipython_memory_usage prints it, or 'cpu' as its"
         " version 1.8 does, with the share of the processors.",
+    ).tag(config=True)
+
+    children = Bool(
+        False,
+        help="Whether to look at the processes that a cell starts, too: their RSS while"
+        " it runs, and their PSS at its end, which the line then tells.",
     ).tag(config=True)
 
     max_history_reports = Integer(
@@ -55,6 +63,16 @@ class MemWatch(Magics):
         reader = _cpu_reader() if proposal["value"] == "cpu" else None
         _core.set_cpu_reader(reader)
         return str(proposal["value"])
+
+    @validate("children")
+    def _children_can_be_had(self, proposal: Any) -> bool:
+        try:
+            watch_children(proposal["value"])
+        except ImportError as error:
+            raise _without_libproc2("children", error) from None
+        except OSError as error:
+            raise UsageError(f"children cannot be read: {cause_of(error)}") from None
+        return bool(proposal["value"])
 
     @line_magic
     def memwatch(self, line: str) -> None:
@@ -127,11 +145,15 @@ def _cpu_reader() -> object:
     try:
         from . import _host
     except ImportError as error:
-        raise UsageError(
-            f"the processors cannot be read: {error}. Install libproc2"
-            " (Debian, Ubuntu: libproc2-dev) and build memwatch anew."
-        ) from None
+        raise _without_libproc2("the processors", error) from None
     return _host.cpu_reader()
+
+
+def _without_libproc2(what: str, error: ImportError) -> UsageError:
+    return UsageError(
+        f"{what} cannot be read: {error}. Install libproc2"
+        " (Debian, Ubuntu: libproc2-dev) and build memwatch anew."
+    )
 
 
 def _known(word: str, words: dict[str, Any], kind: str) -> str:
@@ -178,6 +200,7 @@ def unload(shell: Any) -> None:
         return
     magics.watcher.stop()
     _core.set_cpu_reader(None)
+    watch_children(False)
     manager = shell.magics_manager
     del manager.registry[MemWatch.__name__]
     manager.magics["line"].pop("memwatch", None)
