@@ -249,10 +249,10 @@ def test_setuid_child_is_counted_and_its_pss_is_absent(tmp_path):
     folder = readable_copy(tmp_path)
     run_python(
         BECOME_NOBODY
-        + "become_nobody(1)\n"
+        + "import subprocess, memwatch\nfrom memwatch import children, lines\n"
+        + "forget_memwatch()\nbecome_nobody(1)\n"
         + f"sys.path.insert(0, {str(folder)!r})\n"
         + f"""
-import subprocess
 import memwatch
 from memwatch import children, lines
 
