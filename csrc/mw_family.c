@@ -277,6 +277,7 @@ mw_family_close(struct mw_family_watch *watch, struct mw_family_result *out)
     pthread_mutex_lock(&lock);
     if (watch->open) {
         err = read_now(true);
+        /* cppcheck-suppress knownConditionTrueFalse ; we had not the lock meanwhile */
         if (!watch->open) {
             err = -ESTALE; /* another thread was faster */
         }

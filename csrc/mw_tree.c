@@ -8,16 +8,21 @@
 /* The values are taken out of libproc2's stacks by hand: its macro PIDS_VAL has four
  * parameters up to 4.0.4, and three from 4.0.5. */
 
-enum { PID, PARENT, STATE, RSS, BEGAN, ITEMS };
+enum { PID, PARENT, STATE, FLAGS, BEGAN, SIZE, RSS, ITEMS };
 enum { PSS_PID, PSS_RSS, PSS_PSS, PSS_ITEMS };
 
 /* procps_pids_select() takes 255 at once. */
 enum { BATCH = 200 };
 
+/* PF_FORKNOEXEC, of the kernel's flags of a process. */
+#define FORKED_ONLY 0x40UL
+
 struct process {
     int pid;
     int parent;
-    int64_t rss_bytes;
+    bool has_execed;
+    unsigned long size_kib;
+    int64_t rss_bytes;        /* 0: has ended, or holds nothing of its own */
     unsigned long long began; /* with it a pid that is used anew is another's */
     bool descends;            /* from the root */
 };
@@ -45,12 +50,8 @@ mw_tree_new(struct mw_tree **out, pid_t root)
 {
     enum pids_item all[ITEMS] = {
         [PID] = PIDS_ID_PID,  [PARENT] = PIDS_ID_PPID,   [STATE] = PIDS_STATE,
-        [RSS] = PIDS_MEM_RES, [BEGAN] = PIDS_TICS_BEGAN,
-    };
-    enum pids_item some[PSS_ITEMS] = {
-        [PSS_PID] = PIDS_ID_PID,
-        [PSS_RSS] = PIDS_MEM_RES,
-        [PSS_PSS] = PIDS_SMAP_PSS,
+        [FLAGS] = PIDS_FLAGS, [BEGAN] = PIDS_TICS_BEGAN, [SIZE] = PIDS_MEM_VIRT,
+        [RSS] = PIDS_MEM_RES,
     };
     struct mw_tree *self = calloc(1, sizeof *self);
     int err;
@@ -61,6 +62,12 @@ mw_tree_new(struct mw_tree **out, pid_t root)
     self->root = root;
     err = procps_pids_new(&self->all, all, ITEMS);
     if (err == 0) {
+        enum pids_item some[PSS_ITEMS] = {
+            [PSS_PID] = PIDS_ID_PID,
+            [PSS_RSS] = PIDS_MEM_RES,
+            [PSS_PSS] = PIDS_SMAP_PSS,
+        };
+
         err = procps_pids_new(&self->some, some, PSS_ITEMS);
     }
     if (err != 0) {
@@ -146,6 +153,8 @@ read_all(struct mw_tree *self)
         self->processes[i] = (struct process){
             .pid = of[PID].result.s_int,
             .parent = of[PARENT].result.s_int,
+            .has_execed = (of[FLAGS].result.ul_int & FORKED_ONLY) == 0,
+            .size_kib = of[SIZE].result.ul_int,
             /* libproc2 gives KiB, and 0 where statm was gone. */
             .rss_bytes = ended ? 0 : (int64_t)of[RSS].result.ul_int * 1024,
             .began = of[BEGAN].result.ull_int,
@@ -156,6 +165,18 @@ read_all(struct mw_tree *self)
         qsort(self->processes, total, sizeof *self->processes, by_pid);
     }
     return 0;
+}
+
+/* Between vfork() and exec() a child lives in its parent's memory: both show the same
+ * figures, where one that fork() made lacks the pages of the files. */
+static bool
+borrows(const struct mw_tree *self, const struct process *process)
+{
+    const struct process *parent = find(self, process->parent);
+
+    return !process->has_execed && parent != NULL &&
+           process->size_kib == parent->size_kib &&
+           process->rss_bytes == parent->rss_bytes;
 }
 
 /* Parents mostly have the lower pid, so that one round finds nearly all. */
@@ -176,6 +197,9 @@ mark_descendants(struct mw_tree *self)
             parent = find(self, process->parent);
             process->descends =
                 process->parent == self->root || (parent != NULL && parent->descends);
+            if (process->descends && borrows(self, process)) {
+                process->rss_bytes = 0;
+            }
             found = found || process->descends;
         }
     }
@@ -312,12 +336,12 @@ mw_tree_read(struct mw_tree *self, bool with_pss, struct mw_tree_reading *out)
     int err = read_all(self);
 
     if (err == 0) {
+        mark_descendants(self);
         err = meet_children(self);
     }
     if (err != 0) {
         return err;
     }
-    mark_descendants(self);
     reading.first_seen = self->first_seen;
     for (size_t i = 0; i < self->count; i++) {
         if (self->processes[i].descends && self->processes[i].rss_bytes > 0) {

@@ -15,7 +15,8 @@
 
 /* Descendants that hold memory. A zombie, one that is hidden from us and one that
  * ended while we looked are not among them; nor is one whose parent has ended, which
- * then is init's child (or a subreaper's). */
+ * then is init's child (or a subreaper's), nor one that still lives in its parent's
+ * memory, between vfork() and exec(). */
 struct mw_tree_reading {
     int64_t count;     /* descendants */
     int64_t rss_bytes; /* the sum of statm field 2: what they share counts for each */

@@ -8,6 +8,17 @@
 #include "mw_family.h"
 #include "mw_tree.h"
 
+/* libproc2 has no call that frees what it keeps for a thread that has read by it: it
+ * is lost when the thread ends, which is why there is one thread for all. */
+#ifdef __SANITIZE_ADDRESS__
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *
+__lsan_default_suppressions(void)
+{
+    return "leak:libproc2.so";
+}
+#endif
+
 /* The linker's --wrap has these come here first: what the thread reads is ours. */
 static int tree_errno; /* fails with it */
 static int thread_errno;
@@ -186,7 +197,6 @@ test_children_are_counted_once_however_started(void **state)
 {
     struct mw_family_watch watch;
     struct mw_family_result result;
-    pid_t child;
 
     (void)state;
     assert_int_equal(mw_family_open(&watch), 0);
@@ -199,8 +209,27 @@ test_children_are_counted_once_however_started(void **state)
     assert_int_equal(mw_family_close(&watch, &result), 0);
     assert_int_equal(result.missed, 4);
 
+    /* More seen than started: then it cannot be told. */
     assert_int_equal(mw_family_open(&watch), 0);
+    mw_family_announce(MW_FAMILY_POPEN);
+    set_reading(0, 2, 0);
+    assert_int_equal(mw_family_close(&watch, &result), 0);
+    assert_int_equal(result.missed, MW_ABSENT);
+}
+
+static void
+test_forks_are_counted(void **state)
+{
+    struct mw_family_watch watch;
+    struct mw_family_result result;
+
+    (void)state;
+    SKIP_UNDER_VALGRIND(); /* it would have the child free what its parent has */
+    assert_int_equal(mw_family_open(&watch), 0);
+    mw_family_announce(MW_FAMILY_FORK);
     for (int i = 0; i < 3; i++) {
+        pid_t child;
+
         if (i > 0) {
             mw_family_announce(i == 1 ? MW_FAMILY_FORK : MW_FAMILY_POPEN);
         }
@@ -213,13 +242,6 @@ test_children_are_counted_once_however_started(void **state)
     set_reading(0, 1, 0); /* one was seen */
     assert_int_equal(mw_family_close(&watch, &result), 0);
     assert_int_equal(result.missed, 2);
-
-    /* More seen than started: then it cannot be told. */
-    assert_int_equal(mw_family_open(&watch), 0);
-    mw_family_announce(MW_FAMILY_POPEN);
-    set_reading(0, 3, 0);
-    assert_int_equal(mw_family_close(&watch, &result), 0);
-    assert_int_equal(result.missed, MW_ABSENT);
 }
 
 static void
@@ -363,6 +385,7 @@ main(void)
         WITH_FAMILY(test_peak_is_told_to_all_that_are_open),
         WITH_FAMILY(test_samples_are_taken),
         WITH_FAMILY(test_children_are_counted_once_however_started),
+        WITH_FAMILY(test_forks_are_counted),
         WITH_FAMILY(test_children_of_before_are_not_this_windows),
         WITH_FAMILY(test_what_cannot_be_read),
         WITH_FAMILY(test_forked_child_starts_anew),

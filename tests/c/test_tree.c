@@ -1,5 +1,6 @@
 #include "support.h"
 
+#include <sched.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
 
@@ -119,7 +120,9 @@ start_child(int64_t bytes, int children)
             prctl(PR_SET_PDEATHSIG, SIGKILL);
         }
         if (bytes > 0) {
-            map_touched(bytes);
+            volatile char *held = map_touched(bytes);
+
+            held[0] = 2;
         }
         (void)!write(ready[1], &byte, 1);
         for (;;) {
@@ -213,6 +216,49 @@ test_zombie_holds_nothing(void **state)
     assert_int_equal(reading.pss_bytes, 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
     mw_tree_free(&tree);
+}
+
+static int
+wait_for_end(void *peer)
+{
+    char byte = 0;
+
+    (void)!read(*(int *)peer, &byte, 1);
+    return 0;
+}
+
+/* As between vfork() and exec(), where posix_spawn() and Python's subprocess are for a
+ * while: what such a child holds is what its parent holds, and is not to be told twice.
+ */
+static void
+test_child_in_its_parents_memory_holds_nothing(void **state)
+{
+    enum { STACK = 65536 };
+    struct mw_tree *tree;
+    struct mw_tree_reading reading;
+    char *stack = map_touched(STACK);
+    int peers[2];
+    pid_t child;
+
+    (void)state;
+    SKIP_UNDER_VALGRIND(); /* it knows fork() only */
+    SKIP_UNDER_TSAN();
+    assert_int_equal(pipe(peers), 0);
+    assert_int_equal(mw_tree_new(&tree, getpid()), 0);
+    assert_int_equal(mw_tree_read(tree, false, &reading), 0);
+    child = clone(wait_for_end, stack + STACK, CLONE_VM | SIGCHLD, &peers[0]);
+    assert_true(child > 0);
+    assert_int_equal(mw_tree_read(tree, true, &reading), 0);
+    assert_int_equal(reading.count, 0);
+    assert_int_equal(reading.rss_bytes, 0);
+    assert_int_equal(reading.pss_bytes, 0);
+    assert_int_equal(reading.first_seen, 0);
+    assert_int_equal(write(peers[1], "x", 1), 1);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    close(peers[0]);
+    close(peers[1]);
+    mw_tree_free(&tree);
+    unmap(stack, STACK);
 }
 
 static void
@@ -361,6 +407,7 @@ main(void)
         cmocka_unit_test(test_no_children),
         cmocka_unit_test(test_children_and_theirs),
         cmocka_unit_test(test_zombie_holds_nothing),
+        cmocka_unit_test(test_child_in_its_parents_memory_holds_nothing),
         cmocka_unit_test(test_private_pages_count_for_each_and_shared_ones_once),
         cmocka_unit_test(test_many_children),
         cmocka_unit_test(test_pss_that_cannot_be_read_is_absent),
