@@ -193,7 +193,7 @@ make_ready(void)
         err = mw_tree_new(&family.tree, own_pid());
     }
     if (err == 0 && family.ticker == NULL) {
-        err = mw_ticker_new(&family.ticker, tick, NULL);
+        err = mw_ticker_new(&family.ticker, "memwatch-tree", tick, NULL);
     }
     return err;
 }
