@@ -219,7 +219,7 @@ make_ready(struct mw_sampler *self)
     int err = reopen_files(self);
 
     if (err == 0 && self->ticker == NULL) {
-        err = mw_ticker_new(&self->ticker, tick, self);
+        err = mw_ticker_new(&self->ticker, "memwatch", tick, self);
     }
     return err;
 }

@@ -103,7 +103,7 @@ run(void *argument)
 }
 
 static int
-start_thread(struct mw_ticker *self)
+start_thread(struct mw_ticker *self, const char *name)
 {
     pthread_attr_t attributes;
     sigset_t all;
@@ -120,13 +120,14 @@ start_thread(struct mw_ticker *self)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (err == 0) {
-        pthread_setname_np(self->thread, "memwatch");
+        pthread_setname_np(self->thread, name);
     }
     return -err;
 }
 
 int
-mw_ticker_new(struct mw_ticker **out, void (*tick)(void *context), void *context)
+mw_ticker_new(struct mw_ticker **out, const char *name, void (*tick)(void *context),
+              void *context)
 {
     struct mw_ticker *self = calloc(1, sizeof *self);
     int err;
@@ -139,7 +140,7 @@ mw_ticker_new(struct mw_ticker **out, void (*tick)(void *context), void *context
     self->t_due_ns = MW_TICKER_NEVER;
     err = init_sync(self);
     if (err == 0) {
-        err = start_thread(self);
+        err = start_thread(self, name);
         if (err != 0) {
             release_sync(self);
         }

@@ -14,9 +14,11 @@
 
 struct mw_ticker; /* opaque */
 
-/* Start a thread, with nothing due; it will call `tick`. The caller owns *out and
+/* Start a thread of that name (15 characters at most), with nothing due; it will call
+ * `tick`. The caller owns *out and
  * frees it. -errno: no memory or no thread to be had. */
-int mw_ticker_new(struct mw_ticker **out, void (*tick)(void *context), void *context);
+int mw_ticker_new(struct mw_ticker **out, const char *name, void (*tick)(void *context),
+                  void *context);
 
 /* Stop and join the thread: not with a lock held that `tick` takes. */
 void mw_ticker_free(struct mw_ticker **out);

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "mw_sample.h"
+
 /* The end of a module's slots: it keeps no state outside its own, so it may be in
  * several interpreters, each with its own GIL, and needs none itself. */
 #ifdef Py_mod_multiple_interpreters
@@ -46,5 +48,47 @@ raise_os_error(int err, const char *call)
     }
     return NULL;
 }
+
+static inline PyObject *
+int_or_none(int64_t value)
+{
+    if (value == MW_ABSENT || value == MW_UNLIMITED) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromLongLong(value);
+}
+
+/* Takes over `value`, which may be NULL with an exception set. */
+static inline int
+set_item(PyObject *dict, const char *key, PyObject *value)
+{
+    int err;
+
+    if (value == NULL) {
+        return -1;
+    }
+    err = PyDict_SetItemString(dict, key, value);
+    Py_DECREF(value);
+    return err;
+}
+
+struct int_item {
+    const char *key;
+    int64_t value;
+};
+
+static inline int
+set_ints(PyObject *dict, const struct int_item *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (set_item(dict, items[i].key, int_or_none(items[i].value)) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* `items` is an array, not a pointer. */
+#define SET_INTS(dict, items) set_ints(dict, items, sizeof(items) / sizeof *(items))
 
 #endif

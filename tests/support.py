@@ -60,6 +60,15 @@ def pages(mib: int) -> mmap.mmap:
     return memory
 
 
+def hold(pipe: Any, mib: int) -> None:
+    """For a process: hold `mib` MiB, and more when it is asked, until told None."""
+    held = [pages(mib)] if mib else []
+    pipe.send("ready")
+    while (more := pipe.recv()) is not None:
+        held.append(pages(more))
+        pipe.send("ready")
+
+
 def run_python(code: str, *arguments: str, **options: Any) -> str:
     """What a fresh interpreter prints that runs `code`; it must end well."""
     return run_python_told(code, *arguments, **options)[0]

@@ -12,14 +12,15 @@ PACKAGE = ROOT / "python/memwatch"
 C_ROOMS = [
     "mw_sample", "mw_cpu_capsule", "mw_clock", "mw_parse", "mw_proc", "mw_trial",
     "mw_cgroup", "mw_host", "mw_accuracy", "mw_window", "mw_timeline", "mw_roster",
-    "mw_ticker", "mw_sampler", "mw_self", "mw_heap", "support_module", "core_module",
-    "host_module", "trial_module", "heap_module",
+    "mw_ticker", "mw_sampler", "mw_self", "mw_heap", "mw_tree", "mw_family",
+    "support_module", "core_module", "host_module", "trial_module", "heap_module",
+    "children_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
-    "_core", "_host", "_trial", "_heap", "report", "lines", "pictures", "plotting",
-    "tables", "trouble", "files", "machine", "history", "watching", "extension",
-    "repeating", "commands", "completion", "magics", "__init__", "cli/doctor",
-    "cli/__init__", "__main__",
+    "_core", "_host", "_trial", "_heap", "_children", "report", "lines", "pictures",
+    "plotting", "tables", "trouble", "files", "machine", "history", "children",
+    "watching", "extension", "repeating", "commands", "completion", "magics",
+    "__init__", "cli/doctor", "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.
@@ -121,12 +122,13 @@ def test_heavy_rooms_are_loaded_on_demand():
     """libproc2 weighs 1.1 MiB; few ask what malloc holds, or try things on children."""
     users = {
         name: {room_of(path) for path in python_files() if name in imports(path)}
-        for name in ("_host", "_trial", "_heap")
+        for name in ("_host", "_trial", "_heap", "_children")
     }
     assert users == {
         "_host": {"magics", "machine"},
         "_trial": {"machine"},
         "_heap": {"commands"},
+        "_children": {"children"},
     }
     for path in python_files():
         for node in ast.parse(path.read_text()).body:

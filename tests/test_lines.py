@@ -34,6 +34,26 @@ def test_classic_negative_use_and_peak():
     assert CLASSIC.fullmatch(line)
 
 
+def test_children_follow_the_total():
+    def told(**values):
+        return lines.classic(4, report(**values)).partition(" total ")[2]
+
+    usage = "RAM usage 25.10 MiB"
+    assert told(children_count=0, children_pss_bytes=0) == usage
+    one = told(children_count=1, children_pss_bytes=round(12.5 * MIB))
+    assert one == f"{usage} (+1 child 12.50 MiB PSS)"
+    three = told(children_count=3, children_pss_bytes=1239 * MIB)
+    assert three == f"{usage} (+3 children 1.21 GiB PSS)"
+    assert "1023.99 MiB" in told(children_count=2, children_pss_bytes=2**30 - MIB // 99)
+    assert "+2 children 1.00 GiB" in told(children_count=2, children_pss_bytes=2**30)
+    # It rounds to a GiB, so it is told as one.
+    assert "1.00 GiB" in told(children_count=2, children_pss_bytes=2**30 - 1)
+    assert "(+2 children ? MiB PSS)" in told(children_count=2)
+    assert lines.cpu(3, report(children_count=1, children_pss_bytes=MIB)).endswith(
+        " current RAM usage now 25.1 MiB (+1 child 1.00 MiB PSS)"
+    )
+
+
 def test_cpu_is_the_line_of_version_1_8():
     line = lines.cpu(
         3,

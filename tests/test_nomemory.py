@@ -121,7 +121,24 @@ assert "system_mean_cpu_percent" in figures
 """)
 
 
-@pytest.mark.parametrize("name", ["_core", "_host"])
+def test_children():
+    pytest.importorskip("memwatch._children")
+    run("""
+from memwatch import _children
+walk(_children.start, least=0)
+walk(_children.Window, least=1)
+def open_window():
+    global window
+    window = _children.Window()
+    return window.close
+def closed(result):
+    assert result is None or result["children_count"] == 0
+    assert window.close() is None
+walk(None, closed, least=3, prepare=open_window)
+""")
+
+
+@pytest.mark.parametrize("name", ["_core", "_host", "_children"])
 def test_import(name):
     pytest.importorskip(f"memwatch.{name}")
     run(f"""
@@ -139,7 +156,8 @@ def load():
     return module
 walk(load, least=5)
 gc.collect()
-assert load().memory()
+module = load()
+assert module.start() if "{name}" == "_children" else module.memory()
 from memwatch import _core
 assert _core.sampler()["open_windows"] == 0
 """)

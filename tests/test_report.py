@@ -30,6 +30,12 @@ FIELDS = [
     "swap_bytes",
     "system_mean_cpu_percent",
     "single_max_cpu_percent",
+    "children_count",
+    "children_pss_bytes",
+    "children_rss_bytes",
+    "children_rss_peak_bytes",
+    "children_missed",
+    "own_pss_bytes",
     "status",
     "timeline",
 ]

@@ -9,6 +9,7 @@ from .report import CellReport
 __all__ = ["STYLES", "classic", "cpu", "in_mib", "mib"]
 
 _MIB = 2**20
+_GIB = 2**30
 _UNKNOWN = "?"
 
 
@@ -33,13 +34,25 @@ def _percent(share: int | None) -> str:
     return "n/a" if share is None else f"{share}%"
 
 
+def _children(report: CellReport) -> str:
+    """What follows the total where there are children, with a space before it."""
+    count, pss_bytes = report.children_count, report.children_pss_bytes
+    if not count:
+        return ""
+    if pss_bytes is not None and round(pss_bytes / _MIB, 2) >= 1024:
+        size = f"{pss_bytes / _GIB:.2f} GiB"
+    else:
+        size = f"{mib(pss_bytes, 2)} MiB"
+    return f" (+{count} {'child' if count == 1 else 'children'} {size} PSS)"
+
+
 def classic(number: int, report: CellReport) -> str:
     """The line of ipython_memory_usage, to the byte."""
     return (
         f"In [{number}] used {mib(report.used_bytes, 4)} MiB RAM"
         f" in {_seconds(report.duration_ns)},"
         f" peaked {mib(report.peaked_bytes, 2)} MiB above current,"
-        f" total RAM usage {mib(report.rss_end_bytes, 2)} MiB"
+        f" total RAM usage {mib(report.rss_end_bytes, 2)} MiB{_children(report)}"
     )
 
 
@@ -54,7 +67,7 @@ def cpu(number: int, report: CellReport) -> str:
         f" (system mean cpu {_percent(report.system_mean_cpu_percent)},"
         f" single max cpu {_percent(report.single_max_cpu_percent)}),"
         f" peaked {mib(report.peaked_bytes, 1)} MiB above final usage,"
-        f" current RAM usage now {mib(report.rss_end_bytes, 1)} MiB"
+        f" current RAM usage now {mib(report.rss_end_bytes, 1)} MiB{_children(report)}"
     )
 
 

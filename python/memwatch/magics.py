@@ -8,9 +8,10 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
-from traitlets import Enum, Float, Integer, TraitError, observe, validate
+from traitlets import Bool, Enum, Float, Integer, TraitError, observe, validate
 
 from . import _core, commands, lines, pictures, tables
+from .children import watch_children
 from .completion import complete
 from .extension import CellWatcher
 from .repeating import Body
@@ -44,6 +45,12 @@ class MemWatch(Magics):
         " where a notebook's front end asked for the cell (it names the cell), the cell"
         " took 0.1 s or more, and its memory moved by 1 MiB or more; nothing in a"
         " terminal, a console and nbconvert.",
+    ).tag(config=True)
+
+    children = Bool(
+        False,
+        help="Whether to look at the processes that a cell starts, too: their RSS while"
+        " it runs, and their PSS at its end, which the line then tells.",
     ).tag(config=True)
 
     max_history_reports = Integer(
@@ -145,6 +152,16 @@ class MemWatch(Magics):
         _core.set_cpu_reader(reader)
         return str(proposal["value"])
 
+    @validate("children")
+    def _children_can_be_had(self, proposal: Any) -> bool:
+        try:
+            watch_children(proposal["value"])
+        except ImportError as error:
+            raise _without_libproc2("children", error) from None
+        except OSError as error:
+            raise UsageError(f"children cannot be read: {cause_of(error)}") from None
+        return bool(proposal["value"])
+
     @line_cell_magic
     def memwatch(self, line: str, cell: str | None = None) -> Any:
         """Overwritten below."""
@@ -186,15 +203,19 @@ def _cpu_reader() -> object:
     try:
         from . import _host
     except ImportError as error:
-        raise UsageError(
-            f"the processors cannot be read: {error}. Install libproc2"
-            " (Debian, Ubuntu: libproc2-dev) and build memwatch anew."
-        ) from None
+        raise _without_libproc2("the processors", error) from None
     return _host.cpu_reader()
 
 
 def _complete(shell: Any, event: Any) -> list[str]:
     return complete(event.text_until_cursor, event.symbol)
+
+
+def _without_libproc2(what: str, error: ImportError) -> UsageError:
+    return UsageError(
+        f"{what} cannot be read: {error}. Install libproc2"
+        " (Debian, Ubuntu: libproc2-dev) and build memwatch anew."
+    )
 
 
 def _loaded(shell: Any) -> MemWatch | None:
@@ -226,6 +247,7 @@ def unload(shell: Any) -> None:
         return
     magics.watcher.stop()
     _core.set_cpu_reader(None)
+    watch_children(False)
     manager = shell.magics_manager
     del manager.registry[MemWatch.__name__]
     for kind, names in _MAGICS.items():

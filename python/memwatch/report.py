@@ -76,6 +76,22 @@ class CellReport:
     the style is ``cpu``, or where the window was shorter than a tick of 10 ms."""
     single_max_cpu_percent: int | None = None
     """The busiest processor in its busiest tenth of a second; None likewise."""
+    children_count: int | None = None
+    """At the end: the processes that descend from this one and hold memory; None, as
+    are the next five, unless ``c.MemWatch.children`` is on."""
+    children_pss_bytes: int | None = None
+    """At the end: their PSS, in which a page shared by n processes counts 1/n for each,
+    this process among them. None where that of one of them cannot be read."""
+    children_rss_bytes: int | None = None
+    """At the end: the sum of their RSS, in which a shared page counts for each."""
+    children_rss_peak_bytes: int | None = None
+    """The highest such sum that was seen, every 20 ms or less often: a lower bound."""
+    children_missed: int | None = None
+    """Children that were started and had ended before one look saw them: at least so
+    many. None where more were seen than are known to have been started."""
+    own_pss_bytes: int | None = None
+    """At the end: this process's PSS. With ``children_pss_bytes`` it is what the whole
+    tree holds, shared pages counted once. None where there are no children."""
     status: Status = "ok"
     """How it ended."""
     timeline: Timeline | None = field(default=None, repr=False)

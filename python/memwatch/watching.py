@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from types import TracebackType
 
 from . import _core, machine
+from .children import close_window, open_window
 from .history import History
 from .report import CellReport, Status, Timeline
 from .trouble import Trouble, tell_once
@@ -71,10 +72,11 @@ def _tell_of_what_is_absent(peak_method: str, duration_ns: int | None) -> None:
 class OpenWindow:
     """A window that is open from now on. OSError where /proc cannot be read."""
 
-    __slots__ = ("_opened_at_ns", "_window")
+    __slots__ = ("_children", "_opened_at_ns", "_window")
 
     def __init__(self) -> None:
         self._opened_at_ns = time.time_ns()
+        self._children = open_window()
         self._window = _core.Window()
 
     def close(
@@ -110,6 +112,7 @@ class OpenWindow:
             status=status,
             timeline=Timeline(t_ns=array("q", t_ns), rss_bytes=array("q", rss_bytes)),
             **figures,
+            **close_window(self._children),
         )
 
 

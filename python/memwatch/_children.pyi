@@ -1,0 +1,18 @@
+from typing import TypedDict, final
+
+class _Figures(TypedDict):
+    children_count: int | None
+    children_pss_bytes: int | None
+    children_rss_bytes: int | None
+    children_rss_peak_bytes: int | None
+    children_missed: int | None
+    own_pss_bytes: int | None
+
+@final
+class Window:
+    def __new__(cls) -> Window: ...
+    def close(self) -> _Figures | None: ...
+    def cancel(self) -> None: ...
+
+def start() -> bool: ...
+def audit(event: str, arguments: tuple[object, ...], /) -> None: ...

@@ -1,0 +1,71 @@
+"""Whether windows look at the process's children too; libproc2 is loaded only then."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TypedDict
+
+from .trouble import cause_of, tell_once
+
+if TYPE_CHECKING:
+    from ._children import Window
+
+__all__ = ["ChildrenFigures", "close_window", "open_window", "watch_children"]
+
+
+class ChildrenFigures(TypedDict, total=False):
+    """The fields of CellReport that are known only where children are watched."""
+
+    children_count: int | None
+    children_pss_bytes: int | None
+    children_rss_bytes: int | None
+    children_rss_peak_bytes: int | None
+    children_missed: int | None
+    own_pss_bytes: int | None
+
+
+_watching = False
+
+
+def watch_children(on: bool) -> None:
+    """Have windows look at the children from now on, or no longer.
+
+    ImportError where memwatch was built without libproc2, OSError where it cannot read.
+    """
+    global _watching
+    if on:
+        from . import _children
+
+        if _children.start():
+            # For good: a hook cannot be taken away again. It costs 0.2 us an event.
+            sys.addaudithook(_children.audit)
+    _watching = on
+
+
+def open_window() -> Window | None:
+    """A window on the children; None where they are not watched, or cannot be."""
+    if not _watching:
+        return None
+    from . import _children
+
+    try:
+        return _children.Window()
+    except OSError as error:
+        _tell(error)
+        return None
+
+
+def close_window(window: Window | None) -> ChildrenFigures:
+    """What it saw; nothing where there is no window, or it cannot be told."""
+    if window is None:
+        return {}
+    try:
+        figures = window.close()
+    except OSError as error:
+        _tell(error)
+        return {}
+    return {} if figures is None else ChildrenFigures(**figures)
+
+
+def _tell(error: OSError) -> None:
+    tell_once("children", f"children cannot be read: {cause_of(error)}")

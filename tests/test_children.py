@@ -1,0 +1,417 @@
+"""Real children, and what the tree that they make with us holds."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from pathlib import Path
+
+import pytest
+
+import memwatch
+from memwatch import children
+from support import (
+    BECOME_NOBODY,
+    MIB,
+    Kernel,
+    hold,
+    pages,
+    readable_copy,
+    run_python,
+)
+
+pytest.importorskip("memwatch._children", reason="built without libproc2")
+
+FIELDS = [
+    "children_count",
+    "children_pss_bytes",
+    "children_rss_bytes",
+    "children_rss_peak_bytes",
+    "children_missed",
+    "own_pss_bytes",
+]
+
+pytestmark = pytest.mark.usefixtures("watched")
+
+
+@pytest.fixture
+def watched():
+    children.watch_children(True)
+    yield
+    children.watch_children(False)
+
+
+def measure():
+    with memwatch.watch() as w:
+        pass
+    return w.report
+
+
+def tree_of(report):
+    return report.own_pss_bytes + report.children_pss_bytes
+
+
+def pss_of(pid):
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss: +(\d+) kB$", text, re.M)[1]) * 1024
+
+
+@contextmanager
+def workers(method, count, mib=0):
+    """That many processes that hold so much each; their pipes."""
+    context = multiprocessing.get_context(method)
+    pipes, processes = [], []
+    try:
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=hold, args=(theirs, mib))
+            process.start()
+            pipes.append(ours)
+            processes.append(process)
+        for pipe in pipes:
+            assert pipe.recv() == "ready"
+        yield pipes
+    finally:
+        for pipe in pipes:
+            pipe.send(None)
+        for process in processes:
+            process.join()
+        if method == "spawn":
+            resource_tracker._resource_tracker._stop()
+
+
+@contextmanager
+def cat(*path):
+    """A child that is there: cat, which has echoed a byte."""
+    command = [*(path or ["cat"])]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as child:
+        child.stdin.write(b"x")
+        assert child.stdout.read(1) == b"x"
+        yield child
+        child.stdin.close()
+
+
+def test_off_tells_nothing():
+    children.watch_children(False)
+    with cat():
+        report = measure()
+    assert [getattr(report, name) for name in FIELDS] == [None] * 6
+
+
+def test_without_children():
+    report = measure()
+    assert [getattr(report, name) for name in FIELDS] == [0, 0, 0, 0, 0, None]
+
+
+def test_four_spawned_workers_with_200_mib_each():
+    with workers("spawn", 4) as pipes:
+        before = measure()
+        with memwatch.watch() as w:
+            for pipe in pipes:
+                pipe.send(200)
+            for pipe in pipes:
+                assert pipe.recv() == "ready"
+    grown = tree_of(w.report) - tree_of(before)
+    # The fifth is multiprocessing's resource tracker.
+    assert w.report.children_count == before.children_count == 5
+    assert grown == pytest.approx(800 * MIB, rel=0.05)
+    assert w.report.children_pss_bytes == pytest.approx(
+        before.children_pss_bytes + 800 * MIB, rel=0.05
+    )
+    assert w.report.children_rss_peak_bytes >= w.report.children_rss_bytes > 800 * MIB
+
+
+def test_four_forked_workers_that_share_200_mib():
+    # What four workers cost that share nothing large: some 2 MiB each.
+    with workers("fork", 4):
+        before = measure()
+    shared = pages(200)
+    with workers("fork", 4):
+        report = measure()
+    del shared
+    assert report.children_count == before.children_count == 4
+    assert tree_of(report) - tree_of(before) == pytest.approx(200 * MIB, rel=0.05)
+    # Each of the five has a fifth of it; who adds up RSS counts it whole for each.
+    children_part = report.children_pss_bytes - before.children_pss_bytes
+    own_part = report.own_pss_bytes - before.own_pss_bytes
+    assert children_part == pytest.approx(160 * MIB, rel=0.05)
+    assert own_part == pytest.approx(40 * MIB, rel=0.05)
+    assert report.children_rss_bytes > 800 * MIB
+
+
+def test_the_kernel_says_the_same():
+    with workers("fork", 2, mib=50), cat() as child:
+        report = measure()
+        pids = [each.pid for each in multiprocessing.active_children()]
+        truth = sum(pss_of(pid) for pid in [*pids, child.pid])
+    assert report.children_count == 3
+    assert report.children_pss_bytes == pytest.approx(truth, rel=0.02)
+
+
+def test_peak_of_children_that_have_gone():
+    """It is there for as long as it takes until a sample has seen it."""
+    from memwatch import _children
+
+    with memwatch.watch() as w, workers("fork", 1, mib=100):
+        # A window that closes has had a sample taken, for all that are open.
+        _children.Window().close()
+    assert w.report.children_count == 0
+    assert w.report.children_pss_bytes == 0
+    assert w.report.children_rss_bytes == 0
+    assert w.report.children_rss_peak_bytes > 100 * MIB
+
+
+def test_grandchildren_count_and_orphans_do_not():
+    code = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen(['cat'], stdin=0)\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline() if sys.argv[1] == 'stay' else None\n"
+    )
+    for what, count in ("stay", 2), ("go", 0):
+        with subprocess.Popen(
+            [sys.executable, "-c", code, what],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as child:
+            assert child.stdout.readline() == b"ready\n"
+            if what == "go":
+                child.wait()
+            assert measure().children_count == count
+            child.stdin.close()
+
+
+def test_zombie_is_no_child():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    try:
+        report = measure()
+        assert report.children_count == 0
+        assert report.children_pss_bytes == 0
+    finally:
+        os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda: subprocess.run(["true"], check=True),
+        lambda: subprocess.run(["true"], check=True, close_fds=False),
+        lambda: subprocess.run(["true"], check=True, preexec_fn=int),
+        lambda: os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0),
+        lambda: os.system("true"),
+        lambda: os.waitpid(os.fork() or os._exit(0), 0),
+    ],
+    ids=["vfork", "posix_spawn", "preexec", "spawn", "system", "fork"],
+)
+def test_children_that_were_never_seen_are_missed(start):
+    """Each is counted once, however it is started; those that a sample saw are not."""
+    with memwatch.watch() as w:
+        for _ in range(40):
+            start()
+    assert 1 <= w.report.children_missed <= 40
+    assert w.report.children_count == 0
+
+
+def test_those_that_are_there_are_not_missed():
+    with memwatch.watch() as w, cat(), workers("fork", 2):
+        inner = measure()
+    assert inner.children_count == 3
+    assert inner.children_missed == 0
+    assert w.report.children_missed == 0
+    # Not even where they were started before.
+    with cat():
+        measure()
+        assert measure().children_missed == 0
+
+
+def test_more_than_were_announced_cannot_be_told():
+    with memwatch.watch() as w, workers("spawn", 1):
+        measure()
+    assert w.report.children_missed is None
+
+
+def test_setuid_child_is_counted_and_its_pss_is_absent(tmp_path):
+    """Its RSS everybody may read, its PSS its owner alone."""
+    if os.getuid() != 0:
+        pytest.skip("only root can make a setuid program")
+    setuid_cat = tmp_path / "cat"
+    shutil.copyfile(shutil.which("cat"), setuid_cat)
+    setuid_cat.chmod(0o4755)
+    if os.statvfs(tmp_path).f_flag & os.ST_NOSUID:
+        pytest.skip("setuid programs are not to be had here")
+    folder = readable_copy(tmp_path)
+    run_python(
+        BECOME_NOBODY
+        + "import subprocess, memwatch\nfrom memwatch import children, lines\n"
+        + "forget_memwatch()\nbecome_nobody(1)\n"
+        + f"sys.path.insert(0, {str(folder)!r})\n"
+        + f"""
+import memwatch
+from memwatch import children, lines
+
+children.watch_children(True)
+with subprocess.Popen(
+    [{str(setuid_cat)!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+) as child:
+    child.stdin.write(b"x")
+    assert child.stdout.read(1) == b"x"
+    with memwatch.watch() as w:
+        pass
+    child.stdin.close()
+report = w.report
+assert report.children_count == 1, report
+assert report.children_rss_bytes > 0, report
+assert report.children_pss_bytes is None, report
+assert report.own_pss_bytes > 0, report
+assert lines.classic(1, report).endswith(" MiB (+1 child ? MiB PSS)")
+"""
+    )
+
+
+def test_forked_child_has_children_of_its_own():
+    """And the window of its parent is not its."""
+    with memwatch.watch() as w, cat():
+        pid = os.fork()
+        if pid == 0:
+            try:
+                assert w.__exit__(None, None, None) is None
+                assert w.report is None
+                assert measure().children_count == 0
+                with cat():
+                    assert measure().children_count == 1
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert measure().children_count == 1
+    assert w.report.children_count == 0
+
+
+def test_joblib():
+    pytest.importorskip("joblib")
+    run_python(
+        """
+import joblib
+import memwatch
+from memwatch import children
+from support import MIB, pages
+
+children.watch_children(True)
+held = []
+
+def work(_):
+    held.append(pages(50))
+    return len(held)
+
+with memwatch.watch() as w:
+    joblib.Parallel(n_jobs=2)(joblib.delayed(work)(i) for i in range(4))
+# Loky's workers stay, and so does its tracker.
+assert w.report.children_count >= 2, w.report
+assert w.report.children_pss_bytes > 50 * MIB, w.report
+""",
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+
+
+def test_children_that_come_and_go_meanwhile():
+    """Whoever ends while it is read is left out; who is there never has 0."""
+    with memwatch.watch() as outer, cat():
+        for _ in range(50):
+            child = subprocess.Popen(["true"])
+            report = measure()
+            child.wait()
+            assert report.children_count in (1, 2)
+            # None where it ended between its RSS and its PSS.
+            assert report.children_pss_bytes is None or report.children_pss_bytes > 0
+    assert outer.report.children_count == 0
+
+
+def test_no_descriptors_is_one_warning_and_no_figures():
+    run_python("""
+import resource, warnings
+import memwatch
+from memwatch import children
+
+children.watch_children(True)
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+with memwatch.watch():
+    pass
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        with memwatch.watch() as w:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        assert w.report.rss_end_bytes > 0
+        assert w.report.children_count is None, w.report
+assert len(told) == 1, told
+assert "children cannot be read: libproc2 cannot read" in str(told[0].message)
+with memwatch.watch() as w:
+    pass
+assert w.report.children_count == 0
+""")
+
+
+def test_one_thread_and_none_before():
+    run_python("""
+import os
+import memwatch
+from memwatch import children
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+with memwatch.watch():
+    pass
+assert threads() == 2
+children.watch_children(True)
+for on in (True, False) * 3:
+    children.watch_children(on)
+    with memwatch.watch() as w:
+        assert threads() == 3
+    assert (w.report.children_count is None) == (not on)
+""")
+
+
+def test_in_a_kernel():
+    kernel = Kernel(
+        "--InteractiveShellApp.extensions=memwatch", "--MemWatch.children=True"
+    )
+    try:
+        total = r"total RAM usage \d+\.\d\d MiB"
+        assert re.search(rf"{total}$", kernel.run("import subprocess").strip())
+        text = kernel.run("p = subprocess.Popen(['cat'], stdin=subprocess.PIPE)")
+        assert re.search(rf"{total} \(\+1 child \d+\.\d\d MiB PSS\)$", text.strip())
+        text = kernel.run("q = subprocess.Popen(['cat'], stdin=subprocess.PIPE)")
+        assert re.search(r" \(\+2 children \d+\.\d\d MiB PSS\)$", text.strip())
+        kernel.run("%config MemWatch.children = False")
+        assert re.search(rf"{total}$", kernel.run("pass").strip())
+        kernel.run("for each in (p, q): each.communicate()")
+    finally:
+        kernel.close()
+
+
+def test_without_libproc2_is_one_clear_line(shell, capsys, caplog, monkeypatch):
+    shell.run_line_magic("load_ext", "memwatch")
+    monkeypatch.setitem(sys.modules, "memwatch._children", None)
+    monkeypatch.delattr(memwatch, "_children", raising=False)
+    shell.run_cell("%config MemWatch.children = True")
+    captured = capsys.readouterr()
+    told = captured.out + captured.err + caplog.text
+    assert "children cannot be read: " in told
+    assert "Install libproc2" in told
+    assert "Traceback" not in told
