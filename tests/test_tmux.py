@@ -1,0 +1,73 @@
+"""Terminal IPython in tmux: what stands on the screen, read back from it."""
+
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from support import lines_in
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here")
+
+BLOCKS = set("▁▂▃▄▅▆▇█")
+
+
+class Screen:
+    """IPython in a tmux of its own."""
+
+    def __init__(self, socket):
+        self.tmux = ["tmux", "-L", socket]
+        command = f"{sys.executable} -m IPython --no-banner --ext=memwatch"
+        size = ["-x", "160", "-y", "60"]
+        self.run("-f", "/dev/null", "-u", "new-session", "-d", *size, command)
+        self.wait_for("In [1]:")
+
+    def run(self, *arguments):
+        done = subprocess.run(
+            [*self.tmux, *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    def text(self):
+        return self.run("capture-pane", "-p")
+
+    def wait_for(self, prompt):
+        deadline = time.monotonic() + 60
+        while prompt not in (text := self.text()):
+            assert time.monotonic() < deadline, text
+            time.sleep(0.05)
+        return text
+
+    def type(self, line, number):
+        """Type it at In [number]; the screen when the next prompt is there."""
+        self.run("send-keys", line, "Enter")
+        return self.wait_for(f"In [{number + 1}]:")
+
+
+@pytest.fixture
+def screen(tmp_path):
+    running = Screen(f"memwatch-test-{tmp_path.name}")
+    yield running
+    running.run("kill-server")
+
+
+def test_the_line_the_top_and_the_blocks(screen):
+    text = screen.type("x = b'x' * (400 * 2**20); del x", 1)
+    (line,) = lines_in(text)
+    assert line.n == 1
+    assert abs(line.peaked - 400) <= 4
+
+    screen.type("y = bytearray(64 << 20)", 2)
+    screen.run("clear-history")
+    text = screen.type("%memwatch top 1", 3)
+    kept, peaked = text[text.index("Kept the most") :].split("Peaked the highest")
+    assert "In [2] y = bytearray(64 << 20)" in kept
+    assert "In [1] x = b'x' *" in peaked
+
+    text = screen.type("%memwatch plot", 4)
+    rows = [row for row in text.splitlines() if "┤" in row]
+    assert len(rows) == 8
+    assert BLOCKS & set(rows[0])
+    assert set(rows[-1].partition("┤")[2].strip()) <= BLOCKS | {" "}
