@@ -37,6 +37,8 @@ def test_what_is_to_be_typed_works(shell, capsys, tool, code):
     """In a session that has loaded memwatch, imported it, and run a cell."""
     if "style cpu" in code:
         pytest.importorskip("memwatch._host", reason="built without libproc2")
+    if "children" in code:
+        pytest.importorskip("memwatch._children", reason="built without libproc2")
     loads = "load" in code or "start" in code
     if not loads:
         shell.run_cell("%load_ext memwatch", store_history=True)
