@@ -19,6 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import process
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -31,8 +32,7 @@ POINTS = 512
 
 def rss() -> int:
     gc.collect()
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    return process.rss_bytes(os.getpid())
 
 
 def report(number: int) -> memwatch.CellReport:

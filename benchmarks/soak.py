@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 
+import process
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -27,15 +28,11 @@ LINE = (
 )
 
 
-def rss() -> int:
-    gc.collect()
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
 def state() -> tuple[int, int, int]:
     """RSS, threads, descriptors."""
-    return rss(), len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+    gc.collect()
+    pid = os.getpid()
+    return process.rss_bytes(pid), process.threads(pid), process.descriptors(pid)
 
 
 def soak(cells: int, *, watched: bool) -> list[tuple[int, ...]]:

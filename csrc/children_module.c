@@ -32,11 +32,7 @@ window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     WindowObject *self;
     int err;
 
-    if (module == NULL) {
-        return NULL;
-    }
-    if (PyTuple_Size(args) != 0 || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
-        PyErr_SetString(PyExc_TypeError, "Window() takes no arguments");
+    if (module == NULL || refuse_arguments(args, kwargs) < 0) {
         return NULL;
     }
     if (!get_state(module)->acquired) {
@@ -82,7 +78,6 @@ window_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     WindowObject *self = (WindowObject *)op;
     struct mw_family_result result;
-    PyObject *dict;
     int err;
 
     Py_BEGIN_ALLOW_THREADS;
@@ -102,11 +97,7 @@ window_close(PyObject *op, PyObject *Py_UNUSED(ignored))
         {"children_missed", result.missed},
         {"own_pss_bytes", result.own_pss_bytes},
     };
-    dict = PyDict_New();
-    if (dict == NULL || SET_INTS(dict, items) < 0) {
-        Py_CLEAR(dict);
-    }
-    return dict;
+    return INTS_AS_DICT(items);
 }
 
 PyDoc_STRVAR(window_cancel_doc,

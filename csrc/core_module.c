@@ -63,11 +63,7 @@ window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     WindowObject *self;
     int err;
 
-    if (module == NULL) {
-        return NULL;
-    }
-    if (PyTuple_Size(args) != 0 || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
-        PyErr_SetString(PyExc_TypeError, "Window() takes no arguments");
+    if (module == NULL || refuse_arguments(args, kwargs) < 0) {
         return NULL;
     }
     sampler = get_sampler(get_state(module));
@@ -119,9 +115,9 @@ result_as_dict(const struct mw_result *result)
         {"single_max_cpu_percent", result->single_max_cpu_percent},
     };
     const char *method = result->peak_from_kernel ? "kernel" : "sampled";
-    PyObject *dict = PyDict_New();
+    PyObject *dict = INTS_AS_DICT(items);
 
-    if (dict == NULL || SET_INTS(dict, items) < 0 ||
+    if (dict != NULL &&
         set_item(dict, "peak_method", PyUnicode_FromString(method)) < 0) {
         Py_CLEAR(dict);
     }
@@ -243,7 +239,6 @@ core_memory(PyObject *module, PyObject *Py_UNUSED(ignored))
     struct mw_sampler *sampler = get_sampler(get_state(module));
     struct mw_memory memory;
     struct mw_sampler_status status;
-    PyObject *dict;
     int err;
 
     if (sampler == NULL) {
@@ -262,11 +257,7 @@ core_memory(PyObject *module, PyObject *Py_UNUSED(ignored))
         {"swap_bytes", memory.swap_bytes},
         {"lifetime_peak_bytes", status.lifetime_peak_bytes},
     };
-    dict = PyDict_New();
-    if (dict == NULL || SET_INTS(dict, items) < 0) {
-        Py_CLEAR(dict);
-    }
-    return dict;
+    return INTS_AS_DICT(items);
 }
 
 PyDoc_STRVAR(

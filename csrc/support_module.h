@@ -88,7 +88,29 @@ set_ints(PyObject *dict, const struct int_item *items, size_t count)
     return 0;
 }
 
+static inline PyObject *
+ints_as_dict(const struct int_item *items, size_t count)
+{
+    PyObject *dict = PyDict_New();
+
+    if (dict != NULL && set_ints(dict, items, count) < 0) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
 /* `items` is an array, not a pointer. */
-#define SET_INTS(dict, items) set_ints(dict, items, sizeof(items) / sizeof *(items))
+#define INTS_AS_DICT(items) ints_as_dict(items, sizeof(items) / sizeof *(items))
+
+/* For a tp_new without parameters: -1, with TypeError set, where it was given some. */
+static inline int
+refuse_arguments(PyObject *args, PyObject *kwargs)
+{
+    if (PyTuple_Size(args) != 0 || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
+        PyErr_SetString(PyExc_TypeError, "Window() takes no arguments");
+        return -1;
+    }
+    return 0;
+}
 
 #endif

@@ -1,6 +1,6 @@
 from typing import TypedDict, final
 
-class _Figures(TypedDict):
+class Figures(TypedDict, total=False):
     children_count: int | None
     children_pss_bytes: int | None
     children_rss_bytes: int | None
@@ -11,7 +11,7 @@ class _Figures(TypedDict):
 @final
 class Window:
     def __new__(cls) -> Window: ...
-    def close(self) -> _Figures | None: ...
+    def close(self) -> Figures | None: ...
     def cancel(self) -> None: ...
 
 def start() -> bool: ...

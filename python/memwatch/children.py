@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from .trouble import cause_of, tell_once
 
 if TYPE_CHECKING:
-    from ._children import Window
+    from ._children import Figures, Window
 
-__all__ = ["ChildrenFigures", "close_window", "open_window", "watch_children"]
-
-
-class ChildrenFigures(TypedDict, total=False):
-    """The fields of CellReport that are known only where children are watched."""
-
-    children_count: int | None
-    children_pss_bytes: int | None
-    children_rss_bytes: int | None
-    children_rss_peak_bytes: int | None
-    children_missed: int | None
-    own_pss_bytes: int | None
+__all__ = ["close_window", "open_window", "watch_children"]
 
 
 _watching = False
@@ -55,8 +44,8 @@ def open_window() -> Window | None:
         return None
 
 
-def close_window(window: Window | None) -> ChildrenFigures:
-    """What it saw; nothing where there is no window, or it cannot be told."""
+def close_window(window: Window | None) -> Figures:
+    """What it saw, by CellReport's names; nothing where that cannot be told."""
     if window is None:
         return {}
     try:
@@ -64,7 +53,7 @@ def close_window(window: Window | None) -> ChildrenFigures:
     except OSError as error:
         _tell(error)
         return {}
-    return {} if figures is None else ChildrenFigures(**figures)
+    return {} if figures is None else figures
 
 
 def _tell(error: OSError) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -87,8 +86,7 @@ class MemWatch(Magics):
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
 
     def _print(self, number: int, report: CellReport) -> None:
-        # Not print(), which writes twice: a kernel's stdout takes 20 us for each.
-        sys.stdout.write(lines.STYLES[self.style](number, report) + "\n")
+        print(lines.STYLES[self.style](number, report))
         if self.display != "line":
             self._picture(report)
 

@@ -17,6 +17,7 @@ __all__ = [
     "cell_chart",
     "describe",
     "has_shape",
+    "over_time",
     "peak_of",
     "points_of",
     "session_chart",
@@ -86,7 +87,7 @@ def bundle(report: CellReport) -> dict[str, str]:
     """The sparkline by MIME type, as a kernel's display message has it."""
     points = points_of(report)
     top, bottom = _caption(report, points)
-    shape = blocks(_over_time(points, 40), 40) if points else ""
+    shape = blocks(over_time(points, 40), 40) if points else ""
     return {
         "text/html": sparkline(report),
         "text/plain": f"{shape} {top}; {bottom}".strip(),
@@ -134,7 +135,7 @@ def cell_chart(report: CellReport, width: int = 72, height: int = 6) -> str:
         return f"{_label(report)}: no samples"
     low, high = _lowest(points), peak_of(report, points)
     scale = _scale(low, high, height)
-    columns = _over_time(points, _room(width, scale))
+    columns = over_time(points, _room(width, scale))
     seconds = f"{points[-1][0] / 1e9:.2f} s"
     told = f"{_label(report)}, RSS in MiB, 0 to {seconds}, peak {_at_least(report)}"
     return "\n".join([f"{told}{mib(high, 2)}", *_rows(columns, low, high, scale)])
@@ -168,7 +169,7 @@ def session_chart(
     each = min(8, (room + 1) // len(cells) - 1)
     if each >= 1:
         for (report, points), peak in zip(cells, peaks, strict=True):
-            shape = _over_time(points, each)
+            shape = over_time(points, each)
             shape[shape.index(max(shape))] = peak
             columns += [*shape, None]
             number = _number(report)
@@ -234,7 +235,7 @@ def _thinned(values: Sequence[int], width: int) -> list[int]:
     return [max(values[a:b]) for a, b in pairwise(edges)]
 
 
-def _over_time(points: Points, width: int) -> list[int]:
+def over_time(points: Points, width: int) -> list[int]:
     """`width` columns of equal time, each the highest in it."""
     begin, extent = points[0][0], points[-1][0] - points[0][0]
     if width < 1:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from heapq import nlargest
 from typing import TypedDict
 
 from .lines import mib
-from .pictures import blocks
-from .report import CellReport, Timeline
+from .pictures import blocks, over_time, points_of
+from .report import CellReport
 
 __all__ = ["NOTHING", "Allocator", "history_table", "repeats", "story", "top_tables"]
 
@@ -119,7 +118,7 @@ def story(report: CellReport, allocator: Allocator | None) -> str:
             f"ran      {_duration(report.duration_ns)}, from {began}",
             *(_size(*each) for each in sizes),
             f"accuracy {_accuracy(report)}",
-            *_shape(report.timeline),
+            *_shape(report),
             _retained(allocator),
         ]
     )
@@ -139,38 +138,19 @@ def _accuracy(report: CellReport) -> str:
     return "unknown"
 
 
-def _shape(timeline: Timeline | None) -> list[str]:
+def _shape(report: CellReport) -> list[str]:
+    timeline = report.timeline
     if timeline is None:
         return ["timeline not kept: c.MemWatch.max_timelines_mib is what all may hold"]
     values = timeline["rss_bytes"]
     if not values:
         return ["timeline none"]
-    picture = blocks(_by_time(timeline, _TIMELINE_WIDTH), _TIMELINE_WIDTH)
+    picture = blocks(over_time(points_of(report), _TIMELINE_WIDTH), _TIMELINE_WIDTH)
     low, high = mib(min(values), 2), mib(max(values), 2)
     return [
         f"timeline {picture}",
         f"         {low} to {high} MiB, {len(values)} samples",
     ]
-
-
-def _by_time(timeline: Timeline, width: int) -> list[int]:
-    """`width` values that are equally far apart: each the highest of its time.
-
-    The samples are not: they come more seldom the longer a cell runs.
-    """
-    t_ns, rss_bytes = timeline["t_ns"], timeline["rss_bytes"]
-    begin, end = t_ns[0], t_ns[-1]
-    if end <= begin:
-        return list(rss_bytes)
-    values = []
-    first = 0
-    for place in range(1, width + 1):
-        until = begin + (end - begin) * place // width
-        last = bisect_right(t_ns, until)
-        # Without a sample of its own it is as it was.
-        values.append(max(rss_bytes[min(first, last - 1) : last]))
-        first = last
-    return values
 
 
 def _retained(allocator: Allocator | None) -> str:
