@@ -1,0 +1,186 @@
+/* The black box: what it looks like in its file, and what is read out of it. Pure.
+ *
+ * The file is one watched process's, of MW_BOX_BYTES, mapped MAP_SHARED by that process
+ * alone (mw_recorder): so it has the last sample even where the process was killed.
+ * There is no lock that a dead writer could hold. What changes stands in slots, each
+ * with a sequence: odd while it is being written, 2 x (the number of what it holds + 1)
+ * when it is whole. Who reads (mw_reader) takes the sequences, then everything, then
+ * the sequences again: a slot whose sequence was the same and even both times is whole;
+ * any other is torn and passed over.
+ *
+ * A file may be anybody's: older, newer, cut off, zeroed, hostile. Nothing in it is
+ * believed before it was looked at; texts end in it or they are cut off. */
+
+#ifndef MW_BOX_H
+#define MW_BOX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mw_window.h"
+
+#define MW_BOX_MAGIC "memwatch"
+
+enum {
+    MW_BOX_VERSION = 1, /* of the layout: any change of it is another one */
+    MW_BOX_BYTES = 64 * 1024,
+    MW_BOX_CELLS = 16,
+    MW_BOX_SAMPLES = 1984, /* 2 s of them at 1 kHz, 20 s at 100 Hz */
+    MW_BOX_SHORT_TEXT = 64,
+    MW_BOX_NAME = 136,
+    MW_BOX_SOURCE = 488, /* 120 characters of UTF-8 */
+    MW_BOX_PATH = 512,
+};
+
+/* How a cell stands. In the file: never change a number. */
+enum mw_box_status {
+    MW_BOX_OPEN = 0,
+    MW_BOX_OK = 1,
+    MW_BOX_ERROR = 2,
+    MW_BOX_INTERRUPTED = 3,
+    MW_BOX_CANCELLED = 4, /* it ended, and nobody said how */
+};
+
+/* Whose box it is, and what held when it began. Texts are UTF-8, "" where unknown;
+ * figures are MW_ABSENT there. */
+struct mw_box_identity {
+    int64_t pid;
+    int64_t start_ticks;   /* when it began: /proc/PID/stat field 22, since boot */
+    int64_t pid_namespace; /* inode of /proc/PID/ns/pid: where that pid means it */
+    int64_t parent_pid;
+    int64_t session_id; /* getsid(): processes of one terminal share it */
+    int64_t uid;
+    int64_t t_mono_ns;   /* when the box was made: CLOCK_MONOTONIC ... */
+    int64_t t_real_ns;   /* ... and CLOCK_REALTIME, to tell dates by */
+    int64_t limit_bytes; /* in force then; MW_UNLIMITED: none */
+    int64_t oom_kills;   /* of its control group, then */
+    char boot_id[MW_BOX_SHORT_TEXT];
+    char user[MW_BOX_SHORT_TEXT];
+    char host[MW_BOX_SHORT_TEXT];
+    char limit_set_by[MW_BOX_SHORT_TEXT]; /* "cgroup", "jupyterhub", "memory" */
+    char kernel_id[MW_BOX_NAME];
+    char limit_group[MW_BOX_PATH]; /* the control group that sets it */
+    char oom_file[MW_BOX_PATH];    /* where oom_kills was read, below the mount */
+    char notebook[MW_BOX_PATH];    /* what the kernel runs for: JPY_SESSION_NAME */
+};
+
+/* What is told of a cell when it opens. */
+struct mw_box_title {
+    int64_t execution_count; /* MW_ABSENT: it has none */
+    char label[MW_BOX_NAME];
+    char cell_id[MW_BOX_NAME];
+    char source[MW_BOX_SOURCE]; /* its first line */
+};
+
+/* One cell, or block. */
+struct mw_box_cell {
+    int64_t number;    /* 0 for the first that was opened, and so on */
+    int64_t status;    /* enum mw_box_status */
+    int64_t t_mono_ns; /* when it opened */
+    int64_t t_real_ns;
+    int64_t rss_start_bytes;
+    int64_t rss_peak_bytes; /* so far: samples and what the mark told */
+    int64_t drift_bytes;    /* known when it has closed, as is what follows */
+    struct mw_result result;
+    struct mw_box_title title;
+};
+
+struct mw_box_sample {
+    int64_t t_mono_ns;
+    int64_t rss_bytes;
+};
+
+/* ---- the file ---- */
+
+struct mw_box_sample_slot {
+    _Atomic uint64_t sequence;
+    _Atomic int64_t t_mono_ns;
+    _Atomic int64_t rss_bytes;
+};
+
+struct mw_box_cell_slot {
+    _Atomic uint64_t sequence;
+    _Atomic int64_t rss_peak_bytes; /* follows samples, outside the sequence */
+    struct mw_box_cell cell;
+};
+
+struct mw_box_head {
+    char magic[8];
+    uint32_t version;
+    uint32_t byte_order; /* 0x01020304 as the writer has it */
+    uint32_t bytes;      /* of the whole file */
+    uint32_t reserved;
+    _Atomic uint64_t samples; /* written so far: the next goes to that slot, modulo */
+    _Atomic uint64_t cells;   /* opened so far */
+    _Atomic int64_t lifetime_peak_bytes;
+    _Atomic int64_t untold; /* cells that found no slot: as many were open at once */
+    struct mw_box_identity identity;
+};
+
+struct mw_box_file {
+    struct mw_box_head head;
+    struct mw_box_cell_slot cells[MW_BOX_CELLS];
+    struct mw_box_sample_slot samples[MW_BOX_SAMPLES];
+};
+
+_Static_assert(sizeof(struct mw_box_file) <= MW_BOX_BYTES,
+               "the black box is too large");
+
+/* `text`, cut off between two characters where there is no room; always ends. NULL is
+ * "". What is left of `room` is zeroed. */
+void mw_box_put_text(char *room, size_t size, const char *text);
+
+/* ---- what is read out of it ---- */
+
+/* Why a file is no box that we can read. */
+enum mw_box_fault {
+    MW_BOX_FINE = 0,
+    MW_BOX_NO_BOX,      /* other contents: not ours */
+    MW_BOX_UNFINISHED,  /* zeroes: nothing was ever recorded, or it was wiped */
+    MW_BOX_TRUNCATED,   /* the file ends too early */
+    MW_BOX_NEWER,       /* of a later version */
+    MW_BOX_OLDER,       /* of an earlier one */
+    MW_BOX_FOREIGN,     /* of a machine with another byte order */
+    MW_BOX_INCONSISTENT /* it contradicts itself */
+};
+
+/* One clear line for a person. */
+const char *mw_box_describe_fault(enum mw_box_fault fault);
+
+/* What the box holds besides samples. */
+struct mw_box_view {
+    struct mw_box_identity identity;
+    int64_t lifetime_peak_bytes;
+    int64_t samples; /* written so far */
+    int64_t opened;  /* cells so far */
+    int64_t untold;
+    int cell_count;
+    struct mw_box_cell cells[MW_BOX_CELLS]; /* those that are whole, oldest first */
+};
+
+/* Three copies of the file (or of its beginning), taken one after the other: what is in
+ * the middle one is whole where the other two agree. `size` is how long each is. */
+struct mw_box_copies {
+    const struct mw_box_file *before;
+    const struct mw_box_file *data;
+    const struct mw_box_file *after;
+    size_t size;
+};
+
+/* Whether this is the beginning of a box: looks at the head alone, of which `size`
+ * bytes are there, in a file of `file_bytes`. */
+enum mw_box_fault
+mw_box_check(const struct mw_box_head *head, size_t size, int64_t file_bytes);
+
+/* Everything but the samples. The copies were checked. */
+void mw_box_decode(const struct mw_box_copies *copies, struct mw_box_view *out);
+
+/* The whole samples from number `*next` on, or from the oldest that are left, oldest
+ * first; `*next` becomes the number after the last that was looked at. At most
+ * MW_BOX_SAMPLES go to `out`. `*lost` is how many were overwritten or torn. Returns how
+ * many there are. */
+size_t mw_box_decode_samples(const struct mw_box_copies *copies, int64_t *next,
+                             struct mw_box_sample *out, int64_t *lost);
+
+#endif

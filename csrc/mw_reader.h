@@ -1,0 +1,28 @@
+/* A reader of black boxes, in whatever process: by pread, so that a file that somebody
+ * cuts off cannot kill who reads it (a mapping would, by SIGBUS). */
+
+#ifndef MW_READER_H
+#define MW_READER_H
+
+#include "mw_box.h"
+
+struct mw_reader; /* opaque; 200 KiB */
+
+/* Open the box `path`. A link is not followed, a pipe is not waited for, what belongs
+ * neither to the caller nor to root is refused (EPERM). The caller owns *out and frees
+ * it. 0; -EBADMSG: no box that we can read, *fault tells why; -errno of the file. */
+int mw_reader_new(struct mw_reader **out, const char *path, enum mw_box_fault *fault);
+void mw_reader_free(struct mw_reader **self);
+
+/* Copy the file's state of now, for the two below. -EBADMSG and -errno as above. About
+ * 10 us. One thread at a time. */
+int mw_reader_refresh(struct mw_reader *self, enum mw_box_fault *fault);
+
+/* Everything but the samples, as refreshed last. */
+void mw_reader_view(const struct mw_reader *self, struct mw_box_view *out);
+
+/* The samples from number `*next` on; see mw_box_decode_samples(). */
+size_t mw_reader_samples(const struct mw_reader *self, int64_t *next,
+                         struct mw_box_sample *out, int64_t *lost);
+
+#endif
