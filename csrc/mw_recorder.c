@@ -39,10 +39,9 @@ read_boot_id(char *room, size_t size)
 {
     int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
     char text[MW_BOX_SHORT_TEXT] = "";
-    ssize_t length;
 
     if (fd >= 0) {
-        length = read(fd, text, sizeof text - 1);
+        ssize_t length = read(fd, text, sizeof text - 1);
         close(fd);
         text[length > 0 ? length : 0] = '\0';
         text[strcspn(text, "\n")] = '\0';
