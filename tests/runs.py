@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from memwatch import CellReport
@@ -50,10 +51,8 @@ def cell(
             "rss_bytes": [start_bytes, peak_bytes, end_bytes],
         },
     )
-    report = type(report)(
-        **{**{f: getattr(report, f) for f in report.__slots__}, **fields}
-    )
-    return CellRun(index=index, state=state, source=source, report=report)
+    changed = replace(report, **fields)
+    return CellRun(index=index, state=state, source=source, report=changed)
 
 
 def not_run(index: int, source: str = "never()") -> CellRun:
@@ -64,9 +63,7 @@ def run(*cells: CellRun, notebook: str = "nb/a.ipynb", **fields: Any) -> Noteboo
     peaks = [c.report.rss_peak_bytes for c in cells if c.report is not None]
     known = [each for each in peaks if each is not None]
     values = {
-        "rss_peak_bytes": max(
-            (each for each in known if each is not None), default=None
-        ),
+        "rss_peak_bytes": max(known, default=None),
         "kernel_name": "python3",
         "language": "python",
         "started_at": "2026-11-22T12:00:00.000Z",
