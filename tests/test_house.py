@@ -11,19 +11,19 @@ PACKAGE = ROOT / "python/memwatch"
 # Each room uses rooms above it only.
 C_ROOMS = [
     "mw_sample", "mw_cpu_capsule", "mw_clock", "mw_parse", "mw_proc", "mw_trial",
-    "mw_cgroup", "mw_host", "mw_accuracy", "mw_subject", "mw_window", "mw_timeline", "mw_roster",
-    "mw_box", "mw_recorder", "mw_reader", "mw_scribe", "mw_ticker", "mw_sampler",
-    "mw_self", "mw_heap", "mw_tree", "mw_family", "support_module",
-    "core_state_module", "window_module", "process_module", "core_module", "host_module",
-    "trial_module", "heap_module", "children_module", "boxes_module",
+    "mw_cgroup", "mw_host", "mw_accuracy", "mw_subject", "mw_window", "mw_timeline",
+    "mw_roster", "mw_box", "mw_recorder", "mw_reader", "mw_scribe", "mw_ticker",
+    "mw_sampler", "mw_self", "mw_heap", "mw_tree", "mw_family", "support_module",
+    "core_state_module", "window_module", "process_module", "core_module",
+    "host_module", "trial_module", "heap_module", "children_module", "boxes_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
     "_core", "_host", "_trial", "_heap", "_children", "_boxes", "report", "lines",
     "pictures", "plotting", "tables", "trouble", "files", "machine", "history",
-    "children", "runtime", "boxes", "recording", "postmortem", "watching", "extension",
-    "repeating", "commands", "completion", "magics", "__init__", "cli/doctor",
-    "cli/postmortem",
-    "cli/__init__", "__main__",
+    "children", "runtime", "boxes", "recording", "postmortem", "watching",
+    "extension", "repeating", "commands", "completion", "magics", "__init__",
+    "headless/__init__", "headless/results", "headless/kernels", "headless/runner",
+    "cli/doctor", "cli/postmortem", "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.

@@ -1,4 +1,4 @@
-"""One notebook, from its first cell to its last: nbclient executes, memwatch measures."""
+"""One notebook, from first cell to last: nbclient executes, memwatch measures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import signal as signals
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from ..report import CellReport, Status
 from .kernels import KernelMemory
 from .results import CellRun, CellState, NotebookRun, NotebookState
 
-__all__ = ["Listener", "Options", "Silent", "run_notebook"]
+__all__ = ["Listener", "Options", "Silent", "Stop", "not_begun", "run_notebook"]
 
 _SOURCE_LENGTH = 120
 
@@ -42,6 +43,17 @@ class Options:
     """Whether the cells after one that raises are run, too."""
     cwd: str | None = None
     """The folder to run in; None: the notebook's own."""
+
+
+class Stop:
+    """Somebody's wish that notebooks end now.
+
+    `listen` is called when nbclient has taken the signal handlers for itself.
+    """
+
+    def __init__(self, listen: Callable[[], None] = lambda: None) -> None:
+        self.requested = False
+        self.listen = listen
 
 
 class Listener(Protocol):
@@ -86,6 +98,7 @@ class _Progress:
     running: int | None = None
     done: dict[int, tuple[CellState, CellReport | None]] = field(default_factory=dict)
     kills_before: int | None = None
+    failure: tuple[NotebookState, str] | None = None
 
 
 async def run_notebook(
@@ -93,35 +106,80 @@ async def run_notebook(
     path: str,
     options: Options,
     listener: Listener | None = None,
+    stop: Stop | None = None,
 ) -> NotebookRun:
     """Execute `notebook` in place, and measure each cell.
 
     Raises nothing that a notebook or its kernel can cause: that is in what it returns.
-    Cancelled, it ends as `interrupted`. `path` is what the result calls it.
+    Cancelled, with `stop` requested before, it ends as `interrupted`. `path` is what the
+    result calls it.
     """
-    runner = _Runner(notebook, path, options, listener or Silent())
+    runner = _Runner(notebook, path, options, listener or Silent(), stop or Stop())
     run = await runner.run()
     runner.listener.ended(run)
     return run
 
 
+def not_begun(notebook: NotebookNode, path: str) -> NotebookRun:
+    """The result of one that was to be run, and was interrupted before."""
+    return NotebookRun(
+        notebook=path,
+        state="interrupted",
+        message="interrupted before it was begun",
+        cells=[
+            CellRun(index=index, state="not run", source=notebook.cells[index].source)
+            for index in _code_cells(notebook)
+        ],
+    )
+
+
+def _code_cells(notebook: NotebookNode) -> list[int]:
+    return [
+        index
+        for index, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code" and cell.source.strip()
+    ]
+
+
+class _Client(NotebookClient):
+    """Tells of a cell that fails while its kernel is still there."""
+
+    def __init__(self, runner: _Runner, notebook: NotebookNode, **traits: Any) -> None:
+        super().__init__(notebook, **traits)
+        self._runner = runner
+
+    async def async_start_new_kernel(self, **options: Any) -> None:
+        self._runner.stop.listen()
+        await super().async_start_new_kernel(**options)
+
+    async def async_execute_cell(self, *arguments: Any, **options: Any) -> NotebookNode:
+        try:
+            return await super().async_execute_cell(*arguments, **options)
+        except BaseException as error:
+            self._runner.failed(error)
+            raise
+
+
 class _Runner:
     def __init__(
-        self, notebook: NotebookNode, path: str, options: Options, listener: Listener
+        self,
+        notebook: NotebookNode,
+        path: str,
+        options: Options,
+        listener: Listener,
+        stop: Stop,
     ) -> None:
         self.notebook = notebook
         self.path = path
         self.options = options
         self.listener = listener
-        self.progress = _Progress([
-            index
-            for index, cell in enumerate(notebook.cells)
-            if cell.cell_type == "code" and cell.source.strip()
-        ])  # fmt: skip
-        given = (
-            {} if options.kernel_name is None else {"kernel_name": options.kernel_name}
-        )
-        self.client = NotebookClient(
+        self.stop = stop
+        self.progress = _Progress(_code_cells(notebook))
+        # Only where it is given: else the notebook says which.
+        kernel = options.kernel_name
+        given: Any = {} if kernel is None else {"kernel_name": kernel}
+        self.client = _Client(
+            self,
             notebook,
             timeout=options.timeout,
             startup_timeout=int(options.startup_timeout),
@@ -172,34 +230,42 @@ class _Runner:
                 f"no kernel '{error.name}' on this machine: `jupyter kernelspec list`"
                 " tells which there are, --kernel NAME takes another"
             )
-        except CellExecutionError as error:
-            self._close("error", "error")
-            return "error", f"{self._where()} raised {error.ename}: {error.evalue}"
-        except CellTimeoutError:
-            where = self._where()
-            self._close("timeout", "interrupted")
-            return "timeout", f"{where} took longer than {self.options.timeout:g} s"
         except asyncio.CancelledError:
-            return self._interrupted()
-        except DeadKernelError:
-            # nbclient takes a cancellation for the kernel's death, too.
-            task = asyncio.current_task()
-            if task is not None and getattr(task, "cancelling", int)():
-                return self._interrupted()
-            return self._died()
+            return self.progress.failure or ("interrupted", "interrupted in no cell")
         except Exception as error:
+            if self.progress.failure is not None:
+                return self.progress.failure
             if self.progress.memory is None:
                 return "no kernel", f"the kernel does not start: {_one_line(error)}"
-            if not self._is_alive():
-                return self._died()
-            self._close("error", "error")
             return "error", f"{type(error).__name__}: {_one_line(error)}"
         return "ok", None
+
+    def failed(self, error: BaseException) -> None:
+        """A cell did not come to its end; the kernel is not shut down yet."""
+        if self.progress.failure is None:
+            self.progress.failure = self._failure(error)
+
+    def _failure(self, error: BaseException) -> tuple[NotebookState, str]:
+        where = self._where()
+        # nbclient takes a cancellation for the kernel's death.
+        if isinstance(error, asyncio.CancelledError) or self.stop.requested:
+            self._close("interrupted", "interrupted")
+            return "interrupted", f"interrupted in {where}"
+        if isinstance(error, CellExecutionError):
+            return "error", f"{where} raised {error.ename}: {error.evalue}"
+        if isinstance(error, CellTimeoutError):
+            self._close("timeout", "interrupted")
+            return "timeout", f"{where} took longer than {self.options.timeout:g} s"
+        if isinstance(error, DeadKernelError) or not self._is_alive():
+            return self._died()
+        self._close("error", "error")
+        return "error", f"{where}: {type(error).__name__}: {_one_line(error)}"
 
     # ---- nbclient's hooks ----
 
     async def _on_notebook_start(self, notebook: NotebookNode) -> None:
-        provisioner = self.client.km.provisioner
+        manager: Any = self.client.km
+        provisioner = manager.provisioner
         self.progress.pid = provisioner.pid
         # It is taken away from the provisioner when it has ended.
         self.progress.process = provisioner.process
@@ -237,7 +303,7 @@ class _Runner:
         index, progress.running = progress.running, None
         report = None
         if index is not None and progress.memory is not None:
-            report = progress.memory.close_at_last_sample(**self._title(index))
+            report = progress.memory.close("died", **self._title(index))
             progress.done[index] = ("died", report)
         held = ""
         if report is not None:
@@ -258,11 +324,6 @@ class _Runner:
         except ValueError:
             name = ""
         return f"was killed by signal {-code}{name}"
-
-    def _interrupted(self) -> tuple[NotebookState, str]:
-        where = self._where()
-        self._close("interrupted", "interrupted")
-        return "interrupted", f"interrupted in {where}"
 
     def _is_alive(self) -> bool:
         return self.progress.process is None or self.progress.process.poll() is None
