@@ -111,8 +111,8 @@ async def run_notebook(
     """Execute `notebook` in place, and measure each cell.
 
     Raises nothing that a notebook or its kernel can cause: that is in what it returns.
-    Cancelled, with `stop` requested before, it ends as `interrupted`. `path` is what the
-    result calls it.
+    Cancelled, with `stop` requested before, it ends as `interrupted`. The result calls
+    it `path`.
     """
     runner = _Runner(notebook, path, options, listener or Silent(), stop or Stop())
     run = await runner.run()
