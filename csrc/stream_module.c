@@ -109,12 +109,12 @@ publisher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     PyObject *admitted = NULL;
     const char **texts = NULL;
     const char *endpoint;
-    long long interval_ns;
+    long long interval_ns = 0;
     PublisherObject *self = NULL;
     int err;
 
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O&s$L|zzzO!:Publisher", names, PyUnicode_FSConverter, &path,
+            args, kwargs, "O&s|$LzzzO!:Publisher", names, PyUnicode_FSConverter, &path,
             &endpoint, &interval_ns, &options.own_secret_key, &options.own_public_key,
             &options.server_key, &PyTuple_Type, &admitted)) {
         return NULL;
