@@ -120,12 +120,12 @@ map_file(const char *path, struct mw_box_file **out)
         return fd;
     }
     memory = mmap(NULL, MW_BOX_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    err = memory == MAP_FAILED ? -errno : 0;
+    err = errno;
     /* The mapping is enough: nobody who closes descriptors in bulk can take it. */
     close(fd);
-    if (err != 0) {
+    if (memory == MAP_FAILED) {
         unlink(path);
-        return err;
+        return -err;
     }
     /* All pages are ours from now on: touched one by one later they would each be
      * memory that some cell seems to have used. */
@@ -139,6 +139,7 @@ mw_recorder_new(struct mw_recorder **out, const char *path,
                 const struct mw_box_identity *given, int64_t lifetime_peak_bytes)
 {
     char unfinished[PATH_MAX];
+    struct mw_box_file *file;
     struct mw_box_head *head;
     struct mw_recorder *self = calloc(1, sizeof *self);
     int length;
@@ -154,11 +155,12 @@ mw_recorder_new(struct mw_recorder **out, const char *path,
         goto out;
     }
     memcpy(self->path, path, strlen(path) + 1);
-    err = map_file(unfinished, &self->file);
+    err = map_file(unfinished, &file);
     if (err != 0) {
         goto out;
     }
-    head = &self->file->head;
+    self->file = file;
+    head = &file->head;
     memcpy(head->magic, MW_BOX_MAGIC, sizeof head->magic);
     head->version = MW_BOX_VERSION;
     head->byte_order = MW_BOX_BYTE_ORDER;
@@ -169,7 +171,7 @@ mw_recorder_new(struct mw_recorder **out, const char *path,
     if (rename(unfinished, path) != 0) {
         err = -errno;
         unlink(unfinished);
-        munmap(self->file, MW_BOX_BYTES);
+        munmap(file, MW_BOX_BYTES);
     }
 out:
     if (err != 0) {
