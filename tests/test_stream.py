@@ -177,6 +177,7 @@ def child(queue):
 ip = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
 ip.run_line_magic("load_ext", "memwatch")
 publishing.start(sys.argv[1])
+input()
 context = multiprocessing.get_context("fork")
 for _ in range(10):
     queue = context.Queue()
@@ -194,7 +195,10 @@ print(os.getpid())
 @contextmanager
 def script(code, *arguments):
     with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             yield process
@@ -206,14 +210,14 @@ def test_forked_children_neither_hang_nor_publish(context):
     collector = subscriber(context)
     port = collector.bind_to_random_port("tcp://127.0.0.1")
     with script(FORKS, f">tcp://127.0.0.1:{port}") as process:
-        out, _ = process.communicate(timeout=PATIENCE_S)
+        # Who binds subscribes when it is asked: so it has to be heard of first.
+        messages = [receive(collector)]
+        out, _ = process.communicate("\n", timeout=PATIENCE_S)
         assert process.returncode == 0
-    pids, message = set(), None
-    numbers = []
-    while message is None or message["kind"] != "bye":
-        message = receive(collector)
-        pids.add(message["pid"])
-        numbers.append(message["message"])
+    while messages[-1]["kind"] != "bye":
+        messages.append(receive(collector))
+    pids = {each["pid"] for each in messages}
+    numbers = [each["message"] for each in messages]
     assert pids == {int(out.splitlines()[-1])}
     assert numbers == sorted(set(numbers))
 
