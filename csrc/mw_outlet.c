@@ -124,7 +124,9 @@ mw_outlet_held(const struct mw_outlet *self)
 
 /* ---- who may connect (ZAP, https://rfc.zeromq.org/spec/27) ---- */
 
-enum { ZAP_VERSION, ZAP_REQUEST, ZAP_KEY = 6, ZAP_FRAMES };
+/* Places of the frames; before and between them: version, domain, address, identity,
+ * mechanism. */
+enum { ZAP_REQUEST = 1, ZAP_KEY = 6, ZAP_FRAMES = 7 };
 
 struct zap_frame {
     char bytes[64];
@@ -479,14 +481,14 @@ mw_outlet_describe(int err)
 
 int
 mw_outlet_make_keys(char public_key[MW_OUTLET_KEY_CHARACTERS + 1],
-                       char secret_key[MW_OUTLET_KEY_CHARACTERS + 1])
+                    char secret_key[MW_OUTLET_KEY_CHARACTERS + 1])
 {
     return zmq_curve_keypair(public_key, secret_key) == 0 ? 0 : zmq_error();
 }
 
 int
 mw_outlet_public_key(const char *secret_key,
-                        char public_key[MW_OUTLET_KEY_CHARACTERS + 1])
+                     char public_key[MW_OUTLET_KEY_CHARACTERS + 1])
 {
     if (strlen(secret_key) != MW_OUTLET_KEY_CHARACTERS) {
         return -EINVAL;

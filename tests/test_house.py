@@ -24,7 +24,8 @@ PYTHON_ROOMS = [
     "lines", "pictures", "plotting", "tables", "trouble", "files", "machine", "history",
     "children", "runtime", "boxes", "recording", "keys", "publishing", "postmortem",
     "watching", "extension", "repeating", "commands", "completion", "magics",
-    "__init__", "cli/doctor", "cli/keygen", "cli/postmortem", "cli/__init__", "__main__",
+    "__init__", "cli/doctor", "cli/keygen", "cli/postmortem", "cli/__init__",
+    "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.

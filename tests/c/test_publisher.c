@@ -1,5 +1,5 @@
-/* A box, published over real sockets: to those who read, to those who do not, and not to
- * those who may not. */
+/* A box, published over real sockets: to those who read, to those who do not, and not
+ * to those who may not. */
 
 #include "support.h"
 
@@ -41,7 +41,7 @@ set_up(void **state)
     struct mw_box_identity given = {.limit_bytes = MW_ABSENT};
 
     (void)state;
-    strcpy(place.folder, make_root());
+    mw_box_put_text(place.folder, sizeof place.folder, make_root());
     (void)snprintf(place.box, sizeof place.box, "%s/1-1.box", place.folder);
     (void)snprintf(place.ipc, sizeof place.ipc, "ipc://%s/1-1.ipc", place.folder);
     mw_box_put_text(given.kernel_id, sizeof given.kernel_id, "a-kernel");
@@ -190,7 +190,7 @@ test_a_cell(void **state)
     assert_true(figure(message, "\"rss_bytes\":") > 0);
     assert_non_null(strstr(message->body, "\"cell\":null"));
 
-    strcpy(title.source, "x = 1");
+    mw_box_put_text(title.source, sizeof title.source, "x = 1");
     slot = mw_recorder_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
     message = await(subscriber, "memwatch.open.a-kernel");
     assert_int_equal(figure(message, "\"rss_start_bytes\":"), 33);
@@ -309,7 +309,7 @@ test_ipc_files(void **state)
     assert_int_equal(lstat(path, &found), -1);
 
     /* What the dead leave is taken over. */
-    strcpy(address.sun_path, path);
+    mw_box_put_text(address.sun_path, sizeof address.sun_path, path);
     fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     close(fd);
@@ -400,7 +400,8 @@ connected_with(const char *endpoint, const struct keys *own, const char *server_
         zmq_setsockopt(subscriber, ZMQ_CURVE_PUBLICKEY, own->public_key, 41), 0);
     assert_int_equal(
         zmq_setsockopt(subscriber, ZMQ_CURVE_SECRETKEY, own->secret_key, 41), 0);
-    assert_int_equal(zmq_setsockopt(subscriber, ZMQ_CURVE_SERVERKEY, server_key, 41), 0);
+    assert_int_equal(zmq_setsockopt(subscriber, ZMQ_CURVE_SERVERKEY, server_key, 41),
+                     0);
     assert_int_equal(zmq_connect(subscriber, endpoint), 0);
     return subscriber;
 }

@@ -16,19 +16,20 @@ static const char *
 look(int64_t t_now_ns, const struct mw_box_sample *samples, size_t count, int64_t lost)
 {
     static char told[4096];
-    size_t number = mw_tail_look(&tail, t_now_ns, &view, samples, count, lost, items,
-                                 &gone);
+    size_t number =
+        mw_tail_look(&tail, t_now_ns, &view, samples, count, lost, items, &gone);
+    size_t length = 0;
 
     told[0] = '\0';
     for (size_t i = 0; i < number; i++) {
-        char one[32] = "-";
+        const struct mw_box_cell *cell = items[i].cell;
+        char which[16] = "-";
 
-        if (items[i].cell != NULL) {
-            (void)snprintf(one, sizeof one, "%d", (int)items[i].cell->number);
+        if (cell != NULL) {
+            (void)snprintf(which, sizeof which, "%d", (int)cell->number);
         }
-        strcat(told, i == 0 ? "" : " ");
-        strncat(told, &"soc"[items[i].kind], 1);
-        strcat(told, one);
+        length += (size_t)snprintf(told + length, sizeof told - length, "%s%c%s",
+                                   i == 0 ? "" : " ", "soc"[items[i].kind], which);
     }
     return told;
 }

@@ -40,7 +40,9 @@ static inline bool
 json_character(struct json *self)
 {
     static const unsigned char rows[][8] = {
-        {0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x7F},
+        {0x20, 0x21},
+        {0x23, 0x5B},
+        {0x5D, 0x7F},
         {0xC2, 0xDF, 0x80, 0xBF},
         {0xE0, 0xE0, 0xA0, 0xBF, 0x80, 0xBF},
         {0xE1, 0xEC, 0x80, 0xBF, 0x80, 0xBF},
@@ -75,8 +77,8 @@ json_escape(struct json *self)
     if (!json_take(self, "\\u00")) {
         return false; /* we write no other */
     }
-    return json_take_range(self, '0', '1') && (json_take_range(self, '0', '9') ||
-                                               json_take_range(self, 'a', 'f'));
+    return json_take_range(self, '0', '1') &&
+           (json_take_range(self, '0', '9') || json_take_range(self, 'a', 'f'));
 }
 
 static inline bool
@@ -108,28 +110,32 @@ json_figure(struct json *self)
     return true;
 }
 
-static inline bool json_value(struct json *self, int depth);
-
 static inline bool
-json_object(struct json *self, int depth)
+json_plain(struct json *self)
 {
-    if (depth == 0 || !json_take(self, "{")) {
+    return json_take(self, "null") || json_text(self) || json_figure(self);
+}
+
+/* There are no lists in what we write, and nothing is empty. */
+static inline bool
+json_object(struct json *self, bool (*take_value)(struct json *self))
+{
+    if (!json_take(self, "{")) {
         return false;
     }
     do {
-        if (!json_text(self) || !json_take(self, ":") || !json_value(self, depth - 1)) {
+        if (!json_text(self) || !json_take(self, ":") || !take_value(self)) {
             return false;
         }
     } while (json_take(self, ","));
     return json_take(self, "}");
 }
 
-/* There are no lists in what we write, and nothing is empty. */
+/* Objects in an object are plain. */
 static inline bool
-json_value(struct json *self, int depth)
+json_any(struct json *self)
 {
-    return json_take(self, "null") || json_text(self) || json_object(self, depth) ||
-           json_figure(self);
+    return json_plain(self) || json_object(self, json_plain);
 }
 
 static inline bool
@@ -138,7 +144,7 @@ is_json_object(const char *text, size_t length)
     struct json json = {(const unsigned char *)text,
                         (const unsigned char *)text + length};
 
-    return json_object(&json, 2) && json.at == json.end;
+    return json_object(&json, json_any) && json.at == json.end;
 }
 
 #endif
