@@ -20,7 +20,9 @@ record(struct mw_recorder *recorder, int64_t span_ns)
 {
     const struct mw_box_title title = {.execution_count = 1, .source = "x = 1"};
     int64_t t_due_ns = mw_clock_mono_ns();
+    int64_t t_begin_ns = t_due_ns;
     int64_t t_end_ns = t_due_ns + span_ns;
+    struct mw_result result = {.duration_ns = MW_ABSENT};
     int slot = mw_recorder_open_cell(recorder, t_due_ns, 0, &title);
     long count;
 
@@ -31,7 +33,8 @@ record(struct mw_recorder *recorder, int64_t span_ns)
         mw_recorder_add_sample(recorder, mw_clock_mono_ns(), count);
         t_due_ns += INTERVAL_NS;
     }
-    mw_recorder_close_cell(recorder, slot, MW_BOX_OK, NULL, MW_ABSENT);
+    result.duration_ns = mw_clock_mono_ns() - t_begin_ns;
+    mw_recorder_close_cell(recorder, slot, MW_BOX_OK, &result, MW_ABSENT);
     return count;
 }
 
