@@ -252,7 +252,7 @@ test_topics(void **state)
     }
     memset(who.kernel_id, 0xFF, sizeof who.kernel_id - 1);
     assert_int_equal(mw_wire_put_topic(MW_WIRE_BYE, &who, topic),
-                     strlen("memwatch.bye.") + (MW_BOX_NAME - 1) * 3);
+                     strlen("memwatch.bye.") + (size_t)(MW_BOX_NAME - 1) * 3);
 }
 
 int
