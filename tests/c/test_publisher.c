@@ -383,7 +383,7 @@ test_no_descriptors(void **state)
     for (int spare = 0; spare < 20; spare++) {
         int err;
 
-        few.rlim_cur = (rlim_t)(lowest + spare);
+        few.rlim_cur = (rlim_t)lowest + (rlim_t)spare;
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
         err = mw_publisher_new(&publisher, place.box, &options, &step);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
