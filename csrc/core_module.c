@@ -3,7 +3,7 @@
  * The sampler's lock is taken with the GIL held: whoever has it does a few
  * microseconds of work and never waits for the GIL. */
 
-#include "window_module.h"
+#include "process_module.h"
 
 #include <string.h>
 
@@ -254,6 +254,12 @@ core_exec(PyObject *module)
     if (state->window_type == NULL) {
         return -1;
     }
+    state->process_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_process_spec, NULL);
+    if (state->process_type == NULL ||
+        PyModule_AddType(module, state->process_type) < 0) {
+        return -1;
+    }
     return PyModule_AddType(module, state->window_type);
 }
 
@@ -264,6 +270,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
 
     Py_VISIT(state->cpu_capsule);
     Py_VISIT(state->window_type);
+    Py_VISIT(state->process_type);
     return 0;
 }
 
@@ -278,6 +285,7 @@ core_clear(PyObject *module)
     }
     Py_CLEAR(state->cpu_capsule);
     Py_CLEAR(state->window_type);
+    Py_CLEAR(state->process_type);
     return 0;
 }
 

@@ -12,6 +12,7 @@ struct core_state {
     struct mw_sampler *sampler; /* NULL: not to be had when we last tried */
     PyObject *cpu_capsule;      /* keeps the reader alive; NULL: none is set */
     PyTypeObject *window_type;
+    PyTypeObject *process_type;
 };
 
 static inline struct core_state *
