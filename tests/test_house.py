@@ -26,7 +26,7 @@ PYTHON_ROOMS = [
     "magics", "__init__", "headless/__init__", "headless/results",
     "headless/extras", "headless/inputs", "headless/parameters", "headless/metadata",
     "headless/excesses", "headless/budgets", "headless/baseline", "headless/exports",
-    "headless/curve", "headless/page", "headless/summary",
+    "headless/curve", "headless/page", "headless/summary", "headless/verdict",
     "headless/kernels", "headless/runner", "headless/batch", "headless/progress",
     "cli/doctor", "cli/keygen", "cli/postmortem", "cli/__init__", "__main__",
 ]  # fmt: skip
