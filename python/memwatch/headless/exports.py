@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
@@ -203,7 +204,7 @@ def _fitting(kind: type, values: Any, apart: set[str]) -> dict[str, Any]:
     """Those of `values` that `kind` has, each of the type that it is to have."""
     if not isinstance(values, dict):
         raise _UnfitError(f"a {kind.__name__} is no object")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     given = {}
     for each in fields(kind):
         name = each.name
@@ -221,6 +222,11 @@ def _fitting(kind: type, values: Any, apart: set[str]) -> dict[str, Any]:
 
 
 _NEEDED = {"notebook", "index", "state"}
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _fits(value: Any, hint: Any) -> bool:
