@@ -15,9 +15,9 @@ int
 window_pair(struct mw_sampler *sampler, struct mw_watch *watch)
 {
     struct mw_result result;
-    int err = mw_sampler_open(sampler, watch);
+    int err = mw_sampler_open(sampler, watch, NULL);
 
-    return err != 0 ? err : mw_sampler_close(sampler, watch, &result);
+    return err != 0 ? err : mw_sampler_close(sampler, watch, NULL, &result);
 }
 
 int

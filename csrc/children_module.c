@@ -32,7 +32,11 @@ window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     WindowObject *self;
     int err;
 
-    if (module == NULL || refuse_arguments(args, kwargs) < 0) {
+    if (module == NULL) {
+        return NULL;
+    }
+    if (PyTuple_Size(args) != 0 || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
+        PyErr_SetString(PyExc_TypeError, "Window() takes no arguments");
         return NULL;
     }
     if (!get_state(module)->acquired) {

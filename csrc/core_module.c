@@ -3,199 +3,13 @@
  * The sampler's lock is taken with the GIL held: whoever has it does a few
  * microseconds of work and never waits for the GIL. */
 
-#include "support_module.h"
+#include "window_module.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "mw_cgroup.h"
 #include "mw_cpu_capsule.h"
 #include "mw_proc.h"
-#include "mw_self.h"
-
-struct core_state {
-    PyThread_type_lock lock;    /* guards the two below where there is no GIL */
-    struct mw_sampler *sampler; /* NULL: not to be had when we last tried */
-    PyObject *cpu_capsule;      /* keeps the reader alive; NULL: none is set */
-    PyTypeObject *window_type;
-};
-
-/* ---- helpers ---- */
-
-static struct core_state *
-get_state(PyObject *module)
-{
-    return (struct core_state *)PyModule_GetState(module);
-}
-
-static struct mw_sampler *
-get_sampler(struct core_state *state)
-{
-    struct mw_sampler *sampler;
-    int err = 0;
-
-    PyThread_acquire_lock(state->lock, WAIT_LOCK);
-    if (state->sampler == NULL) {
-        err = mw_self_acquire(&state->sampler);
-    }
-    sampler = state->sampler;
-    PyThread_release_lock(state->lock);
-    if (err != 0) {
-        raise_os_error(err, "cannot read this process's memory in /proc/self");
-    }
-    return sampler;
-}
-
-/* ---- Window ---- */
-
-typedef struct {
-    PyObject_HEAD
-    struct mw_sampler *sampler; /* the module's: it outlives its windows */
-    PyObject *module;
-    struct mw_watch watch;
-} WindowObject;
-
-static PyObject *
-window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
-{
-    PyObject *module = PyType_GetModule(type);
-    struct mw_sampler *sampler;
-    WindowObject *self;
-    int err;
-
-    if (module == NULL || refuse_arguments(args, kwargs) < 0) {
-        return NULL;
-    }
-    sampler = get_sampler(get_state(module));
-    if (sampler == NULL) {
-        return NULL;
-    }
-    self = PyObject_New(WindowObject, type);
-    if (self == NULL) {
-        return NULL;
-    }
-    self->sampler = sampler;
-    self->module = Py_NewRef(module);
-    err = mw_sampler_open(sampler, &self->watch);
-    if (err != 0) {
-        Py_DECREF(self);
-        return raise_os_error(err, "cannot open a window on /proc/self");
-    }
-    return (PyObject *)self;
-}
-
-static void
-window_dealloc(PyObject *op)
-{
-    WindowObject *self = (WindowObject *)op;
-    PyTypeObject *type = Py_TYPE(op);
-
-    mw_sampler_cancel(self->sampler, &self->watch);
-    Py_DECREF(self->module);
-    PyObject_Free(op);
-    Py_DECREF(type);
-}
-
-static PyObject *
-result_as_dict(const struct mw_result *result)
-{
-    const struct int_item items[] = {
-        {"duration_ns", result->duration_ns},
-        {"rss_start_bytes", result->rss_start_bytes},
-        {"rss_end_bytes", result->rss_end_bytes},
-        {"rss_peak_bytes", result->rss_peak_bytes},
-        {"used_bytes", result->used_bytes},
-        {"peaked_bytes", result->peaked_bytes},
-        {"peak_error_bytes", result->peak_error_bytes},
-        {"anon_bytes", result->anon_bytes},
-        {"file_bytes", result->file_bytes},
-        {"shmem_bytes", result->shmem_bytes},
-        {"swap_bytes", result->swap_bytes},
-        {"system_mean_cpu_percent", result->system_mean_cpu_percent},
-        {"single_max_cpu_percent", result->single_max_cpu_percent},
-    };
-    const char *method = result->peak_from_kernel ? "kernel" : "sampled";
-    PyObject *dict = INTS_AS_DICT(items);
-
-    if (dict != NULL &&
-        set_item(dict, "peak_method", PyUnicode_FromString(method)) < 0) {
-        Py_CLEAR(dict);
-    }
-    return dict;
-}
-
-PyDoc_STRVAR(
-    window_close_doc,
-    "close($self, /)\n--\n\n"
-    "End the window; return its figures and the two series of its timeline.\n\n"
-    "The figures go by CellReport's names: bytes, nanoseconds, percent; None\n"
-    "where one is not to be had. The series, time and RSS, are bytes of native\n"
-    "64-bit integers. Returns None where the window is closed already, or was\n"
-    "opened by the process that this one was forked from. OSError where /proc\n"
-    "cannot be read.");
-
-static PyObject *
-window_close(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    WindowObject *self = (WindowObject *)op;
-    const struct mw_timeline *timeline = &self->watch.timeline;
-    Py_ssize_t length;
-    struct mw_result result;
-    PyObject *figures;
-    int err = mw_sampler_close(self->sampler, &self->watch, &result);
-
-    if (err == -ESTALE) {
-        Py_RETURN_NONE;
-    }
-    if (err != 0) {
-        return raise_os_error(err, "cannot close a window on /proc/self");
-    }
-    figures = result_as_dict(&result);
-    if (figures == NULL) {
-        return NULL;
-    }
-    length = timeline->count * (Py_ssize_t)sizeof(int64_t);
-    return Py_BuildValue("(Ny#y#)", figures, (const char *)timeline->t_ns, length,
-                         (const char *)timeline->rss_bytes, length);
-}
-
-PyDoc_STRVAR(window_cancel_doc,
-             "cancel($self, /)\n--\n\nEnd the window, tell nothing.");
-
-static PyObject *
-window_cancel(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    WindowObject *self = (WindowObject *)op;
-
-    mw_sampler_cancel(self->sampler, &self->watch);
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef window_methods[] = {
-    {"close", window_close, METH_NOARGS, window_close_doc},
-    {"cancel", window_cancel, METH_NOARGS, window_cancel_doc},
-    {NULL, NULL, 0, NULL},
-};
-
-PyDoc_STRVAR(window_doc,
-             "Window()\n--\n\n"
-             "A window on this process, open from now until close(), cancel() or its\n"
-             "end of life. OSError where /proc cannot be read or no thread be had.");
-
-static PyType_Slot window_slots[] = {
-    {Py_tp_doc, (void *)window_doc},
-    {Py_tp_new, window_new},
-    {Py_tp_dealloc, window_dealloc},
-    {Py_tp_methods, window_methods},
-    {0, NULL},
-};
-
-static PyType_Spec window_spec = {
-    .name = "memwatch._core.Window",
-    .basicsize = sizeof(WindowObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = window_slots,
-};
 
 /* ---- functions ---- */
 
@@ -344,6 +158,70 @@ core_set_cpu_reader(PyObject *module, PyObject *capsule)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(
+    core_start_recording_doc,
+    "start_recording($module, path, /, user=None, kernel_id=None, notebook=None,\n"
+    "                limit_bytes=None, limit_set_by=None, limit_group=None)\n--\n\n"
+    "Write all that is measured from now on to a black box, the file `path`, too;\n"
+    "one that is written already is removed. OSError: the file cannot be made.");
+
+static PyObject *
+core_start_recording(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"",
+                            "user",
+                            "kernel_id",
+                            "notebook",
+                            "limit_bytes",
+                            "limit_set_by",
+                            "limit_group",
+                            NULL};
+    struct mw_sampler *sampler = get_sampler(get_state(module));
+    struct mw_box_identity given = {.limit_bytes = MW_UNLIMITED};
+    PyObject *path = NULL;
+    PyObject *limit = Py_None;
+    const char *texts[5] = {NULL};
+    int err;
+
+    if (sampler == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "O&|zzzOzz:start_recording", names,
+                                     PyUnicode_FSConverter, &path, &texts[0], &texts[1],
+                                     &texts[2], &limit, &texts[3], &texts[4])) {
+        return NULL;
+    }
+    if (take_int_or_none(limit, &given.limit_bytes) < 0) {
+        Py_DECREF(path);
+        return NULL;
+    }
+    mw_box_put_text(given.user, sizeof given.user, texts[0]);
+    mw_box_put_text(given.kernel_id, sizeof given.kernel_id, texts[1]);
+    mw_box_put_text(given.notebook, sizeof given.notebook, texts[2]);
+    mw_box_put_text(given.limit_set_by, sizeof given.limit_set_by, texts[3]);
+    mw_box_put_text(given.limit_group, sizeof given.limit_group, texts[4]);
+    err = mw_sampler_start_recording(sampler, PyBytes_AsString(path), &given);
+    Py_DECREF(path);
+    if (err != 0) {
+        return raise_os_error(err, "the black box cannot be made");
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(core_stop_recording_doc,
+             "stop_recording($module, /)\n--\n\n"
+             "Remove the black box; without one: nothing. In a forked child: nothing.");
+
+static PyObject *
+core_stop_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    struct mw_sampler *sampler = get_sampler(get_state(module));
+
+    if (sampler == NULL) {
+        return NULL;
+    }
+    mw_sampler_stop_recording(sampler);
+    Py_RETURN_NONE;
+}
+
 /* ---- the module ---- */
 
 static PyMethodDef core_methods[] = {
@@ -351,6 +229,9 @@ static PyMethodDef core_methods[] = {
     {"memory", core_memory, METH_NOARGS, core_memory_doc},
     {"sampler", core_sampler, METH_NOARGS, core_sampler_doc},
     {"cgroup", core_cgroup, METH_NOARGS, core_cgroup_doc},
+    {"start_recording", (PyCFunction)(void (*)(void))core_start_recording,
+     METH_VARARGS | METH_KEYWORDS, core_start_recording_doc},
+    {"stop_recording", core_stop_recording, METH_NOARGS, core_stop_recording_doc},
     {"set_cpu_reader", core_set_cpu_reader, METH_O, core_set_cpu_reader_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -369,7 +250,7 @@ core_exec(PyObject *module)
      * what only imports memwatch goes on. */
     mw_self_acquire(&state->sampler);
     state->window_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &window_spec, NULL);
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_window_spec, NULL);
     if (state->window_type == NULL) {
         return -1;
     }

@@ -21,6 +21,7 @@
 #include "mw_window.h"
 
 #define MW_BOX_MAGIC "memwatch"
+#define MW_BOX_BYTE_ORDER UINT32_C(0x01020304) /* as the writer has it */
 
 enum {
     MW_BOX_VERSION = 1, /* of the layout: any change of it is another one */
@@ -94,13 +95,13 @@ struct mw_box_sample {
 /* ---- the file ---- */
 
 struct mw_box_sample_slot {
-    _Atomic uint64_t sequence;
+    _Atomic uint64_t sequence; /* whole: 2 x (its number + 1) */
     _Atomic int64_t t_mono_ns;
     _Atomic int64_t rss_bytes;
 };
 
 struct mw_box_cell_slot {
-    _Atomic uint64_t sequence;
+    _Atomic uint64_t sequence;      /* 0: never written */
     _Atomic int64_t rss_peak_bytes; /* follows samples, outside the sequence */
     struct mw_box_cell cell;
 };
@@ -108,11 +109,11 @@ struct mw_box_cell_slot {
 struct mw_box_head {
     char magic[8];
     uint32_t version;
-    uint32_t byte_order; /* 0x01020304 as the writer has it */
-    uint32_t bytes;      /* of the whole file */
+    uint32_t byte_order;
+    uint32_t bytes; /* of the whole file */
     uint32_t reserved;
-    _Atomic uint64_t samples; /* written so far: the next goes to that slot, modulo */
-    _Atomic uint64_t cells;   /* opened so far */
+    _Atomic int64_t samples; /* written so far: the next goes to that slot, modulo */
+    _Atomic int64_t cells;   /* opened so far */
     _Atomic int64_t lifetime_peak_bytes;
     _Atomic int64_t untold; /* cells that found no slot: as many were open at once */
     struct mw_box_identity identity;
@@ -159,13 +160,12 @@ struct mw_box_view {
     struct mw_box_cell cells[MW_BOX_CELLS]; /* those that are whole, oldest first */
 };
 
-/* Three copies of the file (or of its beginning), taken one after the other: what is in
- * the middle one is whole where the other two agree. `size` is how long each is. */
+/* Three copies of the file, taken one after the other: what is in the second one is
+ * whole where the other two agree. */
 struct mw_box_copies {
     const struct mw_box_file *before;
     const struct mw_box_file *data;
     const struct mw_box_file *after;
-    size_t size;
 };
 
 /* Whether this is the beginning of a box: looks at the head alone, of which `size`
@@ -177,9 +177,9 @@ mw_box_check(const struct mw_box_head *head, size_t size, int64_t file_bytes);
 void mw_box_decode(const struct mw_box_copies *copies, struct mw_box_view *out);
 
 /* The whole samples from number `*next` on, or from the oldest that are left, oldest
- * first; `*next` becomes the number after the last that was looked at. At most
- * MW_BOX_SAMPLES go to `out`. `*lost` is how many were overwritten or torn. Returns how
- * many there are. */
+ * first; `*next` becomes the number of the first that was not written yet. At most
+ * MW_BOX_SAMPLES go to `out`. `*lost` is how many were overwritten before we came.
+ * Returns how many there are. */
 size_t mw_box_decode_samples(const struct mw_box_copies *copies, int64_t *next,
                              struct mw_box_sample *out, int64_t *lost);
 

@@ -13,6 +13,9 @@
 
 enum { TEXT_ROOM = 8192 };
 
+#define V2_KILLS "memory.events"
+#define V1_KILLS "memory.oom_control"
+
 /* Version 1 writes "no limit" as the largest number of whole pages. */
 #define V1_UNLIMITED_BYTES (MW_UNLIMITED - 65536)
 
@@ -189,42 +192,76 @@ mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
     return 0;
 }
 
+/* The count in the nearest group from `group` on upwards that shows one. */
 static int
-read_kills(const char *mount, const char *hierarchy, char *group, const char *file,
-           int64_t *kills)
+find_kills(const char *mount, const char *hierarchy, char *group, const char *name,
+           int64_t *kills, char *file)
 {
-    char text[TEXT_ROOM];
-
     do {
-        ssize_t length =
-            read_group_file(mount, hierarchy, group, file, text, sizeof text);
+        int err = -ENAMETOOLONG;
+        int length =
+            snprintf(file, MW_CGROUP_PATH_ROOM, "%s%s/%s", hierarchy, group, name);
 
-        if (length < 0 && !is_hidden(length)) {
-            return (int)length;
+        if (length >= 0 && length < MW_CGROUP_PATH_ROOM) {
+            err = mw_cgroup_reread_oom_kills(mount, file, kills);
         }
-        if (length >= 0 &&
-            mw_parse_keyed(text, (size_t)length, "oom_kill", kills) == 0) {
-            return 0;
+        if (err != -ENODATA) {
+            return err;
         }
     } while (to_parent(group));
     return -ENODATA;
 }
 
 int
-mw_cgroup_read_oom_kills(const char *proc_root, const char *mount, pid_t pid,
-                         int64_t *kills)
+mw_cgroup_find_oom_kills(const char *proc_root, const char *mount, pid_t pid,
+                         int64_t *kills, char *file)
 {
     char group[MW_CGROUP_PATH_ROOM];
     int err = find_group(proc_root, pid, NULL, group);
 
     if (err == 0) {
-        err = read_kills(mount, "", group, "memory.events", kills);
+        err = find_kills(mount, "", group, V2_KILLS, kills, file);
     }
     if (err == -ENODATA) {
         err = find_group(proc_root, pid, "memory", group);
         if (err == 0) {
-            err = read_kills(mount, "/memory", group, "memory.oom_control", kills);
+            err = find_kills(mount, "/memory", group, V1_KILLS, kills, file);
         }
     }
     return err;
+}
+
+int
+mw_cgroup_read_oom_kills(const char *proc_root, const char *mount, pid_t pid,
+                         int64_t *kills)
+{
+    char file[MW_CGROUP_PATH_ROOM];
+
+    return mw_cgroup_find_oom_kills(proc_root, mount, pid, kills, file);
+}
+
+/* Nothing but a count is ever opened, whatever a stranger's `file` says. */
+static bool
+is_place_of_kills(const char *file)
+{
+    const char *name = strrchr(file, '/');
+
+    return *file == '/' && strstr(file, "/../") == NULL &&
+           (strcmp(name + 1, V2_KILLS) == 0 || strcmp(name + 1, V1_KILLS) == 0);
+}
+
+int
+mw_cgroup_reread_oom_kills(const char *mount, const char *file, int64_t *kills)
+{
+    char text[TEXT_ROOM];
+    ssize_t length;
+
+    if (!is_place_of_kills(file)) {
+        return -EINVAL;
+    }
+    length = read_group_file(mount, "", "", file + 1, text, sizeof text);
+    if (length < 0) {
+        return is_hidden(length) ? -ENODATA : (int)length;
+    }
+    return mw_parse_keyed(text, (size_t)length, "oom_kill", kills) == 0 ? 0 : -ENODATA;
 }

@@ -32,4 +32,13 @@ int mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
 int mw_cgroup_read_oom_kills(const char *proc_root, const char *mount, pid_t pid,
                              int64_t *kills);
 
+/* The same, and where it was read: a path below `mount`, of MW_CGROUP_PATH_ROOM. */
+int mw_cgroup_find_oom_kills(const char *proc_root, const char *mount, pid_t pid,
+                             int64_t *kills, char *file);
+
+/* The count at the place that mw_cgroup_find_oom_kills() told, for when the process is
+ * gone. -ENODATA where it is not to be seen any more. `file` may be anything: -EINVAL
+ * where it is no such place. */
+int mw_cgroup_reread_oom_kills(const char *mount, const char *file, int64_t *kills);
+
 #endif

@@ -145,6 +145,34 @@ mw_parse_status(const char *text, size_t length, struct mw_memory *out)
     return 0;
 }
 
+int
+mw_parse_start_ticks(const char *text, size_t length, int64_t *ticks)
+{
+    /* "PID (NAME) STATE ...": the name may hold anything, parentheses too. */
+    const char *name_end = length > 0 ? memrchr(text, ')', length) : NULL;
+    struct cursor rest;
+    int64_t found;
+
+    if (name_end == NULL) {
+        return -EBADMSG;
+    }
+    rest = (struct cursor){name_end + 1, text + length};
+    for (int field = 3; field <= 22; field++) {
+        const char *blank =
+            memchr(rest.at, ' ', (size_t)(rest.end - rest.at)); /* before the field */
+
+        if (blank == NULL) {
+            return -EBADMSG;
+        }
+        rest.at = blank + 1;
+    }
+    if (!take_number(&rest, &found) || !take_word(&rest, " ")) {
+        return -EBADMSG;
+    }
+    *ticks = found;
+    return 0;
+}
+
 /* Does "cpu,cpuacct" name `controller`? */
 static bool
 lists_controller(const char *list, size_t length, const char *controller)

@@ -22,6 +22,10 @@ mw_parse_statm(const char *text, size_t length, int64_t page_bytes, int64_t *rss
  * that is not there (kernel threads and zombies have none) gives MW_ABSENT. */
 int mw_parse_status(const char *text, size_t length, struct mw_memory *out);
 
+/* /proc/PID/stat: field 22 (starttime), when the process began, in ticks since boot:
+ * with its pid, what tells it from another that had the pid before. */
+int mw_parse_start_ticks(const char *text, size_t length, int64_t *ticks);
+
 /* /proc/PID/cgroup: the path of the group in the hierarchy of `controller`
  * ("memory"), or in the unified one where `controller` is NULL. The path points
  * into `text`. -ENODATA where the process is in no such hierarchy. */

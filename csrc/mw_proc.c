@@ -12,7 +12,7 @@
 
 /* statm is seven numbers. status is 1.5 KiB, but a member of a thousand groups
  * has a line of 10 KiB in it, before the lines we want. */
-enum { STATM_ROOM = 256, STATUS_ROOM = 16384 };
+enum { STATM_ROOM = 256, STAT_ROOM = 1024, STATUS_ROOM = 16384 };
 
 int
 mw_proc_open_file(const char *root, pid_t pid, const char *name, int flags)
@@ -191,4 +191,43 @@ mw_proc_reset_mark(const struct mw_proc *self)
         written = pwrite(self->clear_refs.fd, reset_peak_rss, 1, 0);
     } while (written < 0 && errno == EINTR);
     return written < 0 ? -errno : 0;
+}
+
+/* ROOT/PID/NAME, once. Its length or -errno. */
+static ssize_t
+read_once(const char *root, pid_t pid, const char *name, char *text, size_t room)
+{
+    int fd = mw_proc_open_file(root, pid, name, O_RDONLY);
+    ssize_t length;
+
+    if (fd < 0) {
+        return fd;
+    }
+    length = read_file(fd, text, room);
+    close(fd);
+    return length;
+}
+
+int
+mw_proc_read_rss_of(const char *root, pid_t pid, int64_t *rss_bytes)
+{
+    char text[STATM_ROOM];
+    ssize_t length = read_once(root, pid, "statm", text, sizeof text);
+
+    if (length < 0) {
+        return (int)length;
+    }
+    return mw_parse_statm(text, (size_t)length, sysconf(_SC_PAGESIZE), rss_bytes);
+}
+
+int
+mw_proc_read_start_ticks(const char *root, pid_t pid, int64_t *ticks)
+{
+    char text[STAT_ROOM];
+    ssize_t length = read_once(root, pid, "stat", text, sizeof text);
+
+    if (length < 0) {
+        return (int)length;
+    }
+    return mw_parse_start_ticks(text, (size_t)length, ticks);
 }

@@ -71,4 +71,12 @@ int mw_proc_read_memory(const struct mw_proc *self, struct mw_memory *out);
  * descriptor is somebody else's by now: nothing is written to it. */
 int mw_proc_reset_mark(const struct mw_proc *self);
 
+/* The same, once, of process `pid` (0: the caller's own), with nothing kept open. */
+int mw_proc_read_rss_of(const char *root, pid_t pid, int64_t *rss_bytes);
+
+/* When process `pid` (0: the caller's own) began, in ticks since boot. Two processes
+ * that had the same pid differ in it. -errno; -ENOENT where there is none of that pid.
+ */
+int mw_proc_read_start_ticks(const char *root, pid_t pid, int64_t *ticks);
+
 #endif

@@ -17,6 +17,7 @@ struct mw_watch {
     struct mw_watch *next;
     struct mw_watch *previous;
     bool open;
+    int cell_slot; /* in the black box; the sampler's */
     struct mw_window window;
     struct mw_timeline timeline; /* t_ns counts from the window's opening */
 };

@@ -7,11 +7,15 @@
 
 #include "mw_clock.h"
 #include "mw_proc.h"
+#include "mw_scribe.h"
 #include "mw_ticker.h"
 
 #define FIRST_INTERVAL_NS (1 * MW_NS_PER_MS)
 
 #define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
+
+/* How often a running cell's mark is read for the black box. */
+#define MARK_INTERVAL_NS (100 * MW_NS_PER_MS)
 
 struct mw_sampler {
     char *root;
@@ -20,10 +24,12 @@ struct mw_sampler {
     pthread_mutex_t lock; /* guards everything below */
     struct mw_proc proc;  /* opened and closed under the lock; while windows are open
                              it stays as it is, and is read without the lock */
-    struct mw_accuracy accuracy; /* found out when the files were opened */
-    struct mw_roster roster;     /* the open windows */
-    struct mw_cpu_reader cpu;    /* read == NULL: nobody asks */
-    int64_t t_cpu_ns;            /* when the processors were last read */
+    struct mw_accuracy accuracy;  /* found out when the files were opened */
+    struct mw_roster roster;      /* the open windows */
+    struct mw_cpu_reader cpu;     /* read == NULL: nobody asks */
+    int64_t t_cpu_ns;             /* when the processors were last read */
+    struct mw_recorder *recorder; /* NULL: no black box is written */
+    int64_t t_mark_ns;            /* when the mark was last read for it */
 
     struct mw_ticker *ticker; /* calls tick() below; NULL: not started */
     int64_t t_next_ns;        /* when the next sample is due, with a window open */
@@ -112,6 +118,7 @@ mw_sampler_free(struct mw_sampler **out)
         return;
     }
     mw_ticker_free(&self->ticker);
+    mw_recorder_free(&self->recorder);
     pthread_mutex_destroy(&self->lock);
     mw_proc_close(&self->proc);
     free(self->root);
@@ -129,6 +136,16 @@ read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
     self->t_cpu_ns = t_ns;
     mw_roster_add_cpu(&self->roster, cpu);
     return true;
+}
+
+/* With the lock held. With another box, or none, the slots of open windows mean
+ * nothing. */
+static void
+replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder)
+{
+    mw_recorder_free(&self->recorder);
+    self->recorder = recorder;
+    mw_scribe_forget(&self->roster);
 }
 
 /* ---- when to sample; with the lock held ---- */
@@ -150,18 +167,26 @@ schedule(struct mw_sampler *self, int64_t t_now_ns)
 static void
 take_sample(struct mw_sampler *self, int64_t t_ns)
 {
-    int64_t rss_bytes;
+    struct mw_memory memory = MW_MEMORY_ABSENT;
     struct mw_cpu cpu;
+    bool with_mark =
+        self->recorder != NULL && t_ns - self->t_mark_ns >= MARK_INTERVAL_NS;
     int err;
 
     /* Nobody closes the files while we read: a window is open, and if it closes
      * meanwhile they stay open all the same. */
     pthread_mutex_unlock(&self->lock);
-    err = mw_proc_read_rss(&self->proc, &rss_bytes);
+    err = with_mark ? mw_proc_read_memory(&self->proc, &memory)
+                    : mw_proc_read_rss(&self->proc, &memory.rss_bytes);
     pthread_mutex_lock(&self->lock);
     if (err == 0) {
         self->samples++;
-        mw_roster_add_sample(&self->roster, t_ns, rss_bytes);
+        mw_roster_add_sample(&self->roster, t_ns, memory.rss_bytes);
+        if (with_mark) {
+            self->t_mark_ns = t_ns;
+            mw_roster_add_mark(&self->roster, memory.hwm_bytes);
+        }
+        mw_scribe_sample(self->recorder, &self->roster, t_ns, memory.rss_bytes);
     }
     if (t_ns - self->t_cpu_ns >= CPU_INTERVAL_NS) {
         read_cpu(self, t_ns, &cpu);
@@ -225,7 +250,8 @@ make_ready(struct mw_sampler *self)
 }
 
 static int
-open_locked(struct mw_sampler *self, struct mw_watch *watch)
+open_locked(struct mw_sampler *self, struct mw_watch *watch,
+            const struct mw_box_title *title)
 {
     struct mw_memory start;
     struct mw_cpu cpu;
@@ -258,6 +284,8 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch)
     }
     t_open_ns = mw_clock_mono_ns();
     mw_roster_open(&self->roster, watch, t_open_ns, &start, marked);
+    mw_scribe_open(self->recorder, watch, t_open_ns, start.rss_bytes, title);
+    mw_scribe_sample(self->recorder, &self->roster, t_open_ns, start.rss_bytes);
     read_cpu(self, t_open_ns, &cpu);
     /* A sample that an older window waits for is not put off, or windows opened in
      * quick succession would put it off for ever. */
@@ -268,19 +296,21 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch)
 }
 
 int
-mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch)
+mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch,
+                const struct mw_box_title *title)
 {
     int err;
 
     watch->open = false;
     pthread_mutex_lock(&self->lock);
-    err = open_locked(self, watch);
+    err = open_locked(self, watch, title);
     pthread_mutex_unlock(&self->lock);
     return err;
 }
 
 static int
-close_locked(struct mw_sampler *self, struct mw_watch *watch, struct mw_result *out)
+close_locked(struct mw_sampler *self, struct mw_watch *watch,
+             const struct mw_ending *ending, struct mw_result *out)
 {
     struct mw_memory end;
     struct mw_cpu cpu;
@@ -291,6 +321,7 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch, struct mw_result *
     err = mw_proc_read_memory(&self->proc, &end);
     if (err != 0) {
         mw_roster_forget(&self->roster, watch);
+        mw_scribe_close(self->recorder, watch, ending, NULL);
         return err;
     }
     mw_roster_add_mark(&self->roster, end.hwm_bytes);
@@ -299,17 +330,20 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch, struct mw_result *
     mw_roster_close(&self->roster, watch, t_close_ns, &end);
     mw_window_close(&watch->window, t_close_ns, &end, cpu_read ? &cpu : NULL,
                     self->accuracy.bound_bytes, out);
+    mw_scribe_sample(self->recorder, &self->roster, t_close_ns, end.rss_bytes);
+    mw_scribe_close(self->recorder, watch, ending, out);
     return 0;
 }
 
 int
-mw_sampler_close(struct mw_sampler *self, struct mw_watch *watch, struct mw_result *out)
+mw_sampler_close(struct mw_sampler *self, struct mw_watch *watch,
+                 const struct mw_ending *ending, struct mw_result *out)
 {
     int err = -ESTALE;
 
     pthread_mutex_lock(&self->lock);
     if (watch->open) {
-        err = close_locked(self, watch, out);
+        err = close_locked(self, watch, ending, out);
     }
     pthread_mutex_unlock(&self->lock);
     return err;
@@ -321,11 +355,36 @@ mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch)
     pthread_mutex_lock(&self->lock);
     if (watch->open) {
         mw_roster_forget(&self->roster, watch);
+        mw_scribe_close(self->recorder, watch, NULL, NULL);
     }
     pthread_mutex_unlock(&self->lock);
 }
 
 /* ---- everything else ---- */
+
+int
+mw_sampler_start_recording(struct mw_sampler *self, const char *path,
+                           const struct mw_box_identity *given)
+{
+    struct mw_recorder *recorder;
+    int err;
+
+    pthread_mutex_lock(&self->lock);
+    err = mw_recorder_new(&recorder, path, given, self->roster.lifetime_peak_bytes);
+    if (err == 0) {
+        replace_recorder(self, recorder);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return err;
+}
+
+void
+mw_sampler_stop_recording(struct mw_sampler *self)
+{
+    pthread_mutex_lock(&self->lock);
+    replace_recorder(self, NULL);
+    pthread_mutex_unlock(&self->lock);
+}
 
 struct mw_accuracy
 mw_sampler_accuracy(struct mw_sampler *self)
@@ -423,6 +482,7 @@ mw_sampler_after_fork_in_child(struct mw_sampler *self)
     /* Its files are the parent's, offset and all: each would disturb the other. */
     self->cpu = (struct mw_cpu_reader){NULL, NULL};
     mw_proc_close(&self->proc);
+    mw_recorder_free(&self->recorder);
     while (self->roster.newest != NULL) {
         mw_roster_forget(&self->roster, self->roster.newest);
     }

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 
 #include "mw_accuracy.h"
-#include "mw_roster.h"
+#include "mw_scribe.h"
 
 struct mw_sampler; /* opaque: any thread may call any function below */
 
@@ -52,17 +52,29 @@ mw_sampler_set_cpu_reader(struct mw_sampler *self, const struct mw_cpu_reader *r
 void mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
                                     const struct mw_cpu_reader *reader);
 
-/* Open a window. About 6 us. -errno: /proc unreadable, or no thread to be had;
- * the watch is then closed. That the mark cannot be reset is no error: the
- * window's result says so. */
-int mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch);
+/* Write all that is measured from now on to a black box, the file `path`, too: see
+ * mw_recorder_new(), whose errors these are. A box that is written already is removed.
+ * Only for the own process. */
+int mw_sampler_start_recording(struct mw_sampler *self, const char *path,
+                               const struct mw_box_identity *given);
 
-/* Close it and tell what it cost. About 3 us. -errno: /proc unreadable; -ESRCH:
+/* No longer; the box is removed. A forked child writes none, and leaves its parent's.
+ */
+void mw_sampler_stop_recording(struct mw_sampler *self);
+
+/* Open a window. About 6 us. `title` is for the black box; NULL: it is not in there.
+ * -errno: /proc unreadable, or no thread to be had; the watch is then closed. That the
+ * mark cannot be reset is no error: the window's result says so. */
+int mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch,
+                    const struct mw_box_title *title);
+
+/* Close it and tell what it cost. About 3 us. `ending` is for the black box; NULL:
+ * nobody knows how it ended. -errno: /proc unreadable; -ESRCH:
  * the process is gone; -ENODATA: it is dead and not yet waited for; -ESTALE:
  * the watch is not open, or was opened by the process that we were forked from.
  * The watch is closed in any case. */
 int mw_sampler_close(struct mw_sampler *self, struct mw_watch *watch,
-                     struct mw_result *out);
+                     const struct mw_ending *ending, struct mw_result *out);
 
 /* Close it, tell nothing. */
 void mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch);

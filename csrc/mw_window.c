@@ -86,13 +86,17 @@ close_cpu(const struct mw_window *self, const struct mw_cpu *cpu, struct mw_resu
     }
 }
 
+int64_t
+mw_window_peak(const struct mw_window *self)
+{
+    return higher(higher(self->start.rss_bytes, self->sampled_bytes), self->mark_bytes);
+}
+
 void
 mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memory *end,
                 const struct mw_cpu *cpu, int64_t bound_bytes, struct mw_result *out)
 {
-    int64_t read =
-        higher(higher(self->start.rss_bytes, end->rss_bytes), self->sampled_bytes);
-    int64_t peak = higher(read, self->mark_bytes);
+    int64_t peak = higher(mw_window_peak(self), end->rss_bytes);
     /* What the mark rose to since it was last told is lost with an end that does
      * not tell it. */
     bool from_kernel = self->marked && end->hwm_bytes != MW_ABSENT;

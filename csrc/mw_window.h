@@ -57,6 +57,9 @@ void mw_window_add_mark(struct mw_window *self, int64_t hwm_bytes);
  * for one. */
 void mw_window_add_cpu(struct mw_window *self, const struct mw_cpu *cpu);
 
+/* The highest RSS that is known so far. */
+int64_t mw_window_peak(const struct mw_window *self);
+
 /* End. Where `end` does not tell the mark the peak is sampled. `bound_bytes` is how
  * far the mark may be off. `cpu`, which may be NULL, was added before. */
 void

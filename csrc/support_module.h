@@ -58,6 +58,23 @@ int_or_none(int64_t value)
     return PyLong_FromLongLong(value);
 }
 
+/* None leaves *value as it is. -1 with an exception where it is neither. */
+static inline int
+take_int_or_none(PyObject *object, int64_t *value)
+{
+    long long given;
+
+    if (object == Py_None) {
+        return 0;
+    }
+    given = PyLong_AsLongLong(object);
+    if (given == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    *value = given;
+    return 0;
+}
+
 /* Takes over `value`, which may be NULL with an exception set. */
 static inline int
 set_item(PyObject *dict, const char *key, PyObject *value)
@@ -101,16 +118,5 @@ ints_as_dict(const struct int_item *items, size_t count)
 
 /* `items` is an array, not a pointer. */
 #define INTS_AS_DICT(items) ints_as_dict(items, sizeof(items) / sizeof *(items))
-
-/* For a tp_new without parameters: -1, with TypeError set, where it was given some. */
-static inline int
-refuse_arguments(PyObject *args, PyObject *kwargs)
-{
-    if (PyTuple_Size(args) != 0 || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
-        PyErr_SetString(PyExc_TypeError, "Window() takes no arguments");
-        return -1;
-    }
-    return 0;
-}
 
 #endif

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from support import Kernel, pages
+
+# Black boxes go to Jupyter's runtime folder: not to that of who runs the tests.
+_runtime = tempfile.TemporaryDirectory(prefix="memwatch-runtime-")
+os.environ["JUPYTER_RUNTIME_DIR"] = _runtime.name
 
 
 @pytest.fixture

@@ -12,19 +12,21 @@ PACKAGE = ROOT / "python/memwatch"
 C_ROOMS = [
     "mw_sample", "mw_cpu_capsule", "mw_clock", "mw_parse", "mw_proc", "mw_trial",
     "mw_cgroup", "mw_host", "mw_accuracy", "mw_window", "mw_timeline", "mw_roster",
-    "mw_ticker", "mw_sampler", "mw_self", "mw_heap", "mw_tree", "mw_family",
-    "support_module", "core_module", "host_module", "trial_module", "heap_module",
-    "children_module",
+    "mw_box", "mw_recorder", "mw_reader", "mw_scribe", "mw_ticker", "mw_sampler",
+    "mw_self", "mw_heap", "mw_tree", "mw_family", "support_module",
+    "core_state_module", "window_module", "core_module", "host_module",
+    "trial_module", "heap_module", "children_module", "boxes_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
-    "_core", "_host", "_trial", "_heap", "_children", "report", "lines", "pictures",
-    "plotting", "tables", "trouble", "files", "machine", "history", "children",
-    "watching", "extension", "repeating", "commands", "completion", "magics",
-    "__init__", "cli/doctor", "cli/__init__", "__main__",
+    "_core", "_host", "_trial", "_heap", "_children", "_boxes", "report", "lines",
+    "pictures", "plotting", "tables", "trouble", "files", "machine", "history",
+    "children", "runtime", "boxes", "recording", "watching", "extension",
+    "repeating", "commands", "completion", "magics", "__init__", "cli/doctor",
+    "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.
-PURE_C = {"mw_sample", "mw_parse", "mw_window", "mw_timeline", "mw_roster"}
+PURE_C = {"mw_sample", "mw_parse", "mw_window", "mw_timeline", "mw_roster", "mw_box"}
 IO_HEADERS = {"fcntl.h", "unistd.h", "pthread.h", "stdio.h", "sys/mman.h", "time.h"}
 
 

@@ -1,3 +1,4 @@
+import os
 from typing import Literal, TypedDict, final
 
 class _Figures(TypedDict):
@@ -44,8 +45,19 @@ class _Cgroup(TypedDict):
 
 @final
 class Window:
-    def __new__(cls) -> Window: ...
-    def close(self) -> tuple[_Figures, bytes, bytes] | None: ...
+    def __new__(
+        cls,
+        label: str | None = None,
+        execution_count: int | None = None,
+        cell_id: str | None = None,
+        source: str | None = None,
+    ) -> Window: ...
+    def close(
+        self,
+        status: str | None = None,
+        previous_rss_end_bytes: int | None = None,
+        /,
+    ) -> tuple[_Figures, bytes, bytes] | None: ...
     def cancel(self) -> None: ...
 
 def accuracy() -> _Accuracy: ...
@@ -53,3 +65,14 @@ def memory() -> _Memory: ...
 def sampler() -> _Sampler: ...
 def cgroup() -> _Cgroup: ...
 def set_cpu_reader(reader: object | None, /) -> None: ...
+def start_recording(
+    path: str | os.PathLike[str],
+    /,
+    user: str | None = None,
+    kernel_id: str | None = None,
+    notebook: str | None = None,
+    limit_bytes: int | None = None,
+    limit_set_by: str | None = None,
+    limit_group: str | None = None,
+) -> None: ...
+def stop_recording() -> None: ...

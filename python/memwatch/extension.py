@@ -26,19 +26,32 @@ class _Cell:
     """A cell that is running."""
 
     __slots__ = (
-        "info", "nested", "raw_cell", "store_history", "thread", "told", "window"
+        "info", "nested", "raw_cell", "source", "store_history", "thread", "told",
+        "window",
     )  # fmt: skip
 
-    def __init__(self, raw_cell: str | None, store_history: bool, nested: bool) -> None:
+    def __init__(
+        self,
+        raw_cell: str | None,
+        source: str | None,
+        number: int,
+        cell_id: str | None = None,
+        *,
+        store_history: bool,
+        nested: bool,
+    ) -> None:
         self.raw_cell = raw_cell
         """None: the cell that started the watching, before we could see it."""
+        self.source = source
         self.store_history = store_history
         self.nested = nested
         self.info: ref[Any] | None = None
         self.thread = threading.get_ident()
         self.told: bool | None = None
         """Whether its line is printed; None: as is configured."""
-        self.window = OpenWindow()
+        self.window = OpenWindow(
+            f"In [{number}]", number if store_history else None, cell_id, source
+        )
 
 
 class CellWatcher:
@@ -71,9 +84,16 @@ class CellWatcher:
         self._shell.events.register("pre_run_cell", self._pre_run_cell)
         self._shell.events.register("post_run_cell", self._post_run_cell)
         self.watching = True
-        if _inside_a_cell():
+        around = _cell_around()
+        if around is not None:
             try:
-                self._starting = _Cell(raw_cell=None, store_history=True, nested=False)
+                self._starting = _Cell(
+                    None,
+                    _first_line(around),
+                    self._shell.execution_count,
+                    store_history=True,
+                    nested=False,
+                )
             except Exception as error:
                 self._trouble.tell(error)
 
@@ -112,7 +132,14 @@ class CellWatcher:
     def _pre_run_cell(self, info: Any) -> None:
         try:
             key = id(info)
-            cell = _Cell(info.raw_cell, info.store_history, self._is_nested())
+            cell = _Cell(
+                info.raw_cell,
+                _first_line(info.raw_cell),
+                self._shell.execution_count,
+                getattr(info, "cell_id", None),
+                store_history=info.store_history,
+                nested=self._is_nested(),
+            )
             cell.info = ref(info, lambda _: self._cells.pop(key, None))
             if self._is_tagged_quiet(info):
                 cell.told = False
@@ -162,7 +189,7 @@ class CellWatcher:
                 return cell
             if not info.raw_cell or info.raw_cell.isspace():
                 return None
-        elif _inside_a_cell():
+        elif _cell_around() is not None:
             # Interrupted before it began; those that run around us go on.
             return None
         return self._take_by_likeness(None if info is None else info.raw_cell)
@@ -184,14 +211,16 @@ class CellWatcher:
 
     def _report(self, cell: _Cell, result: Any) -> None:
         info = getattr(result, "info", None)
-        raw_cell = cell.raw_cell if info is None else info.raw_cell
+        source = cell.source
+        if info is not None and info.raw_cell != cell.raw_cell:
+            source = _first_line(info.raw_cell)
         store_history = cell.store_history if info is None else info.store_history
         number = self._number(result)
         report = cell.window.close(
             label=None if number is None else f"In [{number}]",
             execution_count=number if store_history else None,
             cell_id=getattr(info, "cell_id", None),
-            source=None if raw_cell is None else _first_line(raw_cell),
+            source=source,
             status=status_of(_error_of(result)),
             previous=self._previous,
         )
@@ -227,14 +256,18 @@ def _first_line(raw_cell: str) -> str:
     return raw_cell.lstrip().partition("\n")[0].rstrip()[:_SOURCE_LENGTH]
 
 
-def _inside_a_cell() -> bool:
-    """Whether this thread is running a cell, and not, say, a configuration file."""
+def _cell_around() -> str | None:
+    """The text of the cell that this thread is running; None: it runs none.
+
+    But, say, a configuration file.
+    """
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        runs_cell = code.co_name == "run_cell_async" and "IPython" in code.co_filename
-        # Of a silent cell IPython tells neither beginning nor end.
-        if runs_cell and not frame.f_locals.get("silent", False):
-            return True
+        if code.co_name == "run_cell_async" and "IPython" in code.co_filename:
+            variables = frame.f_locals
+            # Of a silent cell IPython tells neither beginning nor end.
+            if not variables.get("silent", False):
+                return str(variables.get("raw_cell", ""))
         frame = frame.f_back  # type: ignore[assignment]
-    return False
+    return None

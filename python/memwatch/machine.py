@@ -19,6 +19,7 @@ __all__ = [
     "describe_rss",
     "find_accuracy",
     "find_group",
+    "find_limit",
     "gather",
 ]
 
@@ -182,7 +183,7 @@ def gather() -> Facts:
         processors=_find_processors(),
         rss=rss,
         peak=peak,
-        limit=_find_limit(group, jupyterhub, memory, why),
+        limit=_least(group, jupyterhub, memory, why),
         cgroup=group,
         jupyterhub=jupyterhub,
         memory=memory,
@@ -283,9 +284,17 @@ def _find_memory(why: Why) -> Memory:
     return Memory(total_bytes=None, available_bytes=None)
 
 
-def _find_limit(
-    group: Group, jupyterhub: JupyterHub, memory: Memory, why: Why
-) -> Limit:
+def find_limit(why: Why) -> tuple[Limit, Group]:
+    """The limit that is in effect, found without libproc2; why not goes to `why`."""
+    import os
+
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    memory = Memory(total_bytes=total if total > 0 else None, available_bytes=None)
+    group = find_group(why)
+    return _least(group, _find_jupyterhub(why), memory, why), group
+
+
+def _least(group: Group, jupyterhub: JupyterHub, memory: Memory, why: Why) -> Limit:
     known: list[tuple[int, Literal["cgroup", "jupyterhub", "memory"]]] = []
     if group["limit_bytes"] is not None:
         known.append((group["limit_bytes"], "cgroup"))

@@ -9,7 +9,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from traitlets import Bool, Enum, Float, Integer, TraitError, observe, validate
 
-from . import _core, commands, lines, pictures, tables
+from . import _core, commands, lines, pictures, recording, tables
 from .children import watch_children
 from .completion import complete
 from .extension import CellWatcher
@@ -52,6 +52,13 @@ class MemWatch(Magics):
         " it runs, and their PSS at its end, which the line then tells.",
     ).tag(config=True)
 
+    record = Bool(
+        True,
+        help="Whether to keep a black box: a file of 64 KiB in Jupyter's runtime"
+        " folder, gone at a clean exit, that tells after the kernel was killed which"
+        " cell was running, and how far it got.",
+    ).tag(config=True)
+
     max_history_reports = Integer(
         10_000,
         min=1,
@@ -84,6 +91,14 @@ class MemWatch(Magics):
         self.watcher = CellWatcher(shell, self._print, self._is_worth_telling)
         history.max_reports = self.max_history_reports
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
+        self._record_changed({"new": self.record})
+
+    @observe("record")
+    def _record_changed(self, change: Any) -> None:
+        if change["new"]:
+            recording.start(self.shell)
+        else:
+            recording.stop()
 
     def _print(self, number: int, report: CellReport) -> None:
         print(lines.STYLES[self.style](number, report))
@@ -244,6 +259,7 @@ def unload(shell: Any) -> None:
     if magics is None:
         return
     magics.watcher.stop()
+    recording.stop()
     _core.set_cpu_reader(None)
     watch_children(False)
     manager = shell.magics_manager

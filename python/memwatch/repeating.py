@@ -53,17 +53,15 @@ class Body:
         reports = []
         for run in range(1, runs + 1):
             error: BaseException | None = None
-            window = OpenWindow()
+            label = f"In [{self._number}] run {run} of {runs}"
+            window = OpenWindow(label)
             try:
                 value = self.run()
             except BaseException as raised:
                 error = raised
                 raise
             finally:
-                report = window.close(
-                    label=f"In [{self._number}] run {run} of {runs}",
-                    status=status_of(error),
-                )
+                report = window.close(label=label, status=status_of(error))
                 error = None  # its traceback has this frame: a cycle
                 if report is not None:
                     history.append(report)

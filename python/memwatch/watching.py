@@ -70,14 +70,23 @@ def _tell_of_what_is_absent(peak_method: str, duration_ns: int | None) -> None:
 
 
 class OpenWindow:
-    """A window that is open from now on. OSError where /proc cannot be read."""
+    """A window that is open from now on. OSError where /proc cannot be read.
+
+    What it is given is for the black box, which is to tell while it is open what it is.
+    """
 
     __slots__ = ("_children", "_opened_at_ns", "_window")
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        label: str | None,
+        execution_count: int | None = None,
+        cell_id: str | None = None,
+        source: str | None = None,
+    ) -> None:
         self._opened_at_ns = time.time_ns()
         self._children = open_window()
-        self._window = _core.Window()
+        self._window = _core.Window(label, execution_count, cell_id, source)
 
     def close(
         self,
@@ -94,14 +103,15 @@ class OpenWindow:
         None where there is nothing to tell: the window was opened by the process that
         this one was forked from. OSError where /proc cannot be read.
         """
-        closed = self._window.close()
+        drift_from = None if previous is None else previous.rss_end_bytes
+        closed = self._window.close(status, drift_from)
         if closed is None:
             return None
         figures, t_ns, rss_bytes = closed
         _tell_of_what_is_absent(figures["peak_method"], figures["duration_ns"])
         drift = None
-        if previous is not None and previous.rss_end_bytes is not None:
-            drift = figures["rss_start_bytes"] - previous.rss_end_bytes
+        if drift_from is not None:
+            drift = figures["rss_start_bytes"] - drift_from
         return CellReport(
             label=label,
             execution_count=execution_count,
@@ -143,7 +153,7 @@ class watch:
         self.report = None
         tell_how_peaks_are_found()
         try:
-            self._window = OpenWindow()
+            self._window = OpenWindow(self.label)
         except OSError as error:
             _trouble.tell(error)
         return self

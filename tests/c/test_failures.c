@@ -339,18 +339,18 @@ test_windows(void **state)
         assert_int_equal(mw_sampler_new(&sampler, MW_PROC_ROOT, 0), 0);
         unmap(map_touched(8 * MIB), 8 * MIB);
         faults_arm(++nth);
-        err = mw_sampler_open(sampler, &watch);
+        err = mw_sampler_open(sampler, &watch, NULL);
         if (err == 0) {
-            err = mw_sampler_close(sampler, &watch, &result);
+            err = mw_sampler_close(sampler, &watch, NULL, &result);
         }
         fault = faults_disarm();
         assert_int_equal(err, is_survived(&fault, &result) ? 0 : -fault.err);
 
         /* Opened or not, nothing is left of it, and the next one works. */
         expect_no_window(sampler);
-        assert_int_equal(mw_sampler_close(sampler, &watch, &result), -ESTALE);
-        assert_int_equal(mw_sampler_open(sampler, &watch), 0);
-        assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+        assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), -ESTALE);
+        assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
+        assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
         mw_sampler_free(&sampler);
         expect_held(&before);
     } while (fault.call != NULL);
@@ -376,14 +376,14 @@ test_failed_inner_window_costs_the_outer_nothing(void **state)
         skip();
     }
     unmap(map_touched(64 * MIB), 64 * MIB); /* the shadow that a sanitizer keeps */
-    assert_int_equal(mw_sampler_open(sampler, &outer), 0);
+    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
     unmap(map_touched(64 * MIB), 64 * MIB);
     for (int nth = 1;; nth++) {
         struct fault fault;
         int err;
 
         faults_arm(nth);
-        err = mw_sampler_open(sampler, &inner);
+        err = mw_sampler_open(sampler, &inner, NULL);
         fault = faults_disarm();
         if (err == 0) {
             mw_sampler_cancel(sampler, &inner);
@@ -393,7 +393,7 @@ test_failed_inner_window_costs_the_outer_nothing(void **state)
         }
         assert_true(err == -fault.err || is(fault.call, "pwrite"));
     }
-    assert_int_equal(mw_sampler_close(sampler, &outer, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, &outer, NULL, &result), 0);
     assert_true(result.peaked_bytes >=
                 64 * MIB - mw_sampler_accuracy(sampler).bound_bytes);
     mw_sampler_free(&sampler);
@@ -450,10 +450,10 @@ watch_in_child(struct mw_sampler *sampler)
         int err;
 
         faults_arm(nth);
-        err = mw_sampler_open(sampler, &watch);
+        err = mw_sampler_open(sampler, &watch, NULL);
         fault = faults_disarm();
         if (err == 0) {
-            err = mw_sampler_close(sampler, &watch, &result);
+            err = mw_sampler_close(sampler, &watch, NULL, &result);
             return nth > 2 && err == 0 ? 0 : 3;
         }
         if (err != -fault.err) {
@@ -467,7 +467,7 @@ forget_in_child(struct mw_sampler *sampler, struct mw_watch *of_parent)
 {
     struct mw_result none;
 
-    return mw_sampler_close(sampler, of_parent, &none) == -ESTALE ? 0 : 5;
+    return mw_sampler_close(sampler, of_parent, NULL, &none) == -ESTALE ? 0 : 5;
 }
 
 static void
@@ -481,7 +481,7 @@ test_fork(void **state)
     (void)state;
     SKIP_UNDER_TSAN();
     assert_int_equal(mw_self_acquire(&sampler), 0);
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int status;
         pid_t child = fork();
@@ -495,7 +495,7 @@ test_fork(void **state)
         assert_true(WIFSIGNALED(status));
         assert_int_equal(WTERMSIG(status), SIGKILL);
     }
-    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
     mw_self_release(&sampler);
 }
 
@@ -532,7 +532,7 @@ test_samples_that_cannot_be_taken(void **state)
     assert_int_equal(mw_sampler_new(&sampler, root, 0), 0);
     write_file(root, "self/statm", "");
     mw_sampler_set_cpu_reader(sampler, &reader);
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     /* The thread reads the processors after a sample, taken or not. */
     for (bool ticked = false; !ticked;) {
         struct mw_sampler_status now;
@@ -543,7 +543,7 @@ test_samples_that_cannot_be_taken(void **state)
         ticked = readings > 1;
         mw_sampler_set_cpu_reader(sampler, &reader);
     }
-    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
     mw_sampler_read_status(sampler, &status);
     assert_int_equal(status.samples, 0);
     assert_int_equal(result.rss_peak_bytes, 400 * 1024);
@@ -564,8 +564,8 @@ test_processors_that_cannot_be_read(void **state)
     (void)state;
     assert_int_equal(mw_sampler_new(&sampler, MW_PROC_ROOT, 0), 0);
     mw_sampler_set_cpu_reader(sampler, &reader);
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
-    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
+    assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
     assert_int_equal(result.system_mean_cpu_percent, MW_ABSENT);
     assert_int_equal(result.single_max_cpu_percent, MW_ABSENT);
     mw_sampler_free(&sampler);

@@ -12,9 +12,9 @@ transient(int64_t bytes)
     struct mw_watch watch;
     struct mw_result result;
 
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     unmap(map_touched(bytes), bytes);
-    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
     return result;
 }
 
@@ -51,9 +51,9 @@ test_kept_memory_is_use(void **state)
     (void)state;
     SKIP_UNDER_TSAN();
     SKIP_UNDER_VALGRIND();
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     memory = map_touched(32 * MIB);
-    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
     unmap(memory, 32 * MIB);
     assert_true(distance(result.used_bytes, 32 * MIB) <= 2 * MIB);
     assert_int_equal(result.rss_end_bytes - result.rss_start_bytes, result.used_bytes);
@@ -75,10 +75,10 @@ test_nested_windows_keep_their_own_peaks(void **state)
     if (!accuracy.mark_resets) {
         skip();
     }
-    assert_int_equal(mw_sampler_open(sampler, &outer), 0);
+    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
     unmap(map_touched(200 * MIB), 200 * MIB);
     inner = transient(40 * MIB);
-    assert_int_equal(mw_sampler_close(sampler, &outer, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, &outer, NULL, &result), 0);
     assert_true(distance(inner.peaked_bytes, 40 * MIB) <= accuracy.bound_bytes);
     assert_true(distance(result.peaked_bytes, 200 * MIB) <= accuracy.bound_bytes);
 }
@@ -91,10 +91,10 @@ test_samples_are_taken_and_the_thread_parks(void **state)
     int64_t before = status_of(sampler).samples;
 
     (void)state;
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     assert_int_equal(status_of(sampler).open_windows, 1);
     WAIT_UNTIL(status_of(sampler).samples >= before + 20);
-    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
     assert_true(result.duration_ns >= 18 * MW_NS_PER_MS);
     assert_in_range(watch.timeline.count, 12, MW_TIMELINE_POINTS);
     for (int32_t i = 1; i < watch.timeline.count; i++) {
@@ -118,14 +118,14 @@ test_quick_windows_do_not_starve_an_outer_one(void **state)
     int64_t before = status_of(sampler).samples;
 
     (void)state;
-    assert_int_equal(mw_sampler_open(sampler, &outer), 0);
+    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
     while (status_of(sampler).samples < before + 10) {
         struct mw_watch inner;
 
-        assert_int_equal(mw_sampler_open(sampler, &inner), 0);
+        assert_int_equal(mw_sampler_open(sampler, &inner, NULL), 0);
         mw_sampler_cancel(sampler, &inner);
     }
-    assert_int_equal(mw_sampler_close(sampler, &outer, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, &outer, NULL, &result), 0);
     assert_true(outer.timeline.count >= 10);
 }
 
@@ -136,10 +136,10 @@ test_closing_twice_is_stale(void **state)
     struct mw_result result;
 
     (void)state;
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     mw_sampler_cancel(sampler, &watch);
     mw_sampler_cancel(sampler, &watch);
-    assert_int_equal(mw_sampler_close(sampler, &watch, &result), -ESTALE);
+    assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), -ESTALE);
     assert_int_equal(status_of(sampler).open_windows, 0);
 }
 
@@ -167,8 +167,8 @@ open_and_close(void *argument)
         struct mw_watch watch;
         struct mw_result result;
 
-        if (mw_sampler_open(sampler, &watch) != 0 ||
-            mw_sampler_close(sampler, &watch, &result) != 0 ||
+        if (mw_sampler_open(sampler, &watch, NULL) != 0 ||
+            mw_sampler_close(sampler, &watch, NULL, &result) != 0 ||
             result.rss_peak_bytes < result.rss_end_bytes) {
             return (void *)1;
         }
@@ -204,7 +204,7 @@ check_in_child(struct mw_watch *of_parent)
     if (status.running || status.open_windows != 0) {
         return 1;
     }
-    if (mw_sampler_close(sampler, of_parent, &result) != -ESTALE) {
+    if (mw_sampler_close(sampler, of_parent, NULL, &result) != -ESTALE) {
         return 2;
     }
     /* Its own windows work, and reset its own mark only. */
@@ -227,7 +227,7 @@ test_fork(void **state)
     (void)state;
     SKIP_UNDER_TSAN();
     SKIP_UNDER_VALGRIND();
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     unmap(map_touched(100 * MIB), 100 * MIB);
     child = fork();
     if (child == 0) {
@@ -236,7 +236,7 @@ test_fork(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
-    assert_int_equal(mw_sampler_close(sampler, &watch, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
     if (accuracy.mark_resets) {
         assert_true(distance(result.peaked_bytes, 100 * MIB) <= accuracy.bound_bytes);
     }
@@ -296,20 +296,20 @@ test_without_a_mark_it_samples(void **state)
     write_file(root, "self/statm", "1000 200 100 5 0 300 0\n");
     write_file(root, "self/status", "Name:\tx\nVmRSS:\t     400 kB\nThreads:\t1\n");
     assert_int_equal(mw_sampler_new(&other, root, 0), 0);
-    assert_int_equal(mw_sampler_open(other, &watch), 0);
+    assert_int_equal(mw_sampler_open(other, &watch, NULL), 0);
     do {
         mw_sampler_read_status(other, &status);
     } while (status.samples < 3);
-    assert_int_equal(mw_sampler_close(other, &watch, &result), 0);
+    assert_int_equal(mw_sampler_close(other, &watch, NULL, &result), 0);
     assert_false(result.peak_from_kernel);
     assert_int_equal(result.rss_peak_bytes, 200 * sysconf(_SC_PAGESIZE));
     assert_int_equal(result.peak_error_bytes, MW_ABSENT);
 
     /* The file goes bad while a window is open. */
-    assert_int_equal(mw_sampler_open(other, &watch), 0);
+    assert_int_equal(mw_sampler_open(other, &watch, NULL), 0);
     write_file(root, "self/status", "");
-    assert_int_equal(mw_sampler_close(other, &watch, &result), -EBADMSG);
-    assert_int_equal(mw_sampler_open(other, &watch), -EBADMSG);
+    assert_int_equal(mw_sampler_close(other, &watch, NULL, &result), -EBADMSG);
+    assert_int_equal(mw_sampler_open(other, &watch, NULL), -EBADMSG);
     mw_sampler_read_status(other, &status);
     assert_int_equal(status.open_windows, 0);
     mw_sampler_free(&other);

@@ -185,7 +185,7 @@ close_window(struct mw_watch *watch)
 {
     struct mw_result result;
 
-    assert_int_equal(mw_sampler_close(sampler, watch, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, watch, NULL, &result), 0);
     return result;
 }
 
@@ -213,7 +213,7 @@ assert_all_is_well(void)
     struct mw_result result;
 
     no_faults(NULL);
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     spike(16 * MIB);
     result = close_window(&watch);
     assert_from_kernel(&result, 16 * MIB);
@@ -238,7 +238,7 @@ test_no_mark_at_the_close(void **state)
 
     (void)state;
     NEEDS_MARK();
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     spike(64 * MIB);
     mark_is_hidden = true;
     result = close_window(&watch);
@@ -257,7 +257,7 @@ test_no_mark_at_the_opening(void **state)
     NEEDS_MARK();
     spike(64 * MIB);
     mark_is_hidden = true;
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     mark_is_hidden = false;
     result = close_window(&watch);
     assert_sampled(&result);
@@ -274,10 +274,10 @@ test_inner_window_without_a_mark_leaves_the_outer_one_its_own(void **state)
 
     (void)state;
     NEEDS_MARK();
-    assert_int_equal(mw_sampler_open(sampler, &outer), 0);
+    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
     spike(64 * MIB);
     mark_is_hidden = true;
-    assert_int_equal(mw_sampler_open(sampler, &inner), 0);
+    assert_int_equal(mw_sampler_open(sampler, &inner, NULL), 0);
     result = close_window(&inner);
     assert_sampled(&result);
     mark_is_hidden = false;
@@ -294,10 +294,10 @@ test_no_mark_once_it_is_reset(void **state)
 
     (void)state;
     NEEDS_MARK();
-    assert_int_equal(mw_sampler_open(sampler, &outer), 0);
+    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
     spike(64 * MIB);
     reset_hides_mark = true;
-    assert_int_equal(mw_sampler_open(sampler, &inner), 0);
+    assert_int_equal(mw_sampler_open(sampler, &inner, NULL), 0);
     assert_true(mark_is_hidden);
     no_faults(NULL);
     spike(16 * MIB);
@@ -317,10 +317,10 @@ test_reset_that_fails_in_between(void **state)
 
     (void)state;
     NEEDS_MARK();
-    assert_int_equal(mw_sampler_open(sampler, &outer), 0);
+    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
     spike(64 * MIB);
     reset_errno = EACCES;
-    assert_int_equal(mw_sampler_open(sampler, &inner), 0);
+    assert_int_equal(mw_sampler_open(sampler, &inner, NULL), 0);
     result = close_window(&inner);
     assert_sampled(&result);
     assert_true(result.peaked_bytes < 32 * MIB); /* the outer one's is not its own */
@@ -345,9 +345,9 @@ test_lifetime_peak_that_was_never_told_is_absent(void **state)
     assert_int_equal(mw_sampler_new(&other, root, 0), 0);
     assert_false(mw_sampler_accuracy(other).mark_resets);
     assert_int_equal(mw_sampler_accuracy(other).mark_errno, ENOENT);
-    assert_int_equal(mw_sampler_open(other, &watch), 0);
+    assert_int_equal(mw_sampler_open(other, &watch, NULL), 0);
     WAIT_UNTIL(status_of(other).samples >= 3);
-    assert_int_equal(mw_sampler_close(other, &watch, &result), 0);
+    assert_int_equal(mw_sampler_close(other, &watch, NULL, &result), 0);
     assert_sampled(&result);
     assert_int_equal(result.rss_peak_bytes, 200 * sysconf(_SC_PAGESIZE));
     assert_int_equal(status_of(other).lifetime_peak_bytes, MW_ABSENT);
@@ -376,9 +376,9 @@ test_status_cut_anywhere_at_the_close(void **state)
         struct mw_result result;
         int err;
 
-        assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+        assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
         status_is_cut_at = cut;
-        err = mw_sampler_close(sampler, &watch, &result);
+        err = mw_sampler_close(sampler, &watch, NULL, &result);
         status_is_cut_at = NEVER;
         if (err != 0) {
             assert_true(err == -EBADMSG || err == -ENODATA);
@@ -402,7 +402,7 @@ test_status_cut_anywhere_at_the_opening(void **state)
         int err;
 
         status_is_cut_at = cut;
-        err = mw_sampler_open(sampler, &watch);
+        err = mw_sampler_open(sampler, &watch, NULL);
         status_is_cut_at = NEVER;
         if (err == 0) {
             assert_true(watch.window.start.rss_bytes > 0);
@@ -426,7 +426,7 @@ test_statm_cut_anywhere(void **state)
         long reads_before = reads;
 
         statm_is_cut_at = cut;
-        assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+        assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
         WAIT_UNTIL(reads >= reads_before + 5);
         /* The window before may have had one on its way. */
         assert_true(status_of(sampler).samples <= samples + 1);
@@ -451,7 +451,7 @@ test_clock_that_stands(void **state)
     (void)state;
     clock_ns = real_ns();
     clock_stands = true;
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     spike(16 * MIB);
     since_ns = real_ns();
     readings = clock_readings;
@@ -472,7 +472,7 @@ test_clock_that_stands(void **state)
 
     /* It goes on: so do the samples, in a window that was open all the while. */
     clock_ns = real_ns();
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     samples = status_of(sampler).samples;
     clock_stands = false;
     WAIT_UNTIL(status_of(sampler).samples >= samples + 3);
@@ -488,7 +488,7 @@ test_clock_that_runs_backwards(void **state)
     struct mw_result result;
 
     (void)state;
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     clock_ns = real_ns() - 3600 * MW_NS_PER_S;
     clock_stands = true;
     result = close_window(&watch);
@@ -506,7 +506,7 @@ test_clock_that_jumps_forward(void **state)
     int64_t samples = status_of(sampler).samples;
 
     (void)state;
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     clock_ahead_ns = 3600 * MW_NS_PER_S;
     WAIT_UNTIL(status_of(sampler).samples > samples);
     result = close_window(&watch);
@@ -552,26 +552,26 @@ check_without_descriptors(void)
     /* Our own files are to be opened anew after the fork. One by one descriptors
      * come free: until all three can be had there is an error, not half a window. */
     for (int available = 0; available < 3; available++) {
-        if (mw_sampler_open(sampler, &watch) != -EMFILE ||
+        if (mw_sampler_open(sampler, &watch, NULL) != -EMFILE ||
             mw_sampler_new(&late, MW_PROC_ROOT, 0) != -EMFILE) {
             return 10 + available;
         }
         close(last - available);
     }
-    if (mw_sampler_open(sampler, &watch) != 0) {
+    if (mw_sampler_open(sampler, &watch, NULL) != 0) {
         return 20;
     }
     take_all_descriptors();
     spike(16 * MIB);
-    if (mw_sampler_close(sampler, &watch, &result) != 0) {
+    if (mw_sampler_close(sampler, &watch, NULL, &result) != 0) {
         return 21;
     }
     if (mw_sampler_accuracy(sampler).mark_errno != 0 ||
         (result.peak_from_kernel && result.peaked_bytes < 12 * MIB)) {
         return 22;
     }
-    if (mw_sampler_open(sampler, &watch) != 0 ||
-        mw_sampler_close(sampler, &watch, &result) != 0) {
+    if (mw_sampler_open(sampler, &watch, NULL) != 0 ||
+        mw_sampler_close(sampler, &watch, NULL, &result) != 0) {
         return 23;
     }
     return 0;
@@ -608,7 +608,7 @@ test_machine_out_of_descriptors(void **state)
     assert_int_equal(mw_sampler_new(&other, MW_PROC_ROOT, 0), -ENFILE);
     assert_null(other);
     /* What is open stays open. */
-    assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     close_window(&watch);
     open_errno = 0;
     assert_int_equal(mw_sampler_new(&other, MW_PROC_ROOT, 0), 0);
@@ -653,7 +653,7 @@ test_process_dies_with_a_window_open(void **state)
     SKIP_UNDER_TSAN();
     child = start_child(&gate);
     assert_int_equal(mw_sampler_new(&other, MW_PROC_ROOT, child), 0);
-    assert_int_equal(mw_sampler_open(other, &watch), 0);
+    assert_int_equal(mw_sampler_open(other, &watch, NULL), 0);
     WAIT_UNTIL(status_of(other).samples >= 2);
 
     /* Dead and not yet waited for it holds nothing, and nothing is not 0 bytes. */
@@ -668,10 +668,10 @@ test_process_dies_with_a_window_open(void **state)
     for (int32_t i = 0; i < watch.timeline.count; i++) {
         assert_true(watch.timeline.rss_bytes[i] > 0);
     }
-    assert_int_equal(mw_sampler_close(other, &watch, &result), -ENODATA);
-    assert_int_equal(mw_sampler_open(other, &watch), -ENODATA);
+    assert_int_equal(mw_sampler_close(other, &watch, NULL, &result), -ENODATA);
+    assert_int_equal(mw_sampler_open(other, &watch, NULL), -ENODATA);
     assert_int_equal(waitpid(child, NULL, 0), child);
-    assert_int_equal(mw_sampler_open(other, &watch), -ESRCH);
+    assert_int_equal(mw_sampler_open(other, &watch, NULL), -ESRCH);
     assert_int_equal(status_of(other).open_windows, 0);
     WAIT_UNTIL(status_of(other).parked);
     mw_sampler_free(&other);
@@ -691,10 +691,10 @@ test_process_is_gone_at_the_close(void **state)
     SKIP_UNDER_TSAN();
     child = start_child(&gate);
     assert_int_equal(mw_sampler_new(&other, MW_PROC_ROOT, child), 0);
-    assert_int_equal(mw_sampler_open(other, &watch), 0);
+    assert_int_equal(mw_sampler_open(other, &watch, NULL), 0);
     close(gate);
     assert_int_equal(waitpid(child, NULL, 0), child);
-    assert_int_equal(mw_sampler_close(other, &watch, &result), -ESRCH);
+    assert_int_equal(mw_sampler_close(other, &watch, NULL, &result), -ESRCH);
     WAIT_UNTIL(!status_of(other).running || status_of(other).parked);
     mw_sampler_free(&other);
 }
@@ -714,8 +714,8 @@ test_another_process_keeps_its_mark(void **state)
     SKIP_UNDER_TSAN();
     child = start_child(&gate);
     assert_int_equal(mw_sampler_new(&other, MW_PROC_ROOT, child), 0);
-    assert_int_equal(mw_sampler_open(other, &watch), 0);
-    assert_int_equal(mw_sampler_close(other, &watch, &result), 0);
+    assert_int_equal(mw_sampler_open(other, &watch, NULL), 0);
+    assert_int_equal(mw_sampler_close(other, &watch, NULL, &result), 0);
     assert_sampled(&result);
     assert_true(mw_sampler_accuracy(other).mark_errno != 0);
     assert_int_equal(resets, resets_before);
@@ -752,8 +752,8 @@ check_another_users(pid_t pid)
     }
     mw_proc_close(&proc);
     if (mw_sampler_new(&other, MW_PROC_ROOT, pid) != 0 ||
-        mw_sampler_open(other, &watch) != 0 ||
-        mw_sampler_close(other, &watch, &result) != 0) {
+        mw_sampler_open(other, &watch, NULL) != 0 ||
+        mw_sampler_close(other, &watch, NULL, &result) != 0) {
         return 3;
     }
     if (result.peak_from_kernel || result.peak_error_bytes != MW_ABSENT ||
@@ -804,8 +804,9 @@ check_hidden(void)
         return 2;
     }
     if (mw_sampler_new(&own, MW_PROC_ROOT, 0) != 0 ||
-        mw_sampler_open(own, &watch) != 0 ||
-        mw_sampler_close(own, &watch, &result) != 0 || result.rss_end_bytes <= 0) {
+        mw_sampler_open(own, &watch, NULL) != 0 ||
+        mw_sampler_close(own, &watch, NULL, &result) != 0 ||
+        result.rss_end_bytes <= 0) {
         return 3;
     }
     mw_sampler_free(&own);
@@ -879,14 +880,14 @@ test_signal_storm(void **state)
 
         assert_int_equal(sigaction(storms[i].signal, &action, &before), 0);
         signals = 0;
-        assert_int_equal(mw_sampler_open(sampler, &outer), 0);
+        assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
         assert_int_equal(setitimer(storms[i].timer, &every, NULL), 0);
         while (signals < 50) {
             struct mw_memory memory;
             struct mw_sampler *other;
             struct mw_watch watch;
 
-            assert_int_equal(mw_sampler_open(sampler, &watch), 0);
+            assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
             spike(4 * MIB);
             result = close_window(&watch);
             assert_from_kernel(&result, 4 * MIB);

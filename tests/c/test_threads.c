@@ -26,11 +26,11 @@ open_and_close(void *argument)
         struct mw_watch second;
         struct mw_result result;
 
-        if (mw_sampler_open(sampler, &first) != 0 ||
-            mw_sampler_open(sampler, &second) != 0) {
+        if (mw_sampler_open(sampler, &first, NULL) != 0 ||
+            mw_sampler_open(sampler, &second, NULL) != 0) {
             return FAILED;
         }
-        if (mw_sampler_close(sampler, i % 2 ? &first : &second, &result) != 0 ||
+        if (mw_sampler_close(sampler, i % 2 ? &first : &second, NULL, &result) != 0 ||
             result.rss_peak_bytes < result.rss_end_bytes || result.duration_ns < 0) {
             return FAILED;
         }
@@ -89,9 +89,9 @@ set_and_withdraw(void *argument)
             return FAILED;
         }
         mw_sampler_set_cpu_reader(sampler, &reader);
-        err = mw_sampler_open(sampler, &watch);
+        err = mw_sampler_open(sampler, &watch, NULL);
         if (err == 0) {
-            err = mw_sampler_close(sampler, &watch, &result);
+            err = mw_sampler_close(sampler, &watch, NULL, &result);
         }
         mw_sampler_withdraw_cpu_reader(sampler, &reader);
         if (err != 0 || *readings < 2) {
@@ -148,7 +148,7 @@ test_everything_at_once(void **state)
     (void)state;
     atomic_store(&done, false);
     /* Open throughout, so that there are samples all the while. */
-    assert_int_equal(mw_sampler_open(sampler, &outer), 0);
+    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
     start(&readers[0], read_all);
     start(&readers[1], read_all);
     start(&readers[2], set_and_withdraw);
@@ -165,7 +165,7 @@ test_everything_at_once(void **state)
     for (int i = 0; i < 3; i++) {
         expect_success(readers[i]);
     }
-    assert_int_equal(mw_sampler_close(sampler, &outer, &result), 0);
+    assert_int_equal(mw_sampler_close(sampler, &outer, NULL, &result), 0);
     mw_sampler_read_status(sampler, &status);
     assert_int_equal(status.open_windows, 0);
 }
@@ -184,9 +184,9 @@ come_and_go(void *argument)
         if (err != 0) {
             return FAILED;
         }
-        err = mw_sampler_open(own, &watch);
+        err = mw_sampler_open(own, &watch, NULL);
         if (err == 0) {
-            err = mw_sampler_close(own, &watch, &result);
+            err = mw_sampler_close(own, &watch, NULL, &result);
         }
         mw_self_release(&own);
         if (err != 0) {

@@ -1,0 +1,201 @@
+#include "mw_box.h"
+
+#include <string.h>
+
+static const char magic[8] = MW_BOX_MAGIC;
+
+void
+mw_box_put_text(char *room, size_t size, const char *text)
+{
+    size_t length = text != NULL ? strnlen(text, size) : 0;
+
+    if (length == size) {
+        length--;
+        /* Not in the middle of a character: its later bytes begin with 10. */
+        while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80) {
+            length--;
+        }
+    }
+    if (length > 0) {
+        memcpy(room, text, length);
+    }
+    memset(room + length, 0, size - length);
+}
+
+const char *
+mw_box_describe_fault(enum mw_box_fault fault)
+{
+    switch (fault) {
+    case MW_BOX_FINE:
+        return "it is a black box of memwatch";
+    case MW_BOX_NO_BOX:
+        return "it is no black box of memwatch";
+    case MW_BOX_UNFINISHED:
+        return "it has nothing but zeroes at its beginning: nothing was recorded, or it"
+               " was wiped";
+    case MW_BOX_TRUNCATED:
+        return "it ends too early: it was cut off";
+    case MW_BOX_NEWER:
+        return "it was written by a newer memwatch: read it with that one";
+    case MW_BOX_OLDER:
+        return "it was written by an older memwatch: read it with that one";
+    case MW_BOX_FOREIGN:
+        return "it was written on a machine with another byte order: read it there";
+    case MW_BOX_INCONSISTENT:
+        break;
+    }
+    return "it contradicts itself: it is damaged";
+}
+
+static bool
+is_zero(const void *memory, size_t size)
+{
+    const unsigned char *at = memory;
+
+    for (size_t i = 0; i < size; i++) {
+        if (at[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum mw_box_fault
+mw_box_check(const struct mw_box_head *head, size_t size, int64_t file_bytes)
+{
+    /* What every version begins with. */
+    const size_t fixed = offsetof(struct mw_box_head, reserved);
+
+    if (size < fixed) {
+        return size >= sizeof magic && memcmp(head->magic, magic, sizeof magic) == 0
+                   ? MW_BOX_TRUNCATED
+               : size == 0 ? MW_BOX_TRUNCATED
+                           : MW_BOX_NO_BOX;
+    }
+    if (is_zero(head, fixed)) {
+        return MW_BOX_UNFINISHED;
+    }
+    if (memcmp(head->magic, magic, sizeof magic) != 0) {
+        return MW_BOX_NO_BOX;
+    }
+    if (head->byte_order != MW_BOX_BYTE_ORDER) {
+        return MW_BOX_FOREIGN;
+    }
+    if (head->version != MW_BOX_VERSION) {
+        return head->version > MW_BOX_VERSION ? MW_BOX_NEWER : MW_BOX_OLDER;
+    }
+    if (head->bytes != MW_BOX_BYTES) {
+        return MW_BOX_INCONSISTENT;
+    }
+    return file_bytes < MW_BOX_BYTES ? MW_BOX_TRUNCATED : MW_BOX_FINE;
+}
+
+#define END_TEXT(text) ((text)[sizeof(text) - 1] = '\0')
+
+/* What a stranger wrote need not end. */
+static void
+end_texts_of_identity(struct mw_box_identity *identity)
+{
+    END_TEXT(identity->boot_id);
+    END_TEXT(identity->user);
+    END_TEXT(identity->host);
+    END_TEXT(identity->limit_set_by);
+    END_TEXT(identity->kernel_id);
+    END_TEXT(identity->limit_group);
+    END_TEXT(identity->oom_file);
+    END_TEXT(identity->notebook);
+}
+
+static bool
+take_cell(const struct mw_box_copies *copies, int slot, struct mw_box_cell *out)
+{
+    const struct mw_box_cell_slot *data = &copies->data->cells[slot];
+    uint64_t before = copies->before->cells[slot].sequence;
+    uint64_t after = copies->after->cells[slot].sequence;
+
+    if (before != after || before == 0 || before % 2 != 0) {
+        return false;
+    }
+    *out = data->cell;
+    if (out->number < 0 || out->status < MW_BOX_OPEN ||
+        out->status > MW_BOX_CANCELLED) {
+        return false;
+    }
+    if (out->status == MW_BOX_OPEN) {
+        out->rss_peak_bytes = data->rss_peak_bytes;
+    }
+    END_TEXT(out->title.label);
+    END_TEXT(out->title.cell_id);
+    END_TEXT(out->title.source);
+    return true;
+}
+
+void
+mw_box_decode(const struct mw_box_copies *copies, struct mw_box_view *out)
+{
+    const struct mw_box_head *head = &copies->data->head;
+
+    out->identity = head->identity;
+    end_texts_of_identity(&out->identity);
+    out->lifetime_peak_bytes = head->lifetime_peak_bytes;
+    out->samples = head->samples;
+    out->opened = head->cells;
+    out->untold = head->untold;
+    out->cell_count = 0;
+    for (int slot = 0; slot < MW_BOX_CELLS; slot++) {
+        struct mw_box_cell cell;
+        int place = out->cell_count;
+
+        if (!take_cell(copies, slot, &cell)) {
+            continue;
+        }
+        for (; place > 0 && out->cells[place - 1].number > cell.number; place--) {
+            out->cells[place] = out->cells[place - 1];
+        }
+        out->cells[place] = cell;
+        out->cell_count++;
+    }
+}
+
+size_t
+mw_box_decode_samples(const struct mw_box_copies *copies, int64_t *next,
+                      struct mw_box_sample *out, int64_t *lost)
+{
+    int64_t written = copies->data->head.samples;
+    int64_t oldest = written > MW_BOX_SAMPLES ? written - MW_BOX_SAMPLES : 0;
+    int64_t number = *next;
+    size_t count = 0;
+
+    *lost = 0;
+    /* No writer gets there; a stranger's sequences would overflow. */
+    if (written < 0 || written > INT64_MAX / 2 - 1) {
+        return 0;
+    }
+    if (number < 0 || number > written) {
+        number = written;
+    }
+    if (number < oldest) {
+        *lost = oldest - number;
+        number = oldest;
+    }
+    for (; number < written; number++) {
+        const int slot = (int)(number % MW_BOX_SAMPLES);
+        const struct mw_box_sample_slot *data = &copies->data->samples[slot];
+        const uint64_t whole = 2 * ((uint64_t)number + 1);
+
+        if (copies->after->samples[slot].sequence > whole) {
+            ++*lost;
+            continue;
+        }
+        /* Written between the first copy and the second: for the next time. */
+        if (copies->before->samples[slot].sequence != whole ||
+            copies->after->samples[slot].sequence != whole) {
+            break;
+        }
+        out[count].t_mono_ns = data->t_mono_ns;
+        out[count].rss_bytes = data->rss_bytes;
+        count++;
+    }
+    *next = number;
+    return count;
+}

@@ -1,0 +1,191 @@
+/* memwatch._core.Window. */
+
+#include "window_module.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef struct {
+    PyObject_HEAD
+    struct mw_sampler *sampler; /* the module's: it outlives its windows */
+    PyObject *module;
+    struct mw_watch watch;
+} WindowObject;
+
+/* The words for how a window ends, by enum mw_box_status. */
+static const char *const endings[] = {
+    [MW_BOX_OK] = "ok",
+    [MW_BOX_ERROR] = "error",
+    [MW_BOX_INTERRUPTED] = "interrupted",
+};
+
+static PyObject *
+window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"label", "execution_count", "cell_id", "source", NULL};
+    PyObject *module = PyType_GetModule(type);
+    PyObject *count = Py_None;
+    const char *label = NULL;
+    const char *cell_id = NULL;
+    const char *source = NULL;
+    struct mw_box_title title = {.execution_count = MW_ABSENT};
+    struct mw_sampler *sampler;
+    WindowObject *self;
+    int err;
+
+    if (module == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "|zOzz:Window", names, &label,
+                                     &count, &cell_id, &source) ||
+        take_int_or_none(count, &title.execution_count) < 0) {
+        return NULL;
+    }
+    mw_box_put_text(title.label, sizeof title.label, label);
+    mw_box_put_text(title.cell_id, sizeof title.cell_id, cell_id);
+    mw_box_put_text(title.source, sizeof title.source, source);
+    sampler = get_sampler(get_state(module));
+    if (sampler == NULL) {
+        return NULL;
+    }
+    self = PyObject_New(WindowObject, type);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->sampler = sampler;
+    self->module = Py_NewRef(module);
+    err = mw_sampler_open(sampler, &self->watch, &title);
+    if (err != 0) {
+        Py_DECREF(self);
+        return raise_os_error(err, "cannot open a window on /proc/self");
+    }
+    return (PyObject *)self;
+}
+
+static void
+window_dealloc(PyObject *op)
+{
+    WindowObject *self = (WindowObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+
+    mw_sampler_cancel(self->sampler, &self->watch);
+    Py_DECREF(self->module);
+    PyObject_Free(op);
+    Py_DECREF(type);
+}
+
+static PyObject *
+result_as_dict(const struct mw_result *result)
+{
+    const struct int_item items[] = {
+        {"duration_ns", result->duration_ns},
+        {"rss_start_bytes", result->rss_start_bytes},
+        {"rss_end_bytes", result->rss_end_bytes},
+        {"rss_peak_bytes", result->rss_peak_bytes},
+        {"used_bytes", result->used_bytes},
+        {"peaked_bytes", result->peaked_bytes},
+        {"peak_error_bytes", result->peak_error_bytes},
+        {"anon_bytes", result->anon_bytes},
+        {"file_bytes", result->file_bytes},
+        {"shmem_bytes", result->shmem_bytes},
+        {"swap_bytes", result->swap_bytes},
+        {"system_mean_cpu_percent", result->system_mean_cpu_percent},
+        {"single_max_cpu_percent", result->single_max_cpu_percent},
+    };
+    const char *method = result->peak_from_kernel ? "kernel" : "sampled";
+    PyObject *dict = INTS_AS_DICT(items);
+
+    if (dict != NULL &&
+        set_item(dict, "peak_method", PyUnicode_FromString(method)) < 0) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+PyDoc_STRVAR(
+    window_close_doc,
+    "close($self, status=None, previous_rss_end_bytes=None, /)\n--\n\n"
+    "End the window; return its figures and the two series of its timeline.\n\n"
+    "The two arguments are for the black box: 'ok', 'error', 'interrupted' or None,\n"
+    "where nobody knows; and what the process held when the cell before it ended.\n\n"
+    "The figures go by CellReport's names: bytes, nanoseconds, percent; None\n"
+    "where one is not to be had. The series, time and RSS, are bytes of native\n"
+    "64-bit integers. Returns None where the window is closed already, or was\n"
+    "opened by the process that this one was forked from. OSError where /proc\n"
+    "cannot be read.");
+
+static PyObject *
+window_close(PyObject *op, PyObject *args)
+{
+    WindowObject *self = (WindowObject *)op;
+    const struct mw_timeline *timeline = &self->watch.timeline;
+    struct mw_ending ending = {MW_BOX_CANCELLED, MW_ABSENT};
+    const char *status = NULL;
+    PyObject *drift_from = Py_None;
+    Py_ssize_t length;
+    struct mw_result result;
+    PyObject *figures;
+    int err;
+
+    if (!PyArg_ParseTuple(args, "|zO:close", &status, &drift_from) ||
+        take_int_or_none(drift_from, &ending.drift_from_bytes) < 0) {
+        return NULL;
+    }
+    for (int i = MW_BOX_OK; status != NULL && i <= MW_BOX_INTERRUPTED; i++) {
+        if (strcmp(status, endings[i]) == 0) {
+            ending.status = (enum mw_box_status)i;
+        }
+    }
+    err = mw_sampler_close(self->sampler, &self->watch, &ending, &result);
+    if (err == -ESTALE) {
+        Py_RETURN_NONE;
+    }
+    if (err != 0) {
+        return raise_os_error(err, "cannot close a window on /proc/self");
+    }
+    figures = result_as_dict(&result);
+    if (figures == NULL) {
+        return NULL;
+    }
+    length = timeline->count * (Py_ssize_t)sizeof(int64_t);
+    return Py_BuildValue("(Ny#y#)", figures, (const char *)timeline->t_ns, length,
+                         (const char *)timeline->rss_bytes, length);
+}
+
+PyDoc_STRVAR(window_cancel_doc,
+             "cancel($self, /)\n--\n\nEnd the window, tell nothing.");
+
+static PyObject *
+window_cancel(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    WindowObject *self = (WindowObject *)op;
+
+    mw_sampler_cancel(self->sampler, &self->watch);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef window_methods[] = {
+    {"close", window_close, METH_VARARGS, window_close_doc},
+    {"cancel", window_cancel, METH_NOARGS, window_cancel_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(
+    window_doc,
+    "Window(label=None, execution_count=None, cell_id=None, source=None)\n--\n\n"
+    "A window on this process, open from now until close(), cancel() or its\n"
+    "end of life. What it is given is for the black box. OSError where /proc cannot be "
+    "read or no thread be had.");
+
+static PyType_Slot window_slots[] = {
+    {Py_tp_doc, (void *)window_doc},
+    {Py_tp_new, window_new},
+    {Py_tp_dealloc, window_dealloc},
+    {Py_tp_methods, window_methods},
+    {0, NULL},
+};
+
+PyType_Spec core_window_spec = {
+    .name = "memwatch._core.Window",
+    .basicsize = sizeof(WindowObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = window_slots,
+};
