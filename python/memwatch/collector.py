@@ -148,6 +148,7 @@ class Collector:
                 socket.curve_secretkey = secret.encode()
                 socket.curve_serverkey = server.encode()
             for endpoint in self._connect:
+                socket.ipv6 = "[" in endpoint
                 _attach(socket.connect, endpoint, "connect to")
         if self._bind is not None:
             socket = self._new_socket()
@@ -155,6 +156,8 @@ class Collector:
                 socket.curve_secretkey = self._keys.bind.encode()
                 socket.curve_server = True
                 socket.zap_domain = b"memwatch"
+            # Where it is on, 127.0.0.1 is called ::ffff:127.0.0.1.
+            socket.ipv6 = "[" in self._bind
             _attach(socket.bind, self._bind, "listen at")
             told: bytes = socket.getsockopt(self._zmq.LAST_ENDPOINT)
             # Where all has to be opened anew, a port that was ours to choose stays.
@@ -175,7 +178,6 @@ class Collector:
         socket.handshake_ivl = _HANDSHAKE_MS
         socket.tcp_keepalive = 1
         socket.reconnect_ivl_max = _RECONNECT_MS
-        socket.ipv6 = True
         return socket
 
     def _close_sockets(self) -> None:
