@@ -99,7 +99,7 @@ _COLUMNS = (
     Column("notebook", "NOTEBOOK", 18, _notebook),
     Column("state", "STATE", 7, lambda each, now_ns: each.state(now_ns)),
     Column(
-        "rss", "RSS", 8, lambda each, now_ns: _size(each.rss_bytes) or "?", is_figure=True
+        "rss", "RSS", 8, lambda each, now_ns: short(each.rss_bytes), is_figure=True
     ),
     Column(
         "peak", "PEAK", 8, lambda each, now_ns: _size(each.cell_peak_bytes),

@@ -1,4 +1,4 @@
-"""All watched processes: those of this machine by their black boxes, others by stream."""
+"""All watched processes: this machine's by their black boxes, others by the stream."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _name(process: Process) -> tuple[str, str | None, int]:
 
 
 def _without_those(far: list[Process], near: list[Process]) -> list[Process]:
-    """`far` less those that are here too: their boxes tell more. They keep the counts."""
+    """`far` less those that are here too: a box tells more. They keep the counts."""
     here = {_name(each): each for each in near}
     rest = []
     for process in far:

@@ -124,10 +124,7 @@ class Screen(App[None]):
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
         Binding("r", "reverse", "Reverse"),
         Binding("p", "pause", "Pause"),
-        *(
-            Binding(key, f"sort('{column}')", told)
-            for key, column, told in _SORT_KEYS
-        ),
+        *(Binding(key, f"sort('{column}')", told) for key, column, told in _SORT_KEYS),
     ]
 
     def __init__(

@@ -76,7 +76,7 @@ def command(
     Beyond this machine keys are needed: memwatch keygen.
     """
     if not (once or as_json or sys.stdout.isatty()):
-        raise click.UsageError("this is no terminal: --once prints a table, --json data")
+        raise click.UsageError("this is no terminal: --once or --json is what you want")
     collector = _listen(connect, bind, server_key, curve)
     view = Overview(collector)
     try:
