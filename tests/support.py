@@ -99,7 +99,7 @@ def readable_copy(folder: Path) -> Path:
 
 
 BECOME_NOBODY = """
-import ctypes, os, sys
+import atexit, ctypes, os, sys, tempfile
 
 def forget_memwatch():
     for name in [*sys.modules]:
@@ -113,6 +113,10 @@ def become_nobody(dumpable):
         os.setgid(65534)
         os.setuid(65534)
     assert ctypes.CDLL(None).prctl(4, dumpable, 0, 0, 0) == 0  # PR_SET_DUMPABLE
+    # A person of their own has a runtime folder of their own.
+    folder = tempfile.TemporaryDirectory(prefix='memwatch-nobody-')
+    atexit.register(folder.cleanup)
+    os.environ['JUPYTER_RUNTIME_DIR'] = folder.name
 """
 """For run_python(): a process that others, with `dumpable` 0, may not look into."""
 

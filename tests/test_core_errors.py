@@ -132,7 +132,13 @@ def test_wrong_arguments():
 
     with pytest.raises(TypeError, match="must be str or None"):
         _core.Window(1)
-    with pytest.raises(TypeError, match="must be str or None"):
-        _core.Window(label="x")
+    with pytest.raises(TypeError, match="invalid keyword argument"):
+        _core.Window(name="x")
+    with pytest.raises(OverflowError):
+        _core.Window("x", 1 << 64)
+    window = _core.Window("x", 1, None, "x = 1")
+    with pytest.raises(TypeError):
+        window.close("ok", "x")
+    window.cancel()
     with pytest.raises(ValueError, match="PyCapsule"):
         _core.set_cpu_reader("not a capsule")

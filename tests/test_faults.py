@@ -224,7 +224,9 @@ def test_loading_without_descriptors(free):
         "kernel False 63 False",
         "kernel False 64 False",
     )
-    (told,) = warnings_in(err)
+    box, told = warnings_in(err)
+    assert box.startswith("there is no black box")
+    assert "Too many open files" in box
     assert "Too many open files" in told
     assert told.startswith("memwatch cannot measure: OSError: cannot read this process")
 

@@ -20,8 +20,9 @@ C_ROOMS = [
 PYTHON_ROOMS = [
     "_core", "_host", "_trial", "_heap", "_children", "_boxes", "report", "lines",
     "pictures", "plotting", "tables", "trouble", "files", "machine", "history",
-    "children", "runtime", "boxes", "recording", "watching", "extension",
+    "children", "runtime", "boxes", "recording", "postmortem", "watching", "extension",
     "repeating", "commands", "completion", "magics", "__init__", "cli/doctor",
+    "cli/postmortem",
     "cli/__init__", "__main__",
 ]  # fmt: skip
 
@@ -115,7 +116,7 @@ def test_python_depends_one_way():
         for name in imports(path):
             assert name in above, f"{room} imports {name}"
             seen.add((room, name))
-    assert ("cli/doctor", "machine") in seen
+    assert ("cli/doctor", "cli/postmortem", "machine") in seen
     assert ("watching", "_core") in seen
     assert ("__main__", "cli/__init__") in seen
 

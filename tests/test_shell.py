@@ -380,7 +380,7 @@ def test_interrupt_that_ends_a_cell_with_a_new_record(ip, capsys, monkeypatch):
 
 
 def test_failure_to_measure_is_one_warning_and_cells_run(shell, capsys, monkeypatch):
-    def fail():
+    def fail(*title):
         raise OSError(24, "cannot open a window on /proc/self: Too many open files")
 
     monkeypatch.setattr(extension, "OpenWindow", fail)

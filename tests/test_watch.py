@@ -224,7 +224,7 @@ def test_without_the_right_to_reset_it_samples():
 
 
 def test_failure_to_measure_warns_once_and_does_not_disturb(monkeypatch):
-    def fail():
+    def fail(*title):
         raise OSError(errno.EMFILE, "cannot open a window: Too many open files")
 
     monkeypatch.setattr(watching, "OpenWindow", fail)
@@ -241,7 +241,7 @@ def test_failure_to_measure_warns_once_and_does_not_disturb(monkeypatch):
 
 
 def test_warnings_made_errors_do_not_disturb(monkeypatch):
-    def fail():
+    def fail(*title):
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(watching, "OpenWindow", fail)

@@ -20,6 +20,7 @@ __all__ = [
     "Series",
     "find_boxes",
     "is_alive",
+    "mark_told",
     "name_of",
     "prune_boxes",
     "read_box",
@@ -131,6 +132,11 @@ def is_alive(box: Box) -> bool | None:
 def name_of(pid: int, kind: str) -> str:
     """The name of a file that belongs to a living process: ``PID-START.kind``."""
     return f"{pid}-{_boxes.start_ticks(pid)}.{kind}"
+
+
+def mark_told(path: Path) -> None:
+    """Note in its name that somebody was told of this box. OSError."""
+    path.rename(path.with_suffix(".told.box"))
 
 
 def prune_boxes() -> None:

@@ -12,7 +12,7 @@ from .report import CellReport
 from .trouble import Trouble
 from .watching import OpenWindow, history, status_of
 
-__all__ = ["CellWatcher"]
+__all__ = ["CellWatcher", "inside_a_cell"]
 
 _SOURCE_LENGTH = 120
 
@@ -90,7 +90,7 @@ class CellWatcher:
                 self._starting = _Cell(
                     None,
                     _first_line(around),
-                    self._shell.execution_count,
+                    self._next_number() - 1,
                     store_history=True,
                     nested=False,
                 )
@@ -135,7 +135,7 @@ class CellWatcher:
             cell = _Cell(
                 info.raw_cell,
                 _first_line(info.raw_cell),
-                self._shell.execution_count,
+                self._next_number(),
                 getattr(info, "cell_id", None),
                 store_history=info.store_history,
                 nested=self._is_nested(),
@@ -189,7 +189,7 @@ class CellWatcher:
                 return cell
             if not info.raw_cell or info.raw_cell.isspace():
                 return None
-        elif _cell_around() is not None:
+        elif inside_a_cell():
             # Interrupted before it began; those that run around us go on.
             return None
         return self._take_by_likeness(None if info is None else info.raw_cell)
@@ -235,6 +235,13 @@ class CellWatcher:
         if self._is_worth_telling(report) if cell.told is None else cell.told:
             self._on_report(number, report)
 
+    def _next_number(self) -> int:
+        """That of the cell which is about to run.
+
+        By the inputs that there are: some IPythons have counted it already.
+        """
+        return len(self._shell.history_manager.input_hist_parsed)
+
     def _number(self, result: Any) -> int | None:
         """The cell's own number; the one that the prompt shows if it has none."""
         if result is None:
@@ -256,11 +263,13 @@ def _first_line(raw_cell: str) -> str:
     return raw_cell.lstrip().partition("\n")[0].rstrip()[:_SOURCE_LENGTH]
 
 
-def _cell_around() -> str | None:
-    """The text of the cell that this thread is running; None: it runs none.
+def inside_a_cell() -> bool:
+    """Whether this thread is running a cell, and not, say, a configuration file."""
+    return _cell_around() is not None
 
-    But, say, a configuration file.
-    """
+
+def _cell_around() -> str | None:
+    """The text of the cell that this thread is running; None: it runs none."""
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code

@@ -9,10 +9,10 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 from traitlets import Bool, Enum, Float, Integer, TraitError, observe, validate
 
-from . import _core, commands, lines, pictures, recording, tables
+from . import _core, commands, lines, pictures, postmortem, recording, tables
 from .children import watch_children
 from .completion import complete
-from .extension import CellWatcher
+from .extension import CellWatcher, inside_a_cell
 from .repeating import Body
 from .report import CellReport
 from .trouble import cause_of, tell_once
@@ -251,6 +251,25 @@ def load(shell: Any) -> None:
             shell.set_hook("complete_command", _complete, str_key=typed)
     tell_how_peaks_are_found()
     magics.watcher.start()
+    _tell_of_predecessor(shell)
+
+
+def _tell_of_predecessor(shell: Any) -> None:
+    """Say, once, where the kernel before this one was killed."""
+    own = recording.box_path()
+    told = None if own is None else postmortem.tell_of_predecessor(own)
+    if told is None:
+        return
+    if inside_a_cell() or not hasattr(shell, "kernel"):
+        print(told)
+        return
+
+    # A kernel that is only starting has nowhere to show it: with its first cell.
+    def tell(_: Any) -> None:
+        shell.events.unregister("pre_run_cell", tell)
+        print(told)
+
+    shell.events.register("pre_run_cell", tell)
 
 
 def unload(shell: Any) -> None:

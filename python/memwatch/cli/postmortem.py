@@ -1,0 +1,92 @@
+"""``memwatch postmortem``: what is known of a process that was killed."""
+
+from __future__ import annotations
+
+import json
+import signal as signals
+from pathlib import Path
+
+import click
+
+from ..boxes import Box, BoxError, read_box
+from ..postmortem import describe, examine, find_dead
+from ..runtime import runtime_folder
+from ..trouble import cause_of
+
+__all__ = ["command"]
+
+
+def _signal(
+    ctx: click.Context, option: click.Parameter, given: str | None
+) -> int | None:
+    if given is None:
+        return None
+    text = given.upper()
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65:
+        return int(text)
+    for name in (text, f"SIG{text}"):
+        if name in signals.Signals.__members__:
+            return int(signals.Signals[name])
+    raise click.BadParameter(
+        f"'{given}' is no signal: a number or a name, 9 or SIGKILL"
+    )
+
+
+@click.command("postmortem", short_help="Tell what a killed process was doing.")
+@click.argument("which", metavar="[PID|FILE]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="The same as data; bytes.")
+@click.option(
+    "--signal",
+    callback=_signal,
+    metavar="SIGNAL",
+    help="What it ended by, if you saw that: a shell's status 137 is 128 + signal 9.",
+)
+def command(which: str | None, as_json: bool, signal: int | None) -> None:
+    """Tell which cell a process was running when it was killed, and how far it got.
+
+    From the black box that it left in Jupyter's runtime folder: the newest one, that of
+    process PID, or FILE. 'OOM-killed' is said only where the count of its control group
+    rose and the signal is known.
+    """
+    found = _boxes(which)
+    if not found:
+        told = f"no process that was killed has left a black box in {runtime_folder()}"
+        click.echo(json.dumps(None) if as_json else told)
+        return
+    report = examine(*found[0], signal)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=2))
+        return
+    for subject, told in describe(report):
+        click.echo(f"{subject:<10} {_printable(told)}")
+    if which is None and len(found) > 1:
+        others = ", ".join(str(box["pid"]) for _, box in found[1:6])
+        more = len(found) - 6
+        click.echo(
+            f"{'others':<10} memwatch postmortem PID: {others}"
+            + (f" and {more} more" if more > 0 else "")
+        )
+
+
+def _boxes(which: str | None) -> list[tuple[Path, Box]]:
+    if which is None:
+        return find_dead()
+    if which.isascii() and which.isdigit():
+        found = find_dead(int(which))
+        if not found:
+            raise click.UsageError(
+                f"process {which} has left no black box in {runtime_folder()}:"
+                " `memwatch postmortem` takes the newest that there is"
+            )
+        return found
+    try:
+        return [(Path(which), read_box(which))]
+    except BoxError as error:
+        raise click.UsageError(f"{which}: {error}") from None
+    except OSError as error:
+        raise click.UsageError(f"{which}: {cause_of(error)}") from None
+
+
+def _printable(text: str) -> str:
+    """Without what could move a terminal's cursor: a file may be anybody's."""
+    return "".join(each if each.isprintable() else "?" for each in text)

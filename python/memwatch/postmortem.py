@@ -1,0 +1,428 @@
+"""What is known of a process that is gone, from its black box; and no more."""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from . import _boxes
+from .boxes import Box, BoxCell, BoxError, find_boxes, is_alive, mark_told, read_box
+from .lines import mib
+
+__all__ = [
+    "LastCell",
+    "PostMortem",
+    "describe",
+    "examine",
+    "find_dead",
+    "tell_of_predecessor",
+]
+
+_GROWTH_NS = 1_000_000_000
+_SHORTEST_GROWTH_NS = 20_000_000
+_LOG_SLACK_NS = 10_000_000_000
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC  # of the whole machine: PROC_PID_INIT_INO
+_MOST_LOOKED_AT = 16
+
+
+@dataclass(frozen=True)
+class LastCell:
+    """A cell, or block, that was running when the process ended."""
+
+    label: str | None
+    execution_count: int | None
+    cell_id: str | None
+    source: str | None
+    """Its first line."""
+    started_at: str
+    ran_ns: int | None
+    """Up to the last sample."""
+    rss_start_bytes: int | None
+    rss_peak_bytes: int | None
+    """As far as it was known: samples, and the high-water mark ten times a second."""
+
+
+@dataclass(frozen=True)
+class PostMortem:
+    """Bytes, nanoseconds, ISO 8601 in UTC; what is not known is None."""
+
+    schema: int
+    path: str
+    pid: int
+    kernel_id: str | None
+    notebook: str | None
+    user: str | None
+    host: str | None
+    alive: bool | None
+    """Whether it still runs. None: that can only be told where it ran."""
+    cells: list[LastCell]
+    """Those that were running, the outermost first."""
+    previous_cell: str | None
+    """Where none was: the label of the one that had ended last."""
+    rss_bytes: int | None
+    """At the last sample."""
+    sampled_at: str | None
+    sample_age_ns: int | None
+    """How long ago that is now; when the process ended after it nobody has seen."""
+    sample_interval_ns: int | None
+    """How far apart the last samples are."""
+    growth_bytes_per_s: int | None
+    """Over the last second of the running cell."""
+    lifetime_peak_bytes: int | None
+    limit_bytes: int | None
+    limit_set_by: str | None
+    limit_group: str | None
+    oom_kills_before: int | None
+    """The count of its control group when the box was made."""
+    oom_kills_now: int | None
+    signal: int | None
+    """That it ended by."""
+    signal_told_by: str | None
+    """Who says so: whoever asked for this, or the kernel's log."""
+    verdict: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields by name: ready for JSON."""
+        return asdict(self)
+
+
+def examine(
+    path: str | os.PathLike[str], box: Box, signal: int | None = None
+) -> PostMortem:
+    """What `box` tells. `signal` is what it ended by, where somebody saw that."""
+    t_ns, rss_bytes = box["timeline"]["t_mono_ns"], box["timeline"]["rss_bytes"]
+    running = [cell for cell in box["cells"] if cell["status"] == "open"]
+    ended = [cell for cell in box["cells"] if cell["status"] != "open"]
+    alive = is_alive(box)
+    kills_now = None
+    if alive is not None and box["oom_file"] is not None:
+        kills_now = _boxes.oom_kills(box["oom_file"])
+    told_by = None if signal is None else "you"
+    if signal is None and not alive and _is_in_the_log(box):
+        signal, told_by = int(signals.SIGKILL), "the kernel's log"
+    last_ns = t_ns[-1] if t_ns else None
+    return PostMortem(
+        schema=1,
+        path=os.fspath(path),
+        pid=box["pid"],
+        kernel_id=box["kernel_id"],
+        notebook=box["notebook"],
+        user=box["user"],
+        host=box["host"],
+        alive=alive,
+        cells=[_last_cell(cell, last_ns) for cell in running],
+        previous_cell=ended[-1]["label"] if ended and not running else None,
+        rss_bytes=rss_bytes[-1] if rss_bytes else None,
+        sampled_at=None if last_ns is None else _date(_real_ns(box, last_ns)),
+        sample_age_ns=None if last_ns is None else _age_ns(box, last_ns),
+        sample_interval_ns=_interval_ns(t_ns) if running else None,
+        growth_bytes_per_s=_growth(t_ns, rss_bytes, running[0]) if running else None,
+        lifetime_peak_bytes=box["lifetime_peak_bytes"],
+        limit_bytes=box["limit_bytes"],
+        limit_set_by=box["limit_set_by"],
+        limit_group=box["limit_group"],
+        oom_kills_before=box["oom_kills"],
+        oom_kills_now=kills_now,
+        signal=signal,
+        signal_told_by=told_by,
+        verdict=_verdict(alive, signal, box["oom_kills"], kills_now),
+    )
+
+
+def find_dead(pid: int | None = None) -> list[tuple[Path, Box]]:
+    """The boxes of processes that do not run here, the newest first; of `pid` only, if
+    it is given, and then of a running one too.
+    """
+    found = []
+    for path in find_boxes():
+        try:
+            box = read_box(path)
+        except (BoxError, OSError):
+            continue
+        wanted = is_alive(box) is False if pid is None else box["pid"] == pid
+        if wanted:
+            found.append((path, box))
+    return found
+
+
+def tell_of_predecessor(own: Path) -> str | None:
+    """One line about the process before this one in the same working session.
+
+    The same: the same kernel for Jupyter, the same notebook, or the same terminal. None
+    where none was killed, or where it was told before. `own` is this process's box.
+    """
+    me = None
+    for path in find_boxes()[:_MOST_LOOKED_AT]:
+        if path == own or path.name.endswith(".told.box"):
+            continue
+        try:
+            box = read_box(path)
+            if is_alive(box) is not False:
+                continue
+            me = read_box(own) if me is None else me
+            if not _same_session(me, box):
+                continue
+            found = examine(path, box)
+            mark_told(path)
+        except (BoxError, OSError):
+            continue
+        return _in_one_line(found)
+    return None
+
+
+def _same_session(me: Box, other: Box) -> bool:
+    if me["uid"] != other["uid"]:
+        return False
+    if me["notebook"] is not None and me["notebook"] == other["notebook"]:
+        return True
+    # Kernels have sessions of their own, what runs in a terminal has the terminal's.
+    return (
+        me["kernel_id"] == other["kernel_id"] or me["session_id"] == other["session_id"]
+    )
+
+
+# ---- what can be concluded ----
+
+
+def _verdict(
+    alive: bool | None, signal: int | None, before: int | None, now: int | None
+) -> str:
+    if alive:
+        return "it still runs"
+    rose = None if before is None or now is None or now < before else now > before
+    if signal == signals.SIGKILL and rose:
+        return "OOM-killed"
+    if signal is not None:
+        return f"killed by signal {signal} ({_name_of(signal)})"
+    if alive is None:
+        return "unknown: it ran on another machine, in another container or boot"
+    return "gone, without a clean exit; by which signal is not known"
+
+
+def _name_of(signal: int) -> str:
+    try:
+        return signals.Signals(signal).name
+    except ValueError:
+        return "no signal that has a name here"
+
+
+def _is_in_the_log(box: Box) -> bool:
+    """Whether the kernel's log says that it killed this process for want of memory."""
+    t_ns = box["timeline"]["t_mono_ns"]
+    # The log names processes by the pids of the whole machine.
+    if box["pid_namespace"] != _FIRST_PID_NAMESPACE or not t_ns:
+        return False
+    wanted = f"Killed process {box['pid']} ("
+    for logged_ns, text in _kernel_log():
+        if wanted in text and abs(logged_ns - t_ns[-1]) < _LOG_SLACK_NS:
+            return True
+    return False
+
+
+def _kernel_log() -> list[tuple[int, str]]:
+    """What is left of it: nanoseconds since boot, text. Empty where we may not look."""
+    found = []
+    try:
+        log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return []
+    try:
+        while record := _next_record(log):
+            head, _, text = record.decode("utf-8", "replace").partition(";")
+            fields = head.split(",")  # priority, sequence, microseconds, flags
+            if len(fields) > 2 and fields[2].isdigit():
+                found.append((int(fields[2]) * 1000, text))
+    finally:
+        os.close(log)
+    return found
+
+
+def _next_record(log: int) -> bytes | None:
+    """One record; None: there are no more."""
+    while True:
+        try:
+            return os.read(log, 8192)
+        except BrokenPipeError:
+            continue  # it was overwritten before we came: the next one
+        except OSError:
+            return None
+
+
+def _last_cell(cell: BoxCell, last_ns: int | None) -> LastCell:
+    return LastCell(
+        label=cell["label"],
+        execution_count=cell["execution_count"],
+        cell_id=cell["cell_id"],
+        source=cell["source"],
+        started_at=_date(cell["t_real_ns"]),
+        ran_ns=None if last_ns is None else max(0, last_ns - cell["t_mono_ns"]),
+        rss_start_bytes=cell["rss_start_bytes"],
+        rss_peak_bytes=cell["rss_peak_bytes"],
+    )
+
+
+def _growth(t_ns: Sequence[int], rss_bytes: Sequence[int], cell: BoxCell) -> int | None:
+    if not t_ns:
+        return None
+    since = max(cell["t_mono_ns"], t_ns[-1] - _GROWTH_NS)
+    first = next(i for i, each in enumerate(t_ns) if each >= since or each == t_ns[-1])
+    took_ns = t_ns[-1] - t_ns[first]
+    if took_ns < _SHORTEST_GROWTH_NS:
+        return None
+    return (rss_bytes[-1] - rss_bytes[first]) * 1_000_000_000 // took_ns
+
+
+def _interval_ns(t_ns: Sequence[int]) -> int | None:
+    latest = t_ns[-6:]
+    if len(latest) < 2:
+        return None
+    return (latest[-1] - latest[0]) // (len(latest) - 1)
+
+
+def _real_ns(box: Box, t_mono_ns: int) -> int:
+    return box["t_real_ns"] + t_mono_ns - box["t_mono_ns"]
+
+
+def _age_ns(box: Box, t_mono_ns: int) -> int:
+    if is_alive(box) is None:  # its monotonic clock need not be ours
+        return time.time_ns() - _real_ns(box, t_mono_ns)
+    return time.monotonic_ns() - t_mono_ns
+
+
+def _date(t_real_ns: int) -> str:
+    try:
+        moment = datetime.fromtimestamp(t_real_ns // 1000 / 1e6, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return "unknown"  # a damaged box
+    return moment.isoformat(timespec="milliseconds")
+
+
+# ---- the words ----
+
+
+def _in_one_line(found: PostMortem) -> str:
+    ended = "ended without a clean exit"
+    if found.verdict == "OOM-killed" or found.signal is not None:
+        ended = f"was {found.verdict}"
+    where = "between cells"
+    if found.cells:
+        cell = found.cells[0]
+        where = f"in {cell.label or 'a block'}"
+        where += f" ({cell.source})" if cell.source else ""
+    rss = f"RSS {_size(found.rss_bytes)} at the last sample"
+    if found.growth_bytes_per_s is not None:
+        rss += f", growing by {mib(found.growth_bytes_per_s, 2)} MiB/s"
+    return (
+        f"memwatch: process {found.pid} {ended} {where}: {rss},"
+        f" limit {_size(found.limit_bytes)};"
+        f" `memwatch postmortem {found.pid}` tells more"
+    )
+
+
+def _size(size: int | None) -> str:
+    return "unknown" if size is None else f"{mib(size, 2)} MiB"
+
+
+def describe(found: PostMortem) -> list[tuple[str, str]]:
+    """The rows of the report: subject and what is known."""
+    rows = [("process", _who(found)), ("ended", found.verdict + _why(found))]
+    for cell in found.cells:
+        ran = "" if cell.ran_ns is None else f", {cell.ran_ns / 1e9:.2f} s before that"
+        rows.append(
+            ("cell", f"{cell.label or 'a block'}, begun {cell.started_at}{ran}")
+        )
+        if cell.source:
+            rows.append(("source", cell.source))
+        peak, start = _size(cell.rss_peak_bytes), _size(cell.rss_start_bytes)
+        rows.append(("memory", f"{start} at its start, peak {peak}"))
+    if not found.cells:
+        previous = found.previous_cell
+        told = "none was running"
+        rows.append(("cell", told + (f"; the last was {previous}" if previous else "")))
+    rows += [
+        ("RSS", f"{_size(found.rss_bytes)} at the last sample"),
+        ("sampled", _sampled(found)),
+        ("growth", _growing(found)),
+        ("peak", f"{_size(found.lifetime_peak_bytes)} since the process began"),
+        ("limit", _limit(found)),
+        ("OOM kills", _kills(found)),
+    ]
+    return rows
+
+
+def _who(found: PostMortem) -> str:
+    parts = [
+        f"{found.pid}",
+        f"kernel {found.kernel_id}" if found.kernel_id else "",
+        f"for {found.notebook}" if found.notebook else "",
+        f"of {found.user}" if found.user else "",
+        f"on {found.host}" if found.host else "",
+    ]
+    return ", ".join(each for each in parts if each)
+
+
+def _why(found: PostMortem) -> str:
+    if found.alive:
+        return ""
+    if found.signal_told_by == "you":
+        return ", by the signal that you gave"
+    if found.signal_told_by is not None:
+        return f", by what {found.signal_told_by} says"
+    return ""
+
+
+def _sampled(found: PostMortem) -> str:
+    if found.sampled_at is None or found.sample_age_ns is None:
+        return "never"
+    told = f"{found.sampled_at}, {_duration(found.sample_age_ns)} ago"
+    if found.sample_interval_ns is not None:
+        told += f"; one was taken every {found.sample_interval_ns / 1e6:.0f} ms"
+    return told
+
+
+def _duration(ns: int) -> str:
+    seconds = ns / 1e9
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.0f} hours"
+    return f"{seconds / 86_400:.0f} days"
+
+
+def _growing(found: PostMortem) -> str:
+    if found.growth_bytes_per_s is None:
+        return "unknown: too few samples of a running cell"
+    return f"{mib(found.growth_bytes_per_s, 2)} MiB/s in the cell's last second"
+
+
+def _limit(found: PostMortem) -> str:
+    if found.limit_bytes is None:
+        return "none is known"
+    by = {
+        "cgroup": f"set by the control group {found.limit_group}",
+        "jupyterhub": "set by JupyterHub",
+        "memory": "the machine's memory",
+    }.get(found.limit_set_by or "", "nobody knows by whom")
+    share = ""
+    if found.rss_bytes is not None and found.limit_bytes > 0:
+        share = f"; {100 * found.rss_bytes // found.limit_bytes} % of it at the end"
+    return f"{_size(found.limit_bytes)}, {by}{share}"
+
+
+def _kills(found: PostMortem) -> str:
+    before, now = found.oom_kills_before, found.oom_kills_now
+    if before is None or now is None or now < before:
+        return "unknown: no control group shows a count"
+    if now == before:
+        return "none in its control group since it was watched"
+    return f"{now - before} in its control group since it was watched" + (
+        "" if found.verdict == "OOM-killed" else ": this process, or another"
+    )

@@ -1,0 +1,419 @@
+"""Kernels that are killed, and what their black boxes tell."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from memwatch import _core, boxes, postmortem
+from memwatch.cli import main
+from memwatch.runtime import runtime_folder
+from support import BECOME_NOBODY, MIB, Kernel, lines_in, run_python
+
+GROW = """import mmap, time
+held = []
+while True:
+    m = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    m[::4096] = b'x' * 256; held.append(m); time.sleep(0.002)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+
+
+@contextlib.contextmanager
+def new_kernel():
+    kernel = Kernel()
+    try:
+        yield kernel
+    finally:
+        kernel.close()
+
+
+def box_of(pid):
+    (found,) = (path for path in boxes.find_boxes() if path.name.startswith(f"{pid}-"))
+    return found
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, ["postmortem", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def report(*arguments):
+    return json.loads(run("--json", *arguments))
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    return found
+
+
+def grows(box, mib):
+    """Whether the running cell has got that far."""
+    cells = boxes.read_box(box)["cells"]
+    cell = cells[-1] if cells else None
+    if cell is None or cell["status"] != "open":
+        return False
+    return cell["rss_peak_bytes"] - cell["rss_start_bytes"] > mib * MIB
+
+
+def rss_bytes(pid):
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE")
+
+
+def kill(pid):
+    """Stop it, look, kill it: when it was stopped, and what it held then."""
+    os.kill(pid, signal.SIGSTOP)
+    stopped_ns = time.monotonic_ns()
+    # Its threads stop one after the other, within microseconds; then nothing moves.
+    wait_for(lambda: state_of(pid) in "TZ")
+    held = rss_bytes(pid)
+    os.kill(pid, signal.SIGKILL)
+    return stopped_ns, held
+
+
+def state_of(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("after_mib", [16, 40, 64, 100])
+def test_a_kernel_killed_in_a_growing_cell(after_mib):
+    """Five kernels each, killed at different times of the cell."""
+    for number in range(5):
+        with new_kernel() as kernel:
+            pid = kernel.manager.provisioner.pid
+            kernel.run("%load_ext memwatch")
+            box = box_of(pid)
+            source = f"# attempt {number} of {after_mib}"
+            kernel.send(f"{source}\n{GROW}")
+            wait_for(lambda box=box: grows(box, after_mib))
+            stopped_ns, held = kill(pid)
+            found = wait_for(lambda pid=pid: gone(pid))
+            (cell,) = found["cells"]
+            assert (cell["label"], cell["source"]) == ("In [2]", source)
+            assert cell["execution_count"] == 2
+            last = boxes.read_box(found["path"])["timeline"]["t_mono_ns"][-1]
+            assert stopped_ns - last < 20e6
+            assert found["rss_bytes"] == pytest.approx(held, rel=0.05)
+            assert found["growth_bytes_per_s"] > MIB
+            assert found["verdict"].startswith("gone, without a clean exit")
+            assert found["signal"] is None
+
+
+def gone(pid):
+    found = report(pid)
+    return found if found["alive"] is False else None
+
+
+def test_killed_from_outside_is_not_oom():
+    with new_kernel() as kernel:
+        pid = kernel.manager.provisioner.pid
+        kernel.run("%load_ext memwatch")
+        kernel.send("while True: pass")
+        wait_for(lambda: grows(box_of(pid), -1))
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: gone(pid))
+    found = report("--signal", "KILL", pid)
+    assert found["verdict"] == "killed by signal 9 (SIGKILL)"
+    assert found["signal_told_by"] == "you"
+    assert "OOM-killed" not in run("--signal", "9", pid)
+    assert "while True: pass" in run(pid)
+
+
+def test_the_next_load_says_it_once():
+    with new_kernel() as kernel:
+        kernel.run("%load_ext memwatch")
+        pid = kernel.manager.provisioner.pid
+        kernel.send(f"# the cell\n{GROW}")
+        wait_for(lambda: grows(box_of(pid), 8))
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: gone(pid))
+        # As a server does when it notices: the same kernel, another process.
+        kernel.manager.restart_kernel(now=True)
+        kernel.client.stop_channels()
+        kernel.client = kernel.manager.blocking_client()
+        kernel.client.start_channels()
+        kernel.client.wait_for_ready(timeout=60)
+        told = kernel.run("%load_ext memwatch")
+        (line,) = (each for each in told.splitlines() if each.startswith("memwatch: "))
+        assert re.fullmatch(
+            rf"memwatch: process {pid} ended without a clean exit in In \[2\]"
+            r" \(# the cell\): RSS \d+\.\d\d MiB at the last sample, growing by"
+            rf" \d+\.\d\d MiB/s, limit .*; `memwatch postmortem {pid}` tells more",
+            line,
+        )
+        assert len(lines_in(told)) == 1
+        told = kernel.run("%unload_ext memwatch\n%load_ext memwatch")
+        assert "postmortem" not in told
+        assert "# the cell" in run(pid)
+
+
+def test_a_terminals_next_shell_says_it(tmp_path):
+    """What is started in one terminal shares its session; others do not hear of it."""
+    code = (
+        "import os, signal\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "ip = InteractiveShell.instance()\n"
+        "ip.run_line_magic('load_ext', 'memwatch')\n"
+        "print('loaded')\n"
+    )
+    killed = "ip.run_cell('import os, signal; os.kill(os.getpid(), 9)', True)\n"
+    first = subprocess.run(
+        [sys.executable, "-c", code + killed], capture_output=True, check=False
+    )
+    assert first.returncode == -9
+    stranger = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, check=True, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert stranger.stdout == "loaded\n"
+    next_one = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    line, loaded = next_one.stdout.splitlines()
+    assert "in In [1] (import os, signal; os.kill(os.getpid(), 9))" in line
+    assert loaded == "loaded"
+
+
+# ---- a real OOM kill ----
+
+GROUP = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.fixture
+def group():
+    """A memory control group of 300 MiB, made for this test."""
+    v2 = Path("/sys/fs/cgroup/cgroup.controllers")
+    root = v2.parent if v2.exists() else GROUP
+    folder = root / f"memwatch-test-{os.getpid()}"
+    limit, size = ("memory.max" if v2.exists() else "memory.limit_in_bytes"), 300 * MIB
+    try:
+        folder.mkdir()
+        (folder / limit).write_text(str(size))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        pytest.skip(f"no memory control group can be made here: {error}")
+    swap = folder / ("memory.swap.max" if v2.exists() else "memory.swappiness")
+    with contextlib.suppress(OSError):
+        swap.write_text("0")
+    yield folder
+
+    def removed():
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        return not folder.exists()
+
+    wait_for(removed)
+
+
+def test_oom_in_a_control_group(group):
+    with new_kernel() as kernel:
+        pid = kernel.manager.provisioner.pid
+        before = rss_bytes(pid)
+        (group / "cgroup.procs").write_text(str(pid))
+        kernel.run("%load_ext memwatch")
+        kernel.send(f"# too much\n{GROW}")
+        wait_for(lambda: state_of_gone(pid))
+        found = report("--signal", "9", pid)
+        assert found["verdict"] == "OOM-killed"
+        assert found["oom_kills_now"] > found["oom_kills_before"]
+        assert found["limit_bytes"] == 300 * MIB
+        assert found["limit_set_by"] == "cgroup"
+        assert found["limit_group"].endswith(group.name)
+        assert found["cells"][0]["source"] == "# too much"
+        # What it held before it came into the group counts elsewhere.
+        assert 200 * MIB < found["rss_bytes"] - before < 300 * MIB
+        told = run("--signal", "9", pid)
+        assert "OOM-killed, by the signal that you gave" in told
+        assert re.search(r"limit +300.00 MiB, set by the control group ", told)
+        # Without the signal no more is said than is known.
+        found = report(pid)
+        if found["signal_told_by"] is None:
+            assert found["verdict"].startswith("gone, without a clean exit")
+        else:
+            assert found["signal_told_by"] == "the kernel's log"
+            assert found["verdict"] == "OOM-killed"
+
+
+def state_of_gone(pid):
+    try:
+        return state_of(pid) == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_the_verdict_needs_both():
+    verdict = postmortem._verdict
+    assert verdict(False, 9, 0, 1) == "OOM-killed"
+    assert verdict(False, 9, 1, 1) == "killed by signal 9 (SIGKILL)"
+    assert verdict(False, 9, None, 1) == "killed by signal 9 (SIGKILL)"
+    assert verdict(False, 9, 2, 1) == "killed by signal 9 (SIGKILL)"  # another group
+    assert verdict(False, 11, 0, 1) == "killed by signal 11 (SIGSEGV)"
+    assert verdict(False, None, 0, 1).startswith("gone, without a clean exit")
+    assert verdict(None, None, 0, 1).startswith("unknown")
+    assert verdict(True, None, 0, 1) == "it still runs"
+
+
+# ---- the file's life ----
+
+
+def test_removed_at_a_clean_exit_and_at_unload():
+    code = (
+        "import os\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "from memwatch import boxes\n"
+        "ip = InteractiveShell.instance()\n"
+        "count = lambda: len(boxes.find_boxes())\n"
+        "for line in ('load_ext memwatch', 'unload_ext memwatch', 'load_ext memwatch',\n"
+        "             'config MemWatch.record = False', 'config MemWatch.record = True'):\n"
+        "    ip.run_line_magic(*line.split(maxsplit=1)); print(count())\n"
+    )
+    assert run_python(code).split() == list("10101")
+    assert boxes.find_boxes() == []
+
+
+def test_a_kernel_that_is_shut_down_leaves_nothing():
+    kernel = Kernel()
+    kernel.run("%load_ext memwatch")
+    assert len(boxes.find_boxes()) == 1
+    kernel.manager.shutdown_kernel()
+    kernel.client.stop_channels()
+    assert boxes.find_boxes() == []
+
+
+def test_a_forked_child_leaves_its_parents_box():
+    code = (
+        "import multiprocessing, os, sys\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "from memwatch import boxes, watch, recording\n"
+        "ip = InteractiveShell.instance()\n"
+        "ip.run_line_magic('load_ext', 'memwatch')\n"
+        "if (pid := os.fork()) == 0:\n"
+        "    with watch('child'): pass\n"
+        "    assert recording.box_path() is None\n"
+        "    sys.exit(0)\n"  # a clean exit, with all its handlers
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\n"
+        "(path,) = boxes.find_boxes()\n"
+        "box = boxes.read_box(path)\n"
+        "assert box['opened'] == 0 and boxes.is_alive(box), box\n"
+        "print('fine')\n"
+    )
+    assert run_python(code).endswith("fine\n")
+
+
+def make_box(name, age_days=0.0):
+    runtime_folder().mkdir(exist_ok=True)
+    path = runtime_folder() / name
+    path.write_bytes(b"")
+    when = time.time() - age_days * 24 * 3600
+    os.utime(path, (when, when))
+    return path
+
+
+def test_stale_boxes_are_pruned():
+    old = make_box("999999999-1.box", 8)
+    told = make_box("999999999-2.told.box", 8)
+    young = make_box("999999999-3.box", 6)
+    own = make_box(boxes.name_of(os.getpid(), "box"), 30)  # of the living
+    other = make_box("notes.txt", 30)
+    boxes.prune_boxes()
+    assert [each.exists() for each in (old, told, young, own, other)] == [
+        False, False, True, True, True
+    ]  # fmt: skip
+
+
+def test_no_more_than_a_hundred_are_kept():
+    for number in range(105):
+        make_box(f"999999999-{number}.box", number / 100)
+    boxes.prune_boxes()
+    left = boxes.find_boxes()
+    assert len(left) == 100
+    assert left[0].name == "999999999-0.box"
+
+
+def test_nobody_else_can_look(tmp_path):
+    """The folder is 0700, made so where it was not; the file 0600."""
+    runtime_folder().mkdir(mode=0o755)
+    kernel = Kernel()
+    try:
+        kernel.run("%load_ext memwatch")
+        (box,) = boxes.find_boxes()
+        assert runtime_folder().stat().st_mode & 0o777 == 0o700
+        assert box.stat().st_mode & 0o777 == 0o600
+        if os.getuid() == 0:
+            tmp_path.chmod(0o755)
+            for folder in tmp_path.parents:
+                if folder.stat().st_mode & 0o005 != 0o005 and folder != Path("/"):
+                    folder.chmod(0o755)
+            shown = run_python(
+                BECOME_NOBODY + "become_nobody(1)\n"
+                f"for path in {os.fspath(box)!r}, {os.fspath(box.parent)!r}:\n"
+                "    try:\n"
+                "        os.open(path, os.O_RDONLY)\n"
+                "        print('opened', path)\n"
+                "    except PermissionError as error:\n"
+                "        print(error.strerror)\n"
+            )
+            assert shown == "Permission denied\n" * 2
+    finally:
+        kernel.close()
+
+
+# ---- what else a person may type ----
+
+
+def test_nothing_there():
+    assert "no process that was killed has left a black box in " in run()
+    assert run("--json") == "null\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "it ends too early"),
+        (b"\0" * 65536, "nothing but zeroes"),
+        (b"# a notebook\n" * 100, "it is no black box of memwatch"),
+        (b"memwatch" + b"\x02\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
+    ],
+)
+def test_a_file_that_is_no_box(tmp_path, content, told):
+    path = tmp_path / "some.box"
+    path.write_bytes(content)
+    shown = run(path, code=2)
+    assert told in shown.replace("\n", " ")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    assert "No such file or directory" in run(tmp_path / "x.box", code=2)
+    assert "has left no black box" in run("999999999", code=2)
+    assert "is no signal" in run("--signal", "no", code=2)
+
+
+def test_strange_texts_do_not_reach_the_terminal(tmp_path):
+    path = tmp_path / "some.box"
+    _core.start_recording(path, kernel_id="\x1b[2Jbad", notebook="\x07")
+    copy = tmp_path / "copy.box"
+    copy.write_bytes(path.read_bytes())
+    _core.stop_recording()
+    shown = run(copy)
+    assert "\x1b" not in shown
+    assert "?[2Jbad" in shown
