@@ -13,21 +13,27 @@ C_ROOMS = [
     "mw_sample", "mw_cpu_capsule", "mw_clock", "mw_parse", "mw_proc", "mw_trial",
     "mw_cgroup", "mw_host", "mw_accuracy", "mw_window", "mw_timeline", "mw_roster",
     "mw_box", "mw_recorder", "mw_reader", "mw_scribe", "mw_ticker", "mw_sampler",
-    "mw_self", "mw_heap", "mw_tree", "mw_family", "support_module",
+    "mw_self", "mw_heap", "mw_tree", "mw_family", "mw_wire", "mw_tail", "mw_outlet",
+    "mw_publisher", "support_module",
     "core_state_module", "window_module", "core_module", "host_module",
     "trial_module", "heap_module", "children_module", "boxes_module",
+    "stream_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
-    "_core", "_host", "_trial", "_heap", "_children", "_boxes", "report", "lines",
-    "pictures", "plotting", "tables", "trouble", "files", "machine", "history",
-    "children", "runtime", "boxes", "recording", "postmortem", "watching", "extension",
-    "repeating", "commands", "completion", "magics", "__init__", "cli/doctor",
-    "cli/postmortem",
+    "_core", "_host", "_trial", "_heap", "_children", "_boxes", "_stream", "report",
+    "lines", "pictures", "plotting", "tables", "trouble", "files", "machine", "history",
+    "children", "runtime", "boxes", "recording", "postmortem", "keys", "publishing",
+    "watching", "extension", "repeating", "commands", "completion", "magics",
+    "__init__", "messages", "processes", "columns", "endpoints", "collector",
+    "overview", "screen", "cli/doctor", "cli/keygen", "cli/postmortem", "cli/top",
     "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.
-PURE_C = {"mw_sample", "mw_parse", "mw_window", "mw_timeline", "mw_roster", "mw_box"}
+PURE_C = {
+    "mw_sample", "mw_parse", "mw_window", "mw_timeline", "mw_roster", "mw_box",
+    "mw_wire", "mw_tail",
+}  # fmt: skip
 IO_HEADERS = {"fcntl.h", "unistd.h", "pthread.h", "stdio.h", "sys/mman.h", "time.h"}
 
 
@@ -87,7 +93,7 @@ def test_each_library_has_its_room():
             if name == "Python.h":
                 assert path.stem.endswith("_module"), path.name
             if name == "zmq.h":
-                assert path.stem == "mw_publisher", path.name
+                assert path.stem == "mw_outlet", path.name
             if name.startswith("libproc2/"):
                 assert path.stem in ("mw_host", "mw_tree"), path.name
 
@@ -125,13 +131,14 @@ def test_heavy_rooms_are_loaded_on_demand():
     """libproc2 weighs 1.1 MiB; few ask what malloc holds, or try things on children."""
     users = {
         name: {room_of(path) for path in python_files() if name in imports(path)}
-        for name in ("_host", "_trial", "_heap", "_children")
+        for name in ("_host", "_trial", "_heap", "_children", "_stream")
     }
     assert users == {
         "_host": {"magics", "machine"},
         "_trial": {"machine"},
         "_heap": {"commands"},
         "_children": {"children"},
+        "_stream": {"keys", "publishing"},
     }
     for path in python_files():
         for node in ast.parse(path.read_text()).body:

@@ -394,6 +394,8 @@ class _Keys:
 def _keys_for(
     connect: list[str], bind: str | None, server_key: str | None, *, curve: bool
 ) -> _Keys:
+    from .keys import KeysError, own_keys, public_key
+
     try:
         beyond = [endpoint for endpoint in connect if is_beyond(endpoint)]
         encrypted = bind is not None and (is_beyond(bind) or curve)
@@ -409,18 +411,16 @@ def _keys_for(
             )
         if server_key is None and not encrypted:
             return _Keys()
-        from . import keys
-
-        public, secret = keys.own_pair()
+        public, secret = own_keys()
         return _Keys(
             connect=(
                 None
                 if server_key is None
-                else (public, secret, keys.read_public(server_key))
+                else (public, secret, public_key(server_key))
             ),
             bind=secret if encrypted else None,
         )
-    except (OSError, ValueError) as error:
+    except (KeysError, ValueError) as error:
         raise CollectorError(str(error)) from None
 
 
@@ -428,11 +428,14 @@ def _authenticator(context: Any) -> Any:
     """Admits those whose public key is in the folder when they knock."""
     from zmq.auth.thread import ThreadAuthenticator
 
-    from . import keys
+    from .keys import KeysError, admitted_keys
 
     class Admitted:
         def callback(self, domain: str, key: bytes) -> bool:
-            return key.decode() in keys.admitted()
+            try:
+                return key.decode() in admitted_keys()
+            except KeysError:
+                return False  # one that cannot be read admits nobody
 
     running = ThreadAuthenticator(context)
     running.start()

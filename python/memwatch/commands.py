@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from . import _core, lines, machine, pictures, tables
+from . import _core, lines, machine, pictures, publishing, tables
 from .extension import CellWatcher
 from .report import CellReport
 from .watching import history
@@ -41,6 +41,7 @@ class Session(Protocol):
     """What the sub-commands act upon: the shell's MemWatch."""
 
     style: Any
+    publish: Any
     watcher: CellWatcher
 
     def shows(self, mime: str) -> bool:
@@ -121,7 +122,14 @@ def _describe_status(session: Session) -> list[str]:
         f"limit: {machine.describe_group(group, why)}",
         f"history: {len(history)} of at most {history.max_reports} reports",
         f"timelines: {held} of at most {most} MiB",
+        f"published: {publishing.describe()}",
     ]
+
+
+def _publish(session: Session, endpoint: str | None) -> None:
+    if endpoint is not None:
+        session.publish = "" if endpoint == "off" else endpoint
+    print(f"published: {publishing.describe()}")
 
 
 def _last(session: Session, _: None) -> None:
@@ -151,7 +159,8 @@ def _last_cell() -> CellReport | None:
 
 
 _LOOKS: list[list[str]] = [
-    [], *([word] for word in ("status", "last", "top", "history", "save", "plot"))
+    [], *([word] for word in ("status", "last", "top", "history", "save", "plot")),
+    ["publish"],
 ]  # fmt: skip
 
 
@@ -207,6 +216,19 @@ def _style_name(typed: str) -> str:
 
 def _some_styles(typed: str) -> Iterable[str]:
     return lines.STYLES
+
+
+def _endpoint(typed: str) -> str:
+    if typed not in ("on", "off"):
+        try:
+            publishing.parse(typed)
+        except publishing.PublishError as error:
+            raise CommandError(str(error)) from None
+    return typed
+
+
+def _some_endpoints(typed: str) -> Iterable[str]:
+    return ("on", "off", "@ipc:///", "@tcp://127.0.0.1:*", ">tcp://")
 
 
 def _some_files(typed: str) -> list[str]:
@@ -266,6 +288,18 @@ COMMANDS: dict[str, Command] = {
         "which line is printed, or print another",
         _style,
         Argument("NAME", " or ".join(lines.STYLES), _style_name, complete=_some_styles),
+    ),
+    "publish": Command(
+        "publish what is watched over ZeroMQ, or tell what is published",
+        _publish,
+        Argument(
+            "ENDPOINT",
+            "@ENDPOINT to bind, >ENDPOINT to connect, on, off",
+            _endpoint,
+            complete=_some_endpoints,
+        ),
+        more="on: an ipc socket in Jupyter's runtime folder, which nobody else can"
+        " connect to.\ntcp:// beyond this machine takes keys: memwatch keygen.",
     ),
 }
 """The sub-commands by name, in the order in which they are told."""

@@ -11,7 +11,9 @@ from pathlib import Path
 __all__ = ["write_whole"]
 
 
-def write_whole(path: str | os.PathLike[str], pieces: Iterable[str]) -> Path:
+def write_whole(
+    path: str | os.PathLike[str], pieces: Iterable[str], new_mode: int | None = None
+) -> Path:
     """Make `pieces`, one after the other, the content of the file `path`, in UTF-8.
 
     Whole or not at all: they go to a temporary file in the same folder, which takes the
@@ -19,6 +21,7 @@ def write_whole(path: str | os.PathLike[str], pieces: Iterable[str]) -> Path:
     was there before is as it was, and the temporary one is gone; only a process that is
     killed leaves it behind, as ``.memwatch-*.tmp``.
 
+    A new file has the mode `new_mode`, from the beginning; None: that of any new file.
     An existing file keeps its mode and, where that is allowed, its owner; one that may
     not be written is not replaced. Of a symbolic link the file that it points to is
     written, whether there is one yet or not. What UTF-8 has no bytes for (lone
@@ -29,7 +32,7 @@ def write_whole(path: str | os.PathLike[str], pieces: Iterable[str]) -> Path:
     """
     told = os.fspath(path)
     try:
-        _write(told, pieces)
+        _write(told, pieces, new_mode)
     except OSError as error:
         if error.errno is None:
             raise
@@ -38,7 +41,7 @@ def write_whole(path: str | os.PathLike[str], pieces: Iterable[str]) -> Path:
     return Path(told)
 
 
-def _write(told: str, pieces: Iterable[str]) -> None:
+def _write(told: str, pieces: Iterable[str], new_mode: int | None) -> None:
     if not told:
         raise FileNotFoundError(errno.ENOENT, "no path is given")
     if "\0" in told:
@@ -51,7 +54,8 @@ def _write(told: str, pieces: Iterable[str]) -> None:
     temporary = os.path.join(folder, f".memwatch-{os.urandom(8).hex()}.tmp")
     # Not tempfile, which makes 0600 of what the umask would allow.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(temporary, flags, 0o666 if mode is None else mode & 0o700)
+    first = 0o666 if mode is None and new_mode is None else 0o600
+    descriptor = os.open(temporary, flags, first if mode is None else mode & 0o700)
     try:
         with open(
             descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""
@@ -60,6 +64,8 @@ def _write(told: str, pieces: Iterable[str]) -> None:
             file.flush()
             if mode is not None:
                 _take_over(descriptor, target, mode)
+            elif new_mode is not None:
+                os.fchmod(descriptor, new_mode)  # whatever the umask is
             os.fsync(descriptor)
         os.replace(temporary, target)
     except BaseException:

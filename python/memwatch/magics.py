@@ -7,9 +7,27 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
-from traitlets import Bool, Enum, Float, Integer, TraitError, observe, validate
+from traitlets import (
+    Bool,
+    Enum,
+    Float,
+    Integer,
+    TraitError,
+    Unicode,
+    observe,
+    validate,
+)
 
-from . import _core, commands, lines, pictures, postmortem, recording, tables
+from . import (
+    _core,
+    commands,
+    lines,
+    pictures,
+    postmortem,
+    publishing,
+    recording,
+    tables,
+)
 from .children import watch_children
 from .completion import complete
 from .extension import CellWatcher, inside_a_cell
@@ -59,6 +77,26 @@ class MemWatch(Magics):
         " cell was running, and how far it got.",
     ).tag(config=True)
 
+    publish = Unicode(
+        "",
+        help="Where to publish what is watched, over ZeroMQ: '@ENDPOINT' binds,"
+        " '>ENDPOINT' connects, 'on' is an ipc socket in Jupyter's runtime folder, ''"
+        " nowhere. tcp:// beyond this machine takes keys (memwatch keygen).",
+    ).tag(config=True)
+
+    publish_hz = Float(
+        10.0,
+        min=0.01,
+        max=1000.0,
+        help="How many samples a second are published at most.",
+    ).tag(config=True)
+
+    publish_server_key = Unicode(
+        "",
+        help="Of the collector that is connected to: its public key, 40 characters, or"
+        " the file that has it.",
+    ).tag(config=True)
+
     max_history_reports = Integer(
         10_000,
         min=1,
@@ -86,19 +124,49 @@ class MemWatch(Magics):
         None, allow_none=True, help="The same of how long it took, in seconds."
     ).tag(config=True)
 
+    _is_ready = False
+    """There is a black box, if there is to be one."""
+
     def __init__(self, shell: Any, **traits: Any) -> None:
         super().__init__(shell, **traits)
         self.watcher = CellWatcher(shell, self._print, self._is_worth_telling)
         history.max_reports = self.max_history_reports
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
         self._record_changed({"new": self.record})
+        if self.publish:
+            publishing.start_as_configured(
+                self.publish, self.publish_hz, self.publish_server_key
+            )
+        self._is_ready = True
 
     @observe("record")
     def _record_changed(self, change: Any) -> None:
         if change["new"]:
             recording.start(self.shell)
         else:
+            publishing.stop()  # what it reads is going
             recording.stop()
+
+    @validate("publish")
+    def _can_be_published(self, proposal: Any) -> str:
+        endpoint = str(proposal["value"])
+        if self._is_ready:  # else it comes when there is something to publish
+            self._publish(endpoint, self.publish_hz, self.publish_server_key)
+        return endpoint
+
+    @observe("publish_hz", "publish_server_key")
+    def _publish_otherwise(self, change: Any) -> None:
+        if self._is_ready and publishing.status() is not None:
+            self._publish(self.publish, self.publish_hz, self.publish_server_key)
+
+    def _publish(self, endpoint: str, hz: float, server_key: str) -> None:
+        if not endpoint:
+            publishing.stop()
+            return
+        try:
+            publishing.start(endpoint, hz, server_key)
+        except publishing.PublishError as error:
+            raise UsageError(str(error)) from None
 
     def _print(self, number: int, report: CellReport) -> None:
         print(lines.STYLES[self.style](number, report))
@@ -278,6 +346,7 @@ def unload(shell: Any) -> None:
     if magics is None:
         return
     magics.watcher.stop()
+    publishing.stop()
     recording.stop()
     _core.set_cpu_reader(None)
     watch_children(False)

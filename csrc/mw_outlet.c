@@ -1,0 +1,475 @@
+#include "mw_outlet.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum {
+    SUBSCRIPTION_BYTES = 1024, /* nobody has to send us more */
+    RECONNECT_MS = 100,
+    SLOWEST_RECONNECT_MS = 5000,
+    ADMISSIONS_AT_ONCE = 64,
+    SPARE_DESCRIPTORS = 16,
+};
+
+struct mw_outlet {
+    void *context;
+    void *socket;
+    void *zap; /* who asks whether a key is admitted; NULL: nobody does */
+    uint8_t (*admitted)[MW_OUTLET_KEY_BYTES];
+    size_t admitted_count;
+    bool is_stuck; /* a subscriber's queue is full */
+    char endpoint[MW_OUTLET_ENDPOINT_BYTES];
+    atomic_int_fast64_t held; /* messages that libzmq holds; acquire and release: what
+                                 is in them was written by us, and is freed by it */
+};
+
+/* ---- sending ---- */
+
+static void
+release_body(void *body, void *held)
+{
+    atomic_fetch_sub_explicit((atomic_int_fast64_t *)held, 1, memory_order_acq_rel);
+    free(body);
+}
+
+static void
+set_lossy(void *socket, bool is_lossy)
+{
+    int no_drop = !is_lossy;
+
+    zmq_setsockopt(socket, ZMQ_XPUB_NODROP, &no_drop, sizeof no_drop);
+}
+
+/* Whether all who want it got it. To a full queue nothing is written: then the others
+ * are sent to all the same. */
+static bool
+send_frames(void *socket, const char *topic, size_t length, zmq_msg_t *body)
+{
+    bool reached_all = true;
+
+    if (zmq_send(socket, topic, length, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
+        reached_all = false;
+        set_lossy(socket, true);
+        if (zmq_send(socket, topic, length, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
+            zmq_msg_close(body);
+            set_lossy(socket, false);
+            return false;
+        }
+    }
+    if (zmq_msg_send(body, socket, ZMQ_DONTWAIT) < 0) {
+        reached_all = false;
+        set_lossy(socket, true);
+        if (zmq_msg_send(body, socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(body);
+        }
+    }
+    if (!reached_all) {
+        set_lossy(socket, false);
+    }
+    return reached_all;
+}
+
+/* libzmq tells of a full queue only once: then it forgets that subscriber until half of
+ * its queue is read, and says that all is well. But what it holds we are told when it
+ * is freed: as long as that is more than half a queue, somebody is being left out. */
+static bool
+somebody_is_left_out(struct mw_outlet *self)
+{
+    int64_t held = atomic_load_explicit(&self->held, memory_order_acquire);
+
+    self->is_stuck = self->is_stuck && held > MW_OUTLET_QUEUE_MESSAGES / 2;
+    return self->is_stuck;
+}
+
+int
+mw_outlet_send(struct mw_outlet *self, const char *topic, size_t topic_length,
+               const char *body, size_t length)
+{
+    char *copy = malloc(length + 1);
+    bool left_out = somebody_is_left_out(self);
+    zmq_msg_t message;
+
+    if (copy == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(copy, body, length);
+    atomic_fetch_add_explicit(&self->held, 1, memory_order_acq_rel);
+    if (zmq_msg_init_data(&message, copy, length, release_body, &self->held) != 0) {
+        release_body(copy, &self->held);
+        return -ENOMEM;
+    }
+    if (!send_frames(self->socket, topic, topic_length, &message)) {
+        self->is_stuck = true;
+        left_out = true;
+    }
+    return left_out ? -EAGAIN : 0;
+}
+
+int64_t
+mw_outlet_held(const struct mw_outlet *self)
+{
+    return atomic_load_explicit(&self->held, memory_order_acquire);
+}
+
+/* ---- who may connect (ZAP, https://rfc.zeromq.org/spec/27) ---- */
+
+enum { ZAP_VERSION, ZAP_REQUEST, ZAP_KEY = 6, ZAP_FRAMES };
+
+struct zap_frame {
+    char bytes[64];
+    size_t length;
+};
+
+static bool
+is_admitted(const struct mw_outlet *self, const struct zap_frame *key)
+{
+    for (size_t i = 0; i < self->admitted_count; i++) {
+        if (key->length == MW_OUTLET_KEY_BYTES &&
+            memcmp(key->bytes, self->admitted[i], MW_OUTLET_KEY_BYTES) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One question; false: there is none. What is too long for a frame is cut off, and no
+ * key. */
+static bool
+receive_question(void *zap, struct zap_frame frames[ZAP_FRAMES], int *count)
+{
+    int more = 1;
+    size_t size = sizeof more;
+
+    for (*count = 0; more; (*count)++) {
+        struct zap_frame rest;
+        struct zap_frame *frame = *count < ZAP_FRAMES ? &frames[*count] : &rest;
+        int got = zmq_recv(zap, frame->bytes, sizeof frame->bytes, ZMQ_DONTWAIT);
+
+        if (got < 0) {
+            return false;
+        }
+        frame->length = (size_t)got < sizeof frame->bytes ? (size_t)got : 0;
+        if (zmq_getsockopt(zap, ZMQ_RCVMORE, &more, &size) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int64_t
+mw_outlet_admit(struct mw_outlet *self)
+{
+    struct zap_frame frames[ZAP_FRAMES];
+    int64_t refused = 0;
+    int count;
+
+    if (self->zap == NULL) {
+        return 0;
+    }
+
+    for (int i = 0; i < ADMISSIONS_AT_ONCE; i++) {
+        if (!receive_question(self->zap, frames, &count)) {
+            break;
+        }
+        const struct zap_frame *request = &frames[ZAP_REQUEST];
+        bool admitted = count == ZAP_FRAMES && is_admitted(self, &frames[ZAP_KEY]);
+        const char *status = admitted ? "200" : "400";
+
+        refused += !admitted;
+        zmq_send(self->zap, "1.0", 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+        zmq_send(self->zap, request->bytes, count > ZAP_REQUEST ? request->length : 0,
+                 ZMQ_SNDMORE | ZMQ_DONTWAIT);
+        zmq_send(self->zap, status, 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+        zmq_send(self->zap, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+        zmq_send(self->zap, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+        zmq_send(self->zap, "", 0, ZMQ_DONTWAIT);
+    }
+    return refused;
+}
+
+/* ---- setting up ---- */
+
+static int
+zmq_error(void)
+{
+    return -zmq_errno();
+}
+
+static int
+set_int(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0 ? 0 : zmq_error();
+}
+
+static int
+set_text(void *socket, int option, const char *text)
+{
+    /* A key is taken as text only with its NUL. */
+    return zmq_setsockopt(socket, option, text, strlen(text) + 1) == 0 ? 0
+                                                                       : zmq_error();
+}
+
+/* Where libzmq can get no descriptors it ends the process. */
+static int
+look_for_descriptors(void)
+{
+    int fds[SPARE_DESCRIPTORS];
+    int count = 0;
+    int err = 0;
+
+    while (count < SPARE_DESCRIPTORS && err == 0) {
+        fds[count] = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        err = fds[count] < 0 ? -errno : 0;
+        count += err == 0;
+    }
+    while (count > 0) {
+        close(fds[--count]);
+    }
+    return err;
+}
+
+static int
+open_socket(struct mw_outlet *self)
+{
+    const struct {
+        int option;
+        int value;
+    } wanted[] = {
+        {ZMQ_LINGER, 0},
+        {ZMQ_SNDHWM, MW_OUTLET_QUEUE_MESSAGES},
+        {ZMQ_XPUB_NODROP, 1},
+        {ZMQ_IMMEDIATE, 1}, /* what a lost peer did not get is not kept for it */
+        {ZMQ_IPV6, 1},
+        {ZMQ_MAXMSGSIZE, 0}, /* takes 64 bits: set below */
+        {ZMQ_RECONNECT_IVL, RECONNECT_MS},
+        {ZMQ_RECONNECT_IVL_MAX, SLOWEST_RECONNECT_MS},
+        {ZMQ_TCP_KEEPALIVE, 1},
+    };
+    int64_t most_bytes = SUBSCRIPTION_BYTES;
+    int err = look_for_descriptors();
+
+    if (err != 0) {
+        return err;
+    }
+    self->context = zmq_ctx_new();
+    if (self->context == NULL) {
+        return zmq_error();
+    }
+    self->socket = zmq_socket(self->context, ZMQ_PUB);
+    if (self->socket == NULL) {
+        return zmq_error();
+    }
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && err == 0; i++) {
+        if (wanted[i].option != ZMQ_MAXMSGSIZE) {
+            err = set_int(self->socket, wanted[i].option, wanted[i].value);
+        }
+    }
+    if (err == 0 && zmq_setsockopt(self->socket, ZMQ_MAXMSGSIZE, &most_bytes,
+                                   sizeof most_bytes) != 0) {
+        err = zmq_error();
+    }
+    return err;
+}
+
+static int
+keep_admitted(struct mw_outlet *self, const struct mw_outlet_options *options)
+{
+    self->admitted = calloc(options->admitted_count + 1, sizeof *self->admitted);
+    if (self->admitted == NULL) {
+        return -ENOMEM;
+    }
+    for (; self->admitted_count < options->admitted_count; self->admitted_count++) {
+        const char *key = options->admitted[self->admitted_count];
+
+        if (strlen(key) != MW_OUTLET_KEY_CHARACTERS ||
+            zmq_z85_decode(self->admitted[self->admitted_count], key) == NULL) {
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+static int
+use_keys(struct mw_outlet *self, const struct mw_outlet_options *options)
+{
+    int err;
+
+    if (options->own_secret_key == NULL) {
+        return 0;
+    }
+    if (!zmq_has("curve")) {
+        return -ENOTSUP;
+    }
+    err = set_text(self->socket, ZMQ_CURVE_SECRETKEY, options->own_secret_key);
+    if (err == 0) {
+        err = set_text(self->socket, ZMQ_CURVE_PUBLICKEY, options->own_public_key);
+    }
+    if (err == 0 && options->connects) {
+        return set_text(self->socket, ZMQ_CURVE_SERVERKEY, options->server_key);
+    }
+    if (err == 0) {
+        err = set_int(self->socket, ZMQ_CURVE_SERVER, 1);
+    }
+    if (err == 0) {
+        err = keep_admitted(self, options);
+    }
+    if (err == 0) {
+        self->zap = zmq_socket(self->context, ZMQ_REP);
+        err = self->zap == NULL ? zmq_error() : set_int(self->zap, ZMQ_LINGER, 0);
+    }
+    if (err == 0 && zmq_bind(self->zap, "inproc://zeromq.zap.01") != 0) {
+        err = zmq_error();
+    }
+    return err;
+}
+
+/* libzmq removes what is at `path`, whatever it is: so that is looked at before. */
+static int
+look_for_others(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat found;
+    int err = 0;
+    int fd;
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        return -ENAMETOOLONG;
+    }
+    if (lstat(path, &found) != 0) {
+        return errno == ENOENT ? 0 : -errno;
+    }
+    if (!S_ISSOCK(found.st_mode)) {
+        return -EEXIST;
+    }
+    memcpy(address.sun_path, path, strlen(path));
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    /* EAGAIN: somebody listens, and has a queue before the door. */
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ||
+        errno == EAGAIN) {
+        err = -EADDRINUSE;
+    }
+    close(fd);
+    return err;
+}
+
+static int
+bind_or_connect(struct mw_outlet *self, const struct mw_outlet_options *options)
+{
+    static const char ipc[] = "ipc://";
+    bool is_ipc = strncmp(options->endpoint, ipc, sizeof ipc - 1) == 0;
+    const char *path = options->endpoint + sizeof ipc - 1;
+    size_t size = sizeof self->endpoint;
+
+    if (strlen(options->endpoint) >= size) {
+        return -ENAMETOOLONG;
+    }
+    if (options->connects) {
+        memcpy(self->endpoint, options->endpoint, strlen(options->endpoint) + 1);
+        return zmq_connect(self->socket, options->endpoint) == 0 ? 0 : zmq_error();
+    }
+    if (is_ipc) {
+        int err = look_for_others(path);
+
+        if (err != 0) {
+            return err;
+        }
+    }
+    if (zmq_bind(self->socket, options->endpoint) != 0 ||
+        zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, self->endpoint, &size) != 0) {
+        return zmq_error();
+    }
+    /* Not by the umask: it is the whole process's. */
+    return !is_ipc || chmod(path, S_IRUSR | S_IWUSR) == 0 ? 0 : -errno;
+}
+
+int
+mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
+              enum mw_outlet_step *step)
+{
+    struct mw_outlet *self = calloc(1, sizeof *self);
+    int err = self == NULL ? -ENOMEM : 0;
+
+    *step = MW_OUTLET_ZMQ;
+    if (err == 0) {
+        err = open_socket(self);
+    }
+    if (err == 0) {
+        *step = MW_OUTLET_KEYS;
+        err = use_keys(self, options);
+    }
+    if (err == 0) {
+        *step = MW_OUTLET_ADDRESS;
+        err = bind_or_connect(self, options);
+    }
+    if (err != 0) {
+        mw_outlet_free(&self);
+        return err;
+    }
+    *out = self;
+    return 0;
+}
+
+void
+mw_outlet_free(struct mw_outlet **out)
+{
+    struct mw_outlet *self = *out;
+
+    if (self == NULL) {
+        return;
+    }
+    if (self->zap != NULL) {
+        zmq_close(self->zap);
+    }
+    if (self->socket != NULL) {
+        zmq_close(self->socket); /* which removes an ipc socket's file */
+    }
+    while (self->context != NULL && zmq_ctx_term(self->context) != 0 &&
+           zmq_errno() == EINTR) {
+        /* a signal's handler ran: it is not over yet */
+    }
+    free(self->admitted);
+    free(self);
+    *out = NULL;
+}
+
+const char *
+mw_outlet_endpoint(const struct mw_outlet *self)
+{
+    return self->endpoint;
+}
+
+const char *
+mw_outlet_describe(int err)
+{
+    return zmq_strerror(-err);
+}
+
+/* ---- keys ---- */
+
+int
+mw_outlet_make_keys(char public_key[MW_OUTLET_KEY_CHARACTERS + 1],
+                       char secret_key[MW_OUTLET_KEY_CHARACTERS + 1])
+{
+    return zmq_curve_keypair(public_key, secret_key) == 0 ? 0 : zmq_error();
+}
+
+int
+mw_outlet_public_key(const char *secret_key,
+                        char public_key[MW_OUTLET_KEY_CHARACTERS + 1])
+{
+    if (strlen(secret_key) != MW_OUTLET_KEY_CHARACTERS) {
+        return -EINVAL;
+    }
+    return zmq_curve_public(public_key, secret_key) == 0 ? 0 : zmq_error();
+}

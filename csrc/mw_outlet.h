@@ -1,0 +1,80 @@
+/* A ZeroMQ PUB socket that never waits: who may connect to it, and who is left out. The
+ * only room that knows libzmq. For one thread at a time.
+ *
+ * It is never to be used or freed in a forked child: there zmq_ctx_term() would wait for
+ * ever. It is leaked. */
+
+#ifndef MW_OUTLET_H
+#define MW_OUTLET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    MW_OUTLET_KEY_CHARACTERS = 40, /* of a CURVE key, as Z85 text */
+    MW_OUTLET_KEY_BYTES = 32,
+    MW_OUTLET_ENDPOINT_BYTES = 512,
+    /* What libzmq keeps for one subscriber: a second at 1 kHz, about 1 MiB. */
+    MW_OUTLET_QUEUE_MESSAGES = 1000,
+};
+
+struct mw_outlet; /* opaque */
+
+/* Where to and how. Keys are Z85 texts of 40 characters; NULL: none. */
+struct mw_outlet_options {
+    const char *endpoint; /* as libzmq has it: "tcp://...", "ipc://..." */
+    bool connects;        /* else it binds */
+    int64_t interval_ns;  /* at most one sample so often; up to 1 ms: every sample */
+    const char *own_public_key; /* CURVE, with the next: as server where it binds */
+    const char *own_secret_key;
+    const char *server_key;      /* connecting: the public key of who binds */
+    const char *const *admitted; /* binding with keys: whose public keys may connect */
+    size_t admitted_count;
+};
+
+/* At what it failed, beside the -errno: libzmq's errors have errnos of their own. The
+ * first and the last are a publisher's. */
+enum mw_outlet_step {
+    MW_OUTLET_BOX,     /* the box cannot be read */
+    MW_OUTLET_ZMQ,     /* libzmq could not be set up: no memory, no descriptors */
+    MW_OUTLET_KEYS,    /* a key is none, or libzmq was built without CURVE */
+    MW_OUTLET_ADDRESS, /* it cannot be bound or connected to */
+    MW_OUTLET_THREAD,  /* no thread, or no fork handler */
+};
+
+/* Bind or connect. An ipc socket gets mode 0600; a socket that is left there by the dead
+ * is taken over, one that somebody listens on is -EADDRINUSE, what is no socket is
+ * -EEXIST. The caller owns *out and frees it. -errno, *step tells of what. */
+int mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
+                  enum mw_outlet_step *step);
+
+/* Close, without lingering, and remove the ipc socket. */
+void mw_outlet_free(struct mw_outlet **self);
+
+/* What was bound or connected to, with the port that was found. */
+const char *mw_outlet_endpoint(const struct mw_outlet *self);
+
+/* Send both frames to all subscribers that can be given them. -EAGAIN: at least one
+ * could not, its queue being full; -ENOMEM: nobody was. */
+int mw_outlet_send(struct mw_outlet *self, const char *topic, size_t topic_length,
+                   const char *body, size_t length);
+
+/* How many messages are on their way to a subscriber, any thread. */
+int64_t mw_outlet_held(const struct mw_outlet *self);
+
+/* Answer those that ask to be admitted; how many were refused. To be called often. */
+int64_t mw_outlet_admit(struct mw_outlet *self);
+
+/* What a -errno of this room means, libzmq's among them. */
+const char *mw_outlet_describe(int err);
+
+/* A new pair of CURVE keys, as texts with a NUL. -ENOTSUP: libzmq has no CURVE. */
+int mw_outlet_make_keys(char public_key[MW_OUTLET_KEY_CHARACTERS + 1],
+                        char secret_key[MW_OUTLET_KEY_CHARACTERS + 1]);
+
+/* The public key that belongs to the secret one. -EINVAL: it is no key. */
+int mw_outlet_public_key(const char *secret_key,
+                         char public_key[MW_OUTLET_KEY_CHARACTERS + 1]);
+
+#endif

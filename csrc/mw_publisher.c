@@ -1,0 +1,358 @@
+#include "mw_publisher.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mw_clock.h"
+#include "mw_proc.h"
+#include "mw_reader.h"
+#include "mw_tail.h"
+#include "mw_ticker.h"
+#include "mw_wire.h"
+
+/* How often the box is looked at: it has the newest 16 cells, so at 50 ms nothing is
+ * lost of 300 cells a second. With no cell open nobody is in a hurry. */
+#define SLOWEST_LOOK_NS (50 * MW_NS_PER_MS)
+#define IDLE_LOOK_NS (10 * MW_NS_PER_MS)
+#define HEARTBEAT_NS MW_NS_PER_S
+
+#define BYE_NS (20 * MW_NS_PER_MS)
+#define BYE_NAP_NS (200 * MW_NS_PER_US)
+
+struct mw_publisher {
+    struct mw_publisher *next; /* guarded by `lock` below */
+
+    struct mw_outlet *outlet; /* the thread's, from its start to its end; NULL in a
+                                 forked child */
+    struct mw_ticker *ticker;
+
+    struct mw_reader *reader;
+    struct mw_proc proc;
+    struct mw_tail tail;
+    struct mw_box_view view;
+    struct mw_box_sample samples[MW_BOX_SAMPLES];
+    struct mw_tail_item items[MW_TAIL_ITEMS];
+    char body[MW_WIRE_BODY_BYTES];
+
+    int64_t interval_ns;
+    int64_t t_sample_due_ns;
+    int64_t t_told_ns;     /* when a sample was sent last */
+    int64_t real_minus_ns; /* CLOCK_REALTIME less CLOCK_MONOTONIC */
+
+    char endpoint[MW_OUTLET_ENDPOINT_BYTES];
+
+    atomic_bool is_alive;         /* relaxed, as are the next three: they only tell */
+    atomic_int_fast64_t numbered; /* messages */
+    atomic_int_fast64_t dropped;
+    atomic_int_fast64_t refused;
+};
+
+/* All of the process, for fork. */
+static struct mw_publisher *newest;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_errno;
+
+static void
+count_dropped(struct mw_publisher *self, int64_t count)
+{
+    atomic_fetch_add_explicit(&self->dropped, count, memory_order_relaxed);
+}
+
+static void
+tell(struct mw_publisher *self, enum mw_wire_kind kind, int64_t t_mono_ns,
+     int64_t rss_bytes, const struct mw_box_cell *cell)
+{
+    struct mw_wire_message message = {
+        .kind = kind,
+        .who = &self->view.identity,
+        .cell = cell,
+        .message =
+            atomic_fetch_add_explicit(&self->numbered, 1, memory_order_relaxed) + 1,
+        .dropped = atomic_load_explicit(&self->dropped, memory_order_relaxed),
+        .interval_ns = self->interval_ns,
+        .t_mono_ns = t_mono_ns,
+        .t_real_ns = t_mono_ns + self->real_minus_ns,
+        .rss_bytes = rss_bytes,
+        .lifetime_peak_bytes = self->view.lifetime_peak_bytes,
+    };
+    char topic[MW_WIRE_TOPIC_BYTES];
+    size_t topic_length = mw_wire_put_topic(kind, message.who, topic);
+    size_t length = mw_wire_put_body(&message, self->body, sizeof self->body);
+
+    if (length == 0 ||
+        mw_outlet_send(self->outlet, topic, topic_length, self->body, length) != 0) {
+        count_dropped(self, 1);
+    }
+}
+
+/* ---- the thread ---- */
+
+static int64_t
+rss_of_now(struct mw_publisher *self)
+{
+    int64_t rss_bytes;
+
+    if (!mw_proc_is_intact(&self->proc)) {
+        mw_proc_close(&self->proc);
+        if (mw_proc_open(&self->proc, MW_PROC_ROOT, 0) != 0) {
+            return MW_ABSENT;
+        }
+    }
+    return mw_proc_read_rss(&self->proc, &rss_bytes) == 0 ? rss_bytes : MW_ABSENT;
+}
+
+/* What the box has. A box that cannot be read is left as it was seen last. */
+static void
+tell_of_box(struct mw_publisher *self, int64_t t_now_ns, bool with_samples)
+{
+    enum mw_box_fault fault;
+    int64_t gone = 0;
+    int64_t lost = 0;
+    size_t count = 0;
+
+    if (mw_reader_refresh(self->reader, &fault) != 0) {
+        return;
+    }
+    mw_reader_view(self->reader, &self->view);
+    if (with_samples) {
+        count = mw_reader_samples(self->reader, &self->tail.next_sample, self->samples,
+                                  &lost);
+    }
+    count = mw_tail_look(&self->tail, t_now_ns, &self->view, self->samples, count, lost,
+                         self->items, &gone);
+    count_dropped(self, gone);
+    for (size_t i = 0; i < count; i++) {
+        const struct mw_tail_item *item = &self->items[i];
+
+        if (item->kind == MW_WIRE_SAMPLE) {
+            self->t_told_ns = t_now_ns;
+        }
+        tell(self, item->kind, item->t_mono_ns, item->rss_bytes, item->cell);
+    }
+}
+
+static int64_t
+real_minus_mono_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * MW_NS_PER_S + now.tv_nsec - mw_clock_mono_ns();
+}
+
+static int64_t
+pause_of(const struct mw_publisher *self, bool is_idle)
+{
+    int64_t pause_ns = self->interval_ns;
+
+    if (pause_ns > SLOWEST_LOOK_NS) {
+        return SLOWEST_LOOK_NS;
+    }
+    return is_idle && pause_ns < IDLE_LOOK_NS ? IDLE_LOOK_NS : pause_ns;
+}
+
+static void
+tick(void *context)
+{
+    struct mw_publisher *self = context;
+    int64_t t_now_ns = mw_clock_mono_ns();
+    bool is_due = t_now_ns >= self->t_sample_due_ns;
+    const struct mw_box_cell *cell;
+    int64_t t_next_ns;
+
+    self->real_minus_ns = real_minus_mono_ns();
+    atomic_fetch_add_explicit(&self->refused, mw_outlet_admit(self->outlet),
+                              memory_order_relaxed);
+    tell_of_box(self, t_now_ns, is_due);
+    cell = mw_tail_open_at(&self->view, t_now_ns);
+    if (t_now_ns - self->t_told_ns >= HEARTBEAT_NS &&
+        (cell == NULL || t_now_ns - self->t_told_ns >= 2 * self->interval_ns)) {
+        self->t_told_ns = t_now_ns;
+        tell(self, MW_WIRE_SAMPLE, t_now_ns, rss_of_now(self), cell);
+    }
+    if (is_due) {
+        self->t_sample_due_ns += self->interval_ns;
+        if (self->t_sample_due_ns <= t_now_ns) { /* late by more than one */
+            self->t_sample_due_ns = t_now_ns + self->interval_ns;
+        }
+    }
+    t_next_ns = t_now_ns + pause_of(self, cell == NULL);
+    if (cell != NULL && self->t_sample_due_ns < t_next_ns) {
+        t_next_ns = self->t_sample_due_ns;
+    }
+    mw_ticker_call_at(self->ticker, t_next_ns);
+}
+
+/* ---- fork ---- */
+
+static void
+before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void
+after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+static void
+after_fork_in_child(void)
+{
+    for (struct mw_publisher *self = newest; self != NULL; self = self->next) {
+        mw_ticker_abandon(&self->ticker);
+        self->outlet = NULL; /* leaked */
+        atomic_store_explicit(&self->is_alive, false, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static void
+install_handlers(void)
+{
+    once_errno = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static void
+enlist(struct mw_publisher *self)
+{
+    pthread_mutex_lock(&lock);
+    self->next = newest;
+    newest = self;
+    pthread_mutex_unlock(&lock);
+}
+
+static void
+delist(const struct mw_publisher *self)
+{
+    struct mw_publisher **at;
+
+    pthread_mutex_lock(&lock);
+    for (at = &newest; *at != NULL; at = &(*at)->next) {
+        if (*at == self) {
+            *at = self->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static int
+open_box(struct mw_publisher *self, const char *path)
+{
+    enum mw_box_fault fault;
+    int err = mw_reader_new(&self->reader, path, &fault);
+
+    if (err == 0) {
+        mw_reader_view(self->reader, &self->view);
+        mw_tail_init(&self->tail, &self->view, self->interval_ns);
+        err = mw_proc_open(&self->proc, MW_PROC_ROOT, 0);
+    }
+    return err;
+}
+
+static int
+start(struct mw_publisher *self, const char *path,
+      const struct mw_outlet_options *options, enum mw_outlet_step *step)
+{
+    int err;
+
+    *step = MW_OUTLET_BOX;
+    err = open_box(self, path);
+    if (err == 0) {
+        err = mw_outlet_new(&self->outlet, options, step);
+    }
+    if (err == 0) {
+        const char *endpoint = mw_outlet_endpoint(self->outlet);
+
+        memcpy(self->endpoint, endpoint, strlen(endpoint) + 1);
+    }
+    if (err == 0) {
+        *step = MW_OUTLET_THREAD;
+        err = mw_ticker_new(&self->ticker, "memwatch-zmq", tick, self);
+    }
+    return err;
+}
+
+int
+mw_publisher_new(struct mw_publisher **out, const char *path,
+                 const struct mw_outlet_options *options,
+                 enum mw_outlet_step *step)
+{
+    struct mw_publisher *self;
+    int err;
+
+    *step = MW_OUTLET_THREAD;
+    pthread_once(&once, install_handlers);
+    if (once_errno != 0) {
+        return -once_errno;
+    }
+    self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return -ENOMEM;
+    }
+    self->proc = MW_PROC_CLOSED;
+    self->interval_ns = options->interval_ns;
+    self->real_minus_ns = real_minus_mono_ns();
+    atomic_store_explicit(&self->is_alive, true, memory_order_relaxed);
+    enlist(self); /* from now on a child knows that it is not its own */
+    err = start(self, path, options, step);
+    if (err != 0) {
+        mw_publisher_free(&self);
+        return err;
+    }
+    mw_ticker_call_at(self->ticker, mw_clock_mono_ns());
+    *out = self;
+    return 0;
+}
+
+/* The thread is no more. Its last word is waited for as long as a subscriber may need
+ * that reads: lingering would wait for one that does not. */
+static void
+say_bye(struct mw_publisher *self)
+{
+    int64_t t_end_ns = mw_clock_mono_ns() + BYE_NS;
+
+    tell_of_box(self, mw_clock_mono_ns(), false); /* a cell that ended just now */
+    tell(self, MW_WIRE_BYE, mw_clock_mono_ns(), rss_of_now(self), NULL);
+    while (mw_outlet_held(self->outlet) > 0 && mw_clock_mono_ns() < t_end_ns) {
+        nanosleep(&(struct timespec){.tv_nsec = BYE_NAP_NS}, NULL);
+    }
+}
+
+void
+mw_publisher_free(struct mw_publisher **out)
+{
+    struct mw_publisher *self = *out;
+
+    if (self == NULL) {
+        return;
+    }
+    if (self->ticker != NULL) {
+        mw_ticker_free(&self->ticker);
+        say_bye(self);
+    }
+    mw_outlet_free(&self->outlet);
+    delist(self);
+    mw_reader_free(&self->reader);
+    mw_proc_close(&self->proc);
+    free(self);
+    *out = NULL;
+}
+
+void
+mw_publisher_get_status(const struct mw_publisher *self,
+                        struct mw_publisher_status *out)
+{
+    memcpy(out->endpoint, self->endpoint, sizeof out->endpoint);
+    out->alive = atomic_load_explicit(&self->is_alive, memory_order_relaxed);
+    out->sent = atomic_load_explicit(&self->numbered, memory_order_relaxed);
+    out->dropped = atomic_load_explicit(&self->dropped, memory_order_relaxed);
+    out->refused = atomic_load_explicit(&self->refused, memory_order_relaxed);
+}
+

@@ -1,0 +1,38 @@
+/* Publishes what the own process's black box tells.
+ *
+ * A thread of its own ("memwatch-zmq") reads the box as any other process would, by
+ * mw_reader: it shares no lock with the sampler, and neither cells nor samples can wait
+ * for a subscriber. Where a subscriber's queue is full, the message goes to the others
+ * and counts as dropped. In a forked child all publishers are dead. */
+
+#ifndef MW_PUBLISHER_H
+#define MW_PUBLISHER_H
+
+#include "mw_outlet.h"
+
+struct mw_publisher; /* opaque */
+
+struct mw_publisher_status {
+    char endpoint[MW_OUTLET_ENDPOINT_BYTES]; /* with the port that was found */
+    bool alive;      /* false: in a child that was forked from the publisher */
+    int64_t sent;    /* messages so far, whether anybody listens or not */
+    int64_t dropped; /* that at least one subscriber could not be given, or that the
+                        box had no longer when the thread came to look */
+    int64_t refused; /* connections whose key is not admitted */
+};
+
+/* Open the box `path`, bind or connect, and start the thread. The caller owns *out and
+ * frees it. -errno, *step tells of what; see mw_outlet_new(). */
+int mw_publisher_new(struct mw_publisher **out, const char *path,
+                     const struct mw_outlet_options *options,
+                     enum mw_outlet_step *step);
+
+/* Say bye, stop and join the thread, close without lingering (at most 20 ms for what is
+ * on its way) and remove the ipc socket. In a forked child: only free what can be. */
+void mw_publisher_free(struct mw_publisher **self);
+
+/* Any thread. */
+void mw_publisher_get_status(const struct mw_publisher *self,
+                             struct mw_publisher_status *out);
+
+#endif

@@ -1,0 +1,356 @@
+/* memwatch._stream: publishes this process's black box over ZeroMQ. */
+
+#include "support_module.h"
+
+#include <errno.h>
+
+#include "mw_publisher.h"
+
+enum { MOST_ADMITTED = 10000 };
+
+struct stream_state {
+    PyTypeObject *publisher_type;
+};
+
+static struct stream_state *
+get_state(PyObject *module)
+{
+    return (struct stream_state *)PyModule_GetState(module);
+}
+
+/* libzmq's errnos mean nothing to Python: the text says what they are. */
+static PyObject *
+raise_zmq_error(int err, const char *call)
+{
+    PyObject *arguments = Py_BuildValue(
+        "(iN)", -err, PyUnicode_FromFormat("%s: %s", call, mw_outlet_describe(err)));
+
+    if (arguments != NULL) {
+        PyErr_SetObject(PyExc_OSError, arguments);
+        Py_DECREF(arguments);
+    }
+    return NULL;
+}
+
+/* ---- Publisher ---- */
+
+typedef struct {
+    PyObject_HEAD
+    struct mw_publisher *publisher; /* NULL: closed */
+} PublisherObject;
+
+/* The keys as texts, borrowed from `admitted`, which is a list or a tuple: PyMem_Free()
+ * them. NULL with an exception set. */
+static const char **
+texts_of(PyObject *admitted, size_t *count)
+{
+    Py_ssize_t size = PySequence_Size(admitted);
+    const char **texts;
+
+    if (size < 0 || size > MOST_ADMITTED) {
+        if (size > 0) {
+            PyErr_SetString(PyExc_ValueError, "at most 10000 keys can be admitted");
+        }
+        return NULL;
+    }
+    texts = PyMem_Malloc((size_t)(size + 1) * sizeof *texts);
+    if (texts == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < size; i++) {
+        PyObject *each = PyTuple_GetItem(admitted, i);
+
+        texts[i] = each == NULL ? NULL : PyUnicode_AsUTF8AndSize(each, NULL);
+        if (texts[i] == NULL) {
+            PyMem_Free(texts);
+            return NULL;
+        }
+    }
+    *count = (size_t)size;
+    return texts;
+}
+
+static PyObject *
+raise_at(enum mw_outlet_step step, int err, const char *path, const char *endpoint)
+{
+    char call[MW_OUTLET_ENDPOINT_BYTES + 64];
+
+    switch (step) {
+    case MW_OUTLET_BOX:
+        (void)PyOS_snprintf(call, sizeof call, "the black box %.400s", path);
+        break;
+    case MW_OUTLET_ADDRESS:
+        (void)PyOS_snprintf(call, sizeof call, "%.400s", endpoint);
+        break;
+    case MW_OUTLET_KEYS:
+        (void)PyOS_snprintf(call, sizeof call, "the CURVE keys");
+        break;
+    case MW_OUTLET_ZMQ:
+        (void)PyOS_snprintf(call, sizeof call, "libzmq");
+        break;
+    case MW_OUTLET_THREAD:
+        (void)PyOS_snprintf(call, sizeof call, "the thread memwatch-zmq");
+        break;
+    }
+    return raise_zmq_error(err, call);
+}
+
+static PyObject *
+publisher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"path",           "endpoint",       "interval_ns",
+                            "own_secret_key", "own_public_key", "server_key",
+                            "admitted",       NULL};
+    struct mw_outlet_options options = {.endpoint = NULL};
+    enum mw_outlet_step step;
+    struct mw_publisher *publisher;
+    PyObject *path;
+    PyObject *admitted = NULL;
+    const char **texts = NULL;
+    const char *endpoint;
+    long long interval_ns = 0;
+    PublisherObject *self = NULL;
+    int err;
+
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O&s|$LzzzO!:Publisher", names, PyUnicode_FSConverter, &path,
+            &endpoint, &interval_ns, &options.own_secret_key, &options.own_public_key,
+            &options.server_key, &PyTuple_Type, &admitted)) {
+        return NULL;
+    }
+    if ((endpoint[0] != '@' && endpoint[0] != '>') || interval_ns <= 0) {
+        PyErr_SetString(PyExc_ValueError,
+                        "an endpoint begins with @ or >, an interval is positive");
+        goto out;
+    }
+    if ((options.own_secret_key == NULL) != (options.own_public_key == NULL) ||
+        (options.own_secret_key == NULL && options.server_key != NULL) ||
+        (options.own_secret_key != NULL && endpoint[0] == '>' &&
+         options.server_key == NULL)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "keys are both own ones, and who connects has the server's");
+        goto out;
+    }
+    if (admitted != NULL) {
+        texts = texts_of(admitted, &options.admitted_count);
+        if (texts == NULL) {
+            goto out;
+        }
+    }
+    options.admitted = texts;
+    options.endpoint = endpoint + 1;
+    options.connects = endpoint[0] == '>';
+    options.interval_ns = interval_ns;
+    self = PyObject_New(PublisherObject, type);
+    if (self == NULL) {
+        goto out;
+    }
+    self->publisher = NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    err = mw_publisher_new(&publisher, PyBytes_AsString(path), &options, &step);
+    Py_END_ALLOW_THREADS;
+    if (err != 0) {
+        Py_CLEAR(self);
+        raise_at(step, err, PyBytes_AsString(path), endpoint);
+        goto out;
+    }
+    self->publisher = publisher;
+
+out:
+    PyMem_Free(texts);
+    Py_DECREF(path);
+    return (PyObject *)self;
+}
+
+/* Joins the thread, which needs no GIL. */
+static void
+close_publisher(PublisherObject *self)
+{
+    struct mw_publisher *publisher = self->publisher;
+
+    self->publisher = NULL; /* before others run */
+    Py_BEGIN_ALLOW_THREADS;
+    mw_publisher_free(&publisher);
+    Py_END_ALLOW_THREADS;
+}
+
+static void
+publisher_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+
+    close_publisher((PublisherObject *)op);
+    PyObject_Free(op);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(publisher_close_doc,
+             "close($self, /)\n--\n\n"
+             "Say bye and stop: within some 20 ms. Twice is once.");
+
+static PyObject *
+publisher_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    close_publisher((PublisherObject *)op);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(publisher_status_doc,
+             "status($self, /)\n--\n\n"
+             "Where it publishes, what was sent and what dropped, in messages, and how\n"
+             "many connections were refused. None: it is closed.");
+
+static PyObject *
+publisher_status(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    PublisherObject *self = (PublisherObject *)op;
+    struct mw_publisher_status status;
+
+    if (self->publisher == NULL) {
+        Py_RETURN_NONE;
+    }
+    mw_publisher_get_status(self->publisher, &status);
+    const struct int_item items[] = {
+        {"sent", status.sent},
+        {"dropped", status.dropped},
+        {"refused", status.refused},
+    };
+    PyObject *dict = INTS_AS_DICT(items);
+
+    if (dict != NULL &&
+        (set_item(dict, "endpoint", PyUnicode_FromString(status.endpoint)) < 0 ||
+         set_item(dict, "alive", PyBool_FromLong(status.alive)) < 0)) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+static PyMethodDef publisher_methods[] = {
+    {"close", publisher_close, METH_NOARGS, publisher_close_doc},
+    {"status", publisher_status, METH_NOARGS, publisher_status_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(publisher_doc,
+             "Publisher(path, endpoint, *, interval_ns, own_secret_key=None,\n"
+             "          own_public_key=None, server_key=None, admitted=())\n--\n\n"
+             "Publish this process's black box, which is at path, until close() or its\n"
+             "end of life. '@ENDPOINT' binds, '>ENDPOINT' connects. OSError.");
+
+static PyType_Slot publisher_slots[] = {
+    {Py_tp_doc, (void *)publisher_doc},
+    {Py_tp_new, publisher_new},
+    {Py_tp_dealloc, publisher_dealloc},
+    {Py_tp_methods, publisher_methods},
+    {0, NULL},
+};
+
+static PyType_Spec publisher_spec = {
+    .name = "memwatch._stream.Publisher",
+    .basicsize = sizeof(PublisherObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = publisher_slots,
+};
+
+/* ---- functions ---- */
+
+PyDoc_STRVAR(stream_make_keys_doc,
+             "make_keys($module, /)\n--\n\n"
+             "A new pair of CURVE keys: (public, secret), 40 characters each. OSError.");
+
+static PyObject *
+stream_make_keys(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    char public_key[MW_OUTLET_KEY_CHARACTERS + 1];
+    char secret_key[MW_OUTLET_KEY_CHARACTERS + 1];
+    int err = mw_outlet_make_keys(public_key, secret_key);
+
+    if (err != 0) {
+        return raise_zmq_error(err, "zmq_curve_keypair");
+    }
+    return Py_BuildValue("(ss)", public_key, secret_key);
+}
+
+PyDoc_STRVAR(stream_public_key_doc,
+             "public_key($module, secret_key, /)\n--\n\n"
+             "The public key that belongs to a secret one. OSError: it is no key.");
+
+static PyObject *
+stream_public_key(PyObject *Py_UNUSED(module), PyObject *secret_key)
+{
+    char public_key[MW_OUTLET_KEY_CHARACTERS + 1];
+    const char *text = PyUnicode_AsUTF8AndSize(secret_key, NULL);
+    int err;
+
+    if (text == NULL) {
+        return NULL;
+    }
+    err = mw_outlet_public_key(text, public_key);
+    if (err != 0) {
+        return raise_zmq_error(err, "zmq_curve_public");
+    }
+    return PyUnicode_FromString(public_key);
+}
+
+/* ---- the module ---- */
+
+static PyMethodDef stream_methods[] = {
+    {"make_keys", stream_make_keys, METH_NOARGS, stream_make_keys_doc},
+    {"public_key", stream_public_key, METH_O, stream_public_key_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+stream_exec(PyObject *module)
+{
+    struct stream_state *state = get_state(module);
+
+    state->publisher_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &publisher_spec, NULL);
+    if (state->publisher_type == NULL) {
+        return -1;
+    }
+    return PyModule_AddType(module, state->publisher_type);
+}
+
+static int
+stream_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    Py_VISIT(get_state(module)->publisher_type);
+    return 0;
+}
+
+static int
+stream_clear(PyObject *module)
+{
+    Py_CLEAR(get_state(module)->publisher_type);
+    return 0;
+}
+
+static void
+stream_free(void *module)
+{
+    stream_clear((PyObject *)module);
+}
+
+static PyModuleDef_Slot stream_slots[] = {
+    {Py_mod_exec, stream_exec},
+    LAST_MODULE_SLOTS,
+};
+
+PyDoc_STRVAR(stream_doc, "What this process's black box tells, over ZeroMQ.");
+
+static struct PyModuleDef stream_definition = {
+    PyModuleDef_HEAD_INIT,         .m_name = "memwatch._stream",
+    .m_doc = stream_doc,           .m_size = sizeof(struct stream_state),
+    .m_methods = stream_methods,   .m_slots = stream_slots,
+    .m_traverse = stream_traverse, .m_clear = stream_clear,
+    .m_free = stream_free,
+};
+
+PyMODINIT_FUNC
+PyInit__stream(void)
+{
+    return PyModuleDef_Init(&stream_definition);
+}

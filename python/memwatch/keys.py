@@ -1,0 +1,179 @@
+"""CURVE keys: who a kernel or a collector is, and who may connect to it.
+
+Certificates as czmq and pyzmq write them (ZPL): ``NAME.key`` has the public key, to be
+given away, ``NAME.key_secret`` both. What lies in ``admitted/`` is others' public keys.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .files import write_whole
+from .trouble import cause_of
+
+__all__ = [
+    "KeyPair",
+    "KeysError",
+    "admitted_keys",
+    "keys_folder",
+    "make_keys",
+    "own_keys",
+    "public_key",
+]
+
+_LENGTH = 40
+_KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+"""Z85, https://rfc.zeromq.org/spec/32."""
+_LINE = re.compile(r"""^\s*(public|secret)-key\s*=\s*["']?([^"'\s]+)["']?\s*$""", re.M)
+_NAME = re.compile(r"[\w-][\w.-]{0,99}", re.ASCII)
+
+_LARGEST_FILE = 64 * 1024
+
+
+class KeysError(Exception):
+    """A key cannot be had; the message, one line, says why and what to do."""
+
+
+class KeyPair(NamedTuple):
+    """Both as 40 characters."""
+
+    public: str
+    secret: str
+
+
+def keys_folder() -> Path:
+    """``memwatch/keys`` in Jupyter's configuration folder; it need not be there."""
+    return Path(_jupyter_config_folder(), "memwatch", "keys")
+
+
+def make_keys(name: str = "own") -> tuple[Path, Path]:
+    """A new pair, in ``NAME.key`` and ``NAME.key_secret`` (mode 0600) of the folder.
+
+    Returns both paths. KeysError; never overwrites a key.
+    """
+    if not _NAME.fullmatch(name):
+        raise KeysError(f"'{name}' is no name for a key: use letters, digits, - _ .")
+    folder = keys_folder()
+    public, secret = folder / f"{name}.key", folder / f"{name}.key_secret"
+    for path in (public, secret):
+        if os.path.lexists(path):
+            raise KeysError(
+                f"{path} is there already: remove it first, or choose another name"
+            )
+    stream = _stream()
+    try:
+        for each in (folder, folder / "admitted"):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        pair = KeyPair(*stream.make_keys())
+        # The secret one first: a public key without it would be given away in vain.
+        write_whole(secret, _certificate(pair.public, pair.secret), new_mode=0o600)
+        write_whole(public, _certificate(pair.public))
+    except OSError as error:
+        raise KeysError(f"no keys are made in {folder}: {_told(error)}") from None
+    return public, secret
+
+
+def own_keys() -> KeyPair:
+    """What ``memwatch keygen`` made. KeysError where there is none."""
+    path = keys_folder() / "own.key_secret"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise KeysError(
+            f"there is no key of your own ({path}): make one with: memwatch keygen"
+        ) from None
+    except OSError as error:
+        raise KeysError(f"{path}: {error.strerror}") from None
+    if mode & 0o077:
+        raise KeysError(f"{path} may be read by others: chmod 600 it")
+    found = _read(path)
+    if "secret" not in found:
+        raise KeysError(f"{path} has no secret key: make one with: memwatch keygen")
+    try:
+        belongs = _stream().public_key(found["secret"])
+    except OSError as error:
+        raise KeysError(f"{path}: {cause_of(error)}") from None
+    return KeyPair(belongs, found["secret"])
+
+
+def public_key(given: str) -> str:
+    """The 40 characters, of them themselves or of a file that has them. KeysError."""
+    path = Path(os.path.expanduser(given))
+    # The characters may be a path, too: who has such a file means the file.
+    if _KEY.fullmatch(given) and not path.is_file():
+        return given
+    found = _read(path)
+    if "public" not in found:
+        raise KeysError(f"{path} has no public key")
+    return found["public"]
+
+
+def admitted_keys() -> tuple[str, ...]:
+    """The public keys in ``admitted/``, sorted. KeysError: one cannot be read."""
+    folder = keys_folder() / "admitted"
+    try:
+        paths = sorted(folder.glob("*.key"))
+    except OSError as error:
+        raise KeysError(f"{folder}: {error.strerror}") from None
+    return tuple(sorted({public_key(str(path)) for path in paths}))
+
+
+def _certificate(public: str, secret: str | None = None) -> list[str]:
+    kind, use = (
+        ("Public", "Give it to those whom you connect to, or who connect to you.")
+        if secret is None
+        else ("**Secret**", "DO NOT give it to anybody.")
+    )
+    lines = [
+        f"#   ZeroMQ CURVE {kind} Certificate, made by memwatch keygen\n",
+        f"#   {use}\n",
+        "\nmetadata\ncurve\n",
+        f'    public-key = "{public}"\n',
+    ]
+    if secret is not None:
+        lines.append(f'    secret-key = "{secret}"\n')
+    return lines
+
+
+def _read(path: Path) -> dict[str, str]:
+    """``public`` and ``secret``, as far as the file has them."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read(_LARGEST_FILE)
+    except OSError as error:
+        raise KeysError(f"the key {path} cannot be read: {error.strerror}") from None
+    text = re.sub(r"(?m)^\s*#.*$", "", text)
+    found = dict(_LINE.findall(text))
+    for kind, key in found.items():
+        if not _KEY.fullmatch(key):
+            raise KeysError(f"{path}: its {kind} key is no {_LENGTH} characters of Z85")
+    return found
+
+
+def _stream() -> Any:
+    try:
+        from . import _stream
+    except ImportError as error:
+        raise KeysError(
+            f"keys need libzmq: {error}. Install it (Debian, Ubuntu: libzmq3-dev) and"
+            " build memwatch anew."
+        ) from None
+    return _stream
+
+
+def _told(error: OSError) -> str:
+    return error.strerror or cause_of(error)
+
+
+def _jupyter_config_folder() -> str:
+    # As runtime.py does for the runtime folder: jupyter_core is slow to load.
+    paths = sys.modules.get("jupyter_core.paths")
+    if paths is not None:
+        return str(paths.jupyter_config_dir())
+    folder = os.environ.get("JUPYTER_CONFIG_DIR")
+    return folder or os.path.join(os.path.realpath(os.path.expanduser("~")), ".jupyter")

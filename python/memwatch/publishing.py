@@ -1,0 +1,252 @@
+"""What is watched here, as messages over ZeroMQ; libzmq is loaded on demand.
+
+docs/stream.md says what they are.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ipaddress
+import os
+import re
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import recording
+from .boxes import name_of
+from .keys import KeyPair, KeysError, admitted_keys, keys_folder, own_keys, public_key
+from .runtime import make_runtime_folder
+from .trouble import cause_of, tell_once
+
+if TYPE_CHECKING:
+    from ._stream import Publisher, PublisherStatus
+
+__all__ = [
+    "Endpoint",
+    "PublishError",
+    "default_endpoint",
+    "describe",
+    "parse",
+    "start",
+    "status",
+    "stop",
+]
+
+_LONGEST_PATH = 107
+"""Bytes of a socket's path, sockaddr_un's 108 with their NUL."""
+
+_TCP = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\];]+):(?P<port>\d{1,5}|\*)")
+_NS_PER_S = 1_000_000_000
+
+
+class PublishError(Exception):
+    """It cannot be published so; the message, one line, says why and what to do."""
+
+
+class Endpoint(NamedTuple):
+    """Where to, as it was typed."""
+
+    connects: bool
+    """``>``; else ``@``: it binds."""
+    address: str
+    """As libzmq has it: ``tcp://...``, ``ipc://...``."""
+    needs_keys: bool
+    """Other machines can reach it."""
+
+    def __str__(self) -> str:
+        return f"{'>' if self.connects else '@'}{self.address}"
+
+
+_publisher: Publisher | None = None
+_connects = False
+_lock = threading.Lock()
+"""Guards both."""
+
+
+def parse(typed: str) -> Endpoint:
+    """``@ENDPOINT`` binds, ``>ENDPOINT`` connects. PublishError."""
+    sign, address = typed[:1], typed[1:]
+    if sign not in ("@", ">"):
+        raise PublishError(
+            f"'{typed}' begins with neither @ nor >: @{typed or 'ENDPOINT'} to bind,"
+            f" >{typed or 'ENDPOINT'} to connect"
+        )
+    connects = sign == ">"
+    if address.startswith("ipc://"):
+        _check_path(address[len("ipc://") :])
+        return Endpoint(connects, address, needs_keys=False)
+    if not address.startswith("tcp://"):
+        raise PublishError(f"'{typed}' is neither {sign}ipc://PATH nor {sign}tcp://...")
+    match = _TCP.fullmatch(address[len("tcp://") :])
+    if match is None or (match["port"] != "*" and int(match["port"]) > 65535):
+        raise PublishError(f"'{typed}' is not {sign}tcp://HOST:PORT")
+    if connects and (match["port"] in ("*", "0") or match["host"] == "*"):
+        raise PublishError(f"'{typed}' tells not whom to connect to: >tcp://HOST:PORT")
+    return Endpoint(connects, address, needs_keys=not _is_loopback(match["host"]))
+
+
+def _check_path(path: str) -> None:
+    if not path.startswith("/"):
+        # Relative ones change with the working directory; of ipc://@NAME, which is no
+        # file, nobody could be kept away.
+        raise PublishError(f"'ipc://{path}' is no full path: ipc:///FOLDER/NAME")
+    length = len(os.fsencode(path))
+    if length > _LONGEST_PATH:
+        raise PublishError(
+            f"{path} has {length} bytes, and a socket's path at most {_LONGEST_PATH}:"
+            " name a shorter one, or set JUPYTER_RUNTIME_DIR to a shorter folder"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host in ("localhost", "lo"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def default_endpoint() -> str:
+    """An ipc socket beside the black box, for nobody but this user. PublishError."""
+    try:
+        path = make_runtime_folder() / name_of(os.getpid(), "ipc")
+    except OSError as error:
+        raise PublishError(cause_of(error)) from None
+    return f"@ipc://{path}"
+
+
+def start(endpoint: str, hz: float = 10.0, server_key: str = "") -> None:
+    """Publish from now on, there and nowhere else; ``on``: the default endpoint.
+
+    At most `hz` samples a second. `server_key`: the public key of whom we connect to,
+    or a file that has it. PublishError.
+    """
+    global _publisher, _connects
+    where = parse(default_endpoint() if endpoint == "on" else endpoint)
+    box = recording.box_path()
+    if box is None:
+        raise PublishError(
+            "nothing is published where nothing is recorded: c.MemWatch.record = True"
+        )
+    stream = _load()
+    own, server, admitted = _keys(where, server_key)
+    stop()
+    try:
+        publisher = stream.Publisher(
+            box,
+            str(where),
+            interval_ns=round(_NS_PER_S / hz),
+            own_secret_key=own.secret if own else None,
+            own_public_key=own.public if own else None,
+            server_key=server,
+            admitted=admitted,
+        )
+    except OSError as error:
+        raise PublishError(f"nothing is published: {cause_of(error)}") from None
+    with _lock:
+        _publisher, _connects = publisher, where.connects
+    # After the recorder's, so that it runs before: what is read is to be there.
+    atexit.register(stop)
+
+
+def stop() -> None:
+    """Publish no longer. Without start: nothing. Raises nothing."""
+    global _publisher
+    with _lock:
+        publisher, _publisher = _publisher, None
+    if publisher is not None:
+        atexit.unregister(stop)
+        publisher.close()
+
+
+def status() -> PublisherStatus | None:
+    """Where, and how many messages; None where nothing is published."""
+    with _lock:
+        found = None if _publisher is None else _publisher.status()
+        if found is not None:
+            found["endpoint"] = f"{'>' if _connects else '@'}{found['endpoint']}"
+    return found
+
+
+def describe() -> str:
+    """The same for a person, in a line."""
+    found = status()
+    if found is None:
+        return "nothing"
+    told = f"{found['endpoint']}: {found['sent']} messages, {found['dropped']} dropped"
+    if found["refused"]:
+        told += (
+            f", {found['refused']} connections refused (their keys are not admitted)"
+        )
+    return told
+
+
+def start_as_configured(endpoint: str, hz: float, server_key: str) -> None:
+    """As start(), but what is wrong is only warned of: the session goes on."""
+    try:
+        start(endpoint, hz, server_key)
+    except PublishError as wrong:
+        tell_once("publishing", f"memwatch publishes nothing: {wrong}")
+
+
+def _keys(
+    where: Endpoint, server_key: str
+) -> tuple[KeyPair | None, str | None, tuple[str, ...]]:
+    """Own keys, the server's, and those that are admitted, as far as they are used."""
+    if not where.needs_keys and not (where.connects and server_key):
+        return None, None, ()
+    try:
+        own = own_keys()
+        if where.connects and server_key:
+            return own, public_key(server_key), ()
+        admitted = admitted_keys()
+    except KeysError as error:
+        raise PublishError(_reason(where, str(error))) from None
+    if where.connects:
+        raise PublishError(
+            _reason(
+                where,
+                "the collector's public key is not set: c.MemWatch.publish_server_key",
+            )
+        )
+    if not admitted:
+        raise PublishError(
+            _reason(
+                where,
+                "nobody is admitted: put the public keys (*.key) of those who may"
+                f" connect into {keys_folder() / 'admitted'}",
+            )
+        )
+    return own, None, admitted
+
+
+def _reason(where: Endpoint, why: str) -> str:
+    if not where.needs_keys:
+        return why
+    return (
+        f"{where} leaves this machine, where anybody could listen or pretend to be"
+        f" another: that takes CURVE keys; {why}"
+    )
+
+
+def _load() -> Any:
+    try:
+        from . import _stream
+    except ImportError as error:
+        raise PublishError(
+            f"publishing needs libzmq: {error}. Install it (Debian, Ubuntu:"
+            " libzmq3-dev) and build memwatch anew."
+        ) from None
+    return _stream
+
+
+def _forget() -> None:
+    """In a forked child: it is the parent that publishes."""
+    global _publisher, _lock
+    _publisher = None
+    _lock = threading.Lock()
+    atexit.unregister(stop)
+
+
+os.register_at_fork(after_in_child=_forget)
