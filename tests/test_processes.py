@@ -316,7 +316,7 @@ def test_what_leaves_the_machine():
         assert is_beyond(endpoint)
     for endpoint in (
         "", "5555", "tcp://", "tcp://a", "tcp://a:b", "tcp://a:99999", "inproc://a",
-        "ipc://", "udp://a:1", "tcp://127.0.0.1:1\n", "ipc://" + "a" * 200,
+        "ipc://", "ipc://@a", "udp://a:1", "tcp://127.0.0.1:1\n", "ipc://" + "a" * 200,
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"endpoint|port|path"):
             is_beyond(endpoint)

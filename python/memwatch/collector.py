@@ -47,6 +47,8 @@ _GUARD_NS = 100_000_000
 _FREE_BYTES = 256 * 2**20
 _FREE_BYTES_EACH = 96 * 2**10
 """A connection took 65 KiB, most of it two blocks of libzmq's queue."""
+_DOMAIN = "memwatch"
+"""By which the authenticator knows the socket."""
 _ZERO_COPY_RECV = 10
 """zmq.h's ZMQ_ZERO_COPY_RECV, which pyzmq has no name for."""
 _BACKLOG = 4096
@@ -163,7 +165,7 @@ class Collector:
             if self._keys.bind is not None:
                 socket.curve_secretkey = self._keys.bind.encode()
                 socket.curve_server = True
-                socket.zap_domain = b"memwatch"
+                socket.zap_domain = _DOMAIN.encode()
             # Where it is on, 127.0.0.1 is called ::ffff:127.0.0.1.
             socket.ipv6 = "[" in self._bind
             _attach(socket.bind, self._bind, "listen at")
@@ -191,6 +193,11 @@ class Collector:
     def _close_sockets(self) -> None:
         while self._sockets:
             self._sockets.pop().close(linger=0)
+
+    @property
+    def admits_nobody(self) -> bool:
+        """Whether it listens for nobody, as no key is in the folder yet."""
+        return self._keys.admitted == 0
 
     # ---- what comes ----
 
@@ -389,12 +396,14 @@ class _Keys:
     """Our public and secret key, and the public one of who is called."""
     bind: str | None = None
     """Our secret key."""
+    admitted: int | None = None
+    """How many others' keys there were then."""
 
 
 def _keys_for(
     connect: list[str], bind: str | None, server_key: str | None, *, curve: bool
 ) -> _Keys:
-    from .keys import KeysError, own_keys, public_key
+    from .keys import KeysError, admitted_keys, own_keys, public_key
 
     try:
         beyond = [endpoint for endpoint in connect if is_beyond(endpoint)]
@@ -414,11 +423,10 @@ def _keys_for(
         public, secret = own_keys()
         return _Keys(
             connect=(
-                None
-                if server_key is None
-                else (public, secret, public_key(server_key))
+                None if server_key is None else (public, secret, public_key(server_key))
             ),
             bind=secret if encrypted else None,
+            admitted=len(admitted_keys()) if encrypted else None,
         )
     except (KeysError, ValueError) as error:
         raise CollectorError(str(error)) from None
@@ -439,5 +447,5 @@ def _authenticator(context: Any) -> Any:
 
     running = ThreadAuthenticator(context)
     running.start()
-    running.configure_curve_callback(domain="*", credentials_provider=Admitted())
+    running.configure_curve_callback(domain=_DOMAIN, credentials_provider=Admitted())
     return running

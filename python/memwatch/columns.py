@@ -17,6 +17,7 @@ NOBODY = (
     "no watched process: %load_ext memwatch in an IPython or a notebook, and it is here"
 )
 _MIN_CELL = 14
+_ROOMY_CELL = 28
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}")
 # In hundredths of the limit.
 _LEVELS = (60, 80, 95)
@@ -132,9 +133,11 @@ _COLUMNS = (
     ),
     Column("cell", "CELL", _MIN_CELL, _cell),
 )  # fmt: skip
+_MOST_WANTED = ("pid", "time", "kernel", "peak", "share", "state")
+"""Of these the first to go stands first; the cell is cut off before that."""
 _LEAST_WANTED = (
-    "lost", "age", "user", "limit", "highest", "notebook", "history", "host", "pid",
-    "time", "kernel", "peak", "share", "state",
+    "lost", "age", "user", "limit", "highest", "notebook", "history", "host",
+    *_MOST_WANTED,
 )  # fmt: skip
 
 
@@ -154,8 +157,9 @@ def choose(processes: Sequence[Process], width: int) -> list[Column]:
         dropped.add("notebook")
     columns = [each for each in _COLUMNS if each.name not in dropped]
     for name in _LEAST_WANTED:
-        if _width(columns) <= width:
-            break
+        wanted = 0 if name in _MOST_WANTED else _ROOMY_CELL - _MIN_CELL
+        if _width(columns) + wanted <= width:
+            continue
         columns = [each for each in columns if each.name != name]
     *others, cell = columns
     left = width - _width(others) - 1

@@ -21,6 +21,9 @@ def is_beyond(endpoint: str) -> bool:
     if not separator or not rest or not endpoint.isprintable():
         raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
     if scheme == "ipc":
+        if not rest.startswith("/"):
+            # Of ipc://@NAME, which is no file, nobody could be kept away.
+            raise ValueError(f"{endpoint} is no full path: ipc:///FOLDER/NAME")
         if len(rest.encode("utf-8", "surrogateescape")) > _MAX_PATH_BYTES:
             raise ValueError(
                 f"{endpoint}: a socket's path has {_MAX_PATH_BYTES} bytes at most"

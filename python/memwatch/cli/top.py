@@ -108,9 +108,18 @@ def _listen(
     from ..collector import Collector, CollectorError
 
     try:
-        return Collector(list(connect), bind, server_key, curve=curve)
+        collector = Collector(list(connect), bind, server_key, curve=curve)
     except CollectorError as error:
         raise click.UsageError(str(error)) from None
+    if collector.admits_nobody:
+        from ..keys import keys_folder
+
+        click.echo(
+            "memwatch: nobody is admitted yet: put the public keys of those who may"
+            f" publish here into {keys_folder() / 'admitted'}",
+            err=True,
+        )
+    return collector
 
 
 def _run_screen(
