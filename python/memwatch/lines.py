@@ -29,7 +29,7 @@ def short(size_bytes: int | None) -> str:
         digits = 1 if size_bytes < 100 * _MIB else 0
         return f"{size_bytes / _MIB:.{digits}f} MiB"
     gib = size_bytes / _GIB
-    return f"{gib:.{2 if gib < 100 else 0}f} GiB"
+    return f"{gib:.{2 if gib < 10 else 1 if gib < 100 else 0}f} GiB"
 
 
 def in_mib(size_bytes: int) -> float:

@@ -40,11 +40,11 @@ _COLOURED = {"rss", "share"}
 _SORT_KEYS = (
     ("m", "rss", "Memory"),
     ("s", "share", "Share"),
-    ("k", "peak", "peaK"),
+    ("k", "peak", "Peak"),
     ("h", "highest", "Highest"),
     ("l", "limit", "Limit"),
     ("t", "time", "Time"),
-    ("i", "pid", "pId"),
+    ("i", "pid", "Pid"),
     ("n", "notebook", "Notebook"),
     ("a", "age", "Age"),
 )
@@ -142,17 +142,20 @@ class Screen(App[None]):
         self._is_paused = False
         self._processes: list[Process] = []
         self._now_ns = 0
+        self._headline = Static(id="headline", markup=False)
+        self._titles = Titles()
+        self._table = Table()
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
-        yield Static(id="headline", markup=False)
-        yield Titles()
-        yield Table()
+        yield self._headline
+        yield self._titles
+        yield self._table
         yield Footer()
 
     def on_mount(self) -> None:
         """Begin."""
-        self.query_one(Table).focus()
+        self._table.focus()
         if self._view.collector is not None:
             self.set_interval(_DRAIN_S, self._drain)
         self.set_interval(1 / self._rate, self._refresh_all)
@@ -196,13 +199,12 @@ class Screen(App[None]):
         processes = sort(
             self._processes, self._column, self._now_ns, reverse=self._is_reversed
         )
-        shown = self.query_one(Table)
-        shown.show(processes, self._now_ns)
+        self._table.show(processes, self._now_ns)
         ascending = is_ascending(self._column) != self._is_reversed
-        self.query_one(Titles).show(shown.columns, self._column, ascending)
-        self.query_one("#headline", Static).update(self._headline(processes))
+        self._titles.show(self._table.columns, self._column, ascending)
+        self._headline.update(self._told(processes))
 
-    def _headline(self, processes: list[Process]) -> str:
+    def _told(self, processes: list[Process]) -> str:
         told = [headline(processes, self._now_ns)]
         collector = self._view.collector
         if collector is not None:
