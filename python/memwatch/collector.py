@@ -45,8 +45,10 @@ _SILENT_NS = 5_000_000_000
 """Who has been silent for so long makes room for another, where there is none."""
 _GUARD_NS = 100_000_000
 _FREE_BYTES = 256 * 2**20
-_FREE_BYTES_EACH = 96 * 2**10
-"""A connection took 65 KiB, most of it two blocks of libzmq's queue."""
+_FREE_BYTES_A_PROCESS = 16 * 2**10
+"""The longest message that waits takes half of it."""
+_FREE_BYTES_A_CONNECTION = 96 * 2**10
+"""One took 65 KiB, most of it two blocks of libzmq's queue."""
 _DOMAIN = "memwatch"
 """By which the authenticator knows the socket."""
 _ZERO_COPY_RECV = 10
@@ -360,7 +362,12 @@ class Collector:
             self._reopen()
             return
         held_bytes = self._rss_bytes() - self._rss_start_bytes
-        if held_bytes <= _FREE_BYTES + _FREE_BYTES_EACH * len(self._sources):
+        allowed_bytes = _FREE_BYTES + _FREE_BYTES_A_PROCESS * len(self._sources)
+        if held_bytes <= allowed_bytes:
+            return
+        # Counting connections takes its time: only where it matters.
+        connections = len(os.listdir("/proc/self/fd"))
+        if held_bytes <= allowed_bytes + _FREE_BYTES_A_CONNECTION * connections:
             return
         self.restarts += 1
         self._close_sockets()
