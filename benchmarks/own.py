@@ -15,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import memwatch
-from memwatch import _core
+from memwatch import _core, recording
 
 
 def median_us(work: Callable[[], object], times: int) -> float:
@@ -43,7 +43,7 @@ def wait_until_parked() -> None:
 
 def hooks() -> dict[str, tuple[float, float]]:
     """Microseconds of the floor, of a window, and of the pair of hooks as IPython calls
-    it: in quick succession, and after a pause.
+    it, without and with a black box: in quick succession, and after a pause.
     """
     status = os.open("/proc/self/status", os.O_RDONLY)
     statm = os.open("/proc/self/statm", os.O_RDONLY)
@@ -70,13 +70,16 @@ def hooks() -> dict[str, tuple[float, float]]:
         def window() -> None:
             _core.Window().close()
 
-        works = {"floor": floor, "window": window, "pair": pair}
+        # The last with a black box, which is what is loaded; the others without.
+        works = {"floor": floor, "window": window, "pair": pair, "recorded": pair}
         in_turn: dict[str, list[float]] = {name: [] for name in works}
         paused: dict[str, list[float]] = {name: [] for name in works}
         for _ in range(60):
             for name, work in works.items():
+                recording.start() if name == "recorded" else recording.stop()
                 in_turn[name].append(median_us(work, 50))
             for name, work in works.items():
+                recording.start() if name == "recorded" else recording.stop()
                 for _ in range(3):
                     wait_until_parked()
                     time.sleep(0.001)

@@ -199,7 +199,7 @@ boxes_read(PyObject *module, PyObject *argument)
     PyObject *result = NULL;
     int err;
 
-    if (!PyUnicode_FSConverter(argument, &path)) {
+    if (!PyUnicode_FSConverter(argument, (void *)&path)) {
         return NULL;
     }
     err = mw_reader_new(&reader, PyBytes_AsString(path), &fault);

@@ -203,7 +203,7 @@ core_start_recording(PyObject *module, PyObject *args, PyObject *kwargs)
     if (err != 0) {
         return raise_os_error(err, "the black box cannot be made");
     }
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(core_stop_recording_doc,

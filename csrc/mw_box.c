@@ -7,9 +7,12 @@ static const char magic[8] = MW_BOX_MAGIC;
 void
 mw_box_put_text(char *room, size_t size, const char *text)
 {
-    size_t length = text != NULL ? strnlen(text, size) : 0;
+    size_t length = 0;
 
-    if (length == size) {
+    if (text != NULL) {
+        length = strnlen(text, size);
+    }
+    if (text != NULL && length == size) {
         length--;
         /* Not in the middle of a character: its later bytes begin with 10. */
         while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80) {

@@ -12,7 +12,7 @@ struct mw_reader; /* opaque; 200 KiB */
  * owns *out and frees it. 0; -EBADMSG: no box that we can read, *fault tells why;
  * -errno of the file. */
 int mw_reader_new(struct mw_reader **out, const char *path, enum mw_box_fault *fault);
-void mw_reader_free(struct mw_reader **self);
+void mw_reader_free(struct mw_reader **out);
 
 /* Copy the file's state of now, for the two below. -EBADMSG and -errno as above. About
  * 10 us. One thread at a time. */

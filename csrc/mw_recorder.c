@@ -39,10 +39,9 @@ read_boot_id(char *room, size_t size)
 {
     int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
     char text[MW_BOX_SHORT_TEXT] = "";
-    ssize_t length;
 
     if (fd >= 0) {
-        length = read(fd, text, sizeof text - 1);
+        ssize_t length = read(fd, text, sizeof text - 1);
         close(fd);
         text[length > 0 ? length : 0] = '\0';
         text[strcspn(text, "\n")] = '\0';
@@ -109,29 +108,30 @@ make_file(const char *path)
     return fd;
 }
 
-static int
-map_file(const char *path, struct mw_box_file **out)
+/* NULL with *err, a -errno, where it cannot be had. */
+static struct mw_box_file *
+map_file(const char *path, int *err)
 {
     void *memory;
-    int err;
     int fd = make_file(path);
 
     if (fd < 0) {
-        return fd;
+        *err = fd;
+        return NULL;
     }
     memory = mmap(NULL, MW_BOX_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    err = memory == MAP_FAILED ? -errno : 0;
+    *err = -errno;
     /* The mapping is enough: nobody who closes descriptors in bulk can take it. */
     close(fd);
-    if (err != 0) {
+    if (memory == MAP_FAILED) {
         unlink(path);
-        return err;
+        return NULL;
     }
     /* All pages are ours from now on: touched one by one later they would each be
      * memory that some cell seems to have used. */
     memset(memory, 0, MW_BOX_BYTES);
-    *out = memory;
-    return 0;
+    *err = 0;
+    return memory;
 }
 
 int
@@ -139,6 +139,7 @@ mw_recorder_new(struct mw_recorder **out, const char *path,
                 const struct mw_box_identity *given, int64_t lifetime_peak_bytes)
 {
     char unfinished[PATH_MAX];
+    struct mw_box_file *file;
     struct mw_box_head *head;
     struct mw_recorder *self = calloc(1, sizeof *self);
     int length;
@@ -154,11 +155,12 @@ mw_recorder_new(struct mw_recorder **out, const char *path,
         goto out;
     }
     memcpy(self->path, path, strlen(path) + 1);
-    err = map_file(unfinished, &self->file);
-    if (err != 0) {
+    file = map_file(unfinished, &err);
+    if (file == NULL) {
         goto out;
     }
-    head = &self->file->head;
+    self->file = file;
+    head = &file->head;
     memcpy(head->magic, MW_BOX_MAGIC, sizeof head->magic);
     head->version = MW_BOX_VERSION;
     head->byte_order = MW_BOX_BYTE_ORDER;
@@ -169,7 +171,7 @@ mw_recorder_new(struct mw_recorder **out, const char *path,
     if (rename(unfinished, path) != 0) {
         err = -errno;
         unlink(unfinished);
-        munmap(self->file, MW_BOX_BYTES);
+        munmap(file, MW_BOX_BYTES);
     }
 out:
     if (err != 0) {

@@ -25,7 +25,7 @@ int mw_recorder_new(struct mw_recorder **out, const char *path,
 
 /* Unmap it and remove the file, unless this is a forked child: the file is its
  * parent's. */
-void mw_recorder_free(struct mw_recorder **self);
+void mw_recorder_free(struct mw_recorder **out);
 
 /* A cell opens: the slot it has from now on, or MW_RECORDER_NO_SLOT where as many are
  * open already. The title is copied; `rss_bytes` is what is held at its start. */

@@ -333,10 +333,9 @@ def describe(found: PostMortem) -> list[tuple[str, str]]:
     """The rows of the report: subject and what is known."""
     rows = [("process", _who(found)), ("ended", found.verdict + _why(found))]
     for cell in found.cells:
-        ran = "" if cell.ran_ns is None else f", {cell.ran_ns / 1e9:.2f} s before that"
-        rows.append(
-            ("cell", f"{cell.label or 'a block'}, begun {cell.started_at}{ran}")
-        )
+        ran = "?" if cell.ran_ns is None else f"{cell.ran_ns / 1e9:.2f} s"
+        begun = f"begun {cell.started_at}, {ran} before the last sample"
+        rows.append(("cell", f"{cell.label or 'a block'}, {begun}"))
         if cell.source:
             rows.append(("source", cell.source))
         peak, start = _size(cell.rss_peak_bytes), _size(cell.rss_start_bytes)

@@ -20,7 +20,7 @@ set_up(void **state)
 {
     static struct place place;
 
-    strcpy(place.folder, make_root());
+    (void)snprintf(place.folder, sizeof place.folder, "%s", make_root());
     (void)snprintf(place.path, sizeof place.path, "%s/1-1.box", place.folder);
     *state = &place;
     return 0;
@@ -189,7 +189,7 @@ test_samples(void **state)
     int64_t lost;
 
     for (int i = 0; i < 10; i++) {
-        mw_recorder_add_sample(recorder, i, 100 * i);
+        mw_recorder_add_sample(recorder, i, INT64_C(100) * i);
     }
     assert_int_equal(mw_reader_refresh(reader, &fault), 0);
     assert_int_equal(mw_reader_samples(reader, &next, samples, &lost), 10);
@@ -201,7 +201,7 @@ test_samples(void **state)
 
     /* The ring goes round: the oldest are lost, and counted. */
     for (int i = 10; i < 10 + MW_BOX_SAMPLES + 7; i++) {
-        mw_recorder_add_sample(recorder, i, 100 * i);
+        mw_recorder_add_sample(recorder, i, INT64_C(100) * i);
     }
     assert_int_equal(mw_reader_refresh(reader, &fault), 0);
     assert_int_equal(mw_reader_samples(reader, &next, samples, &lost), MW_BOX_SAMPLES);

@@ -12,6 +12,7 @@
 #include "mw_accuracy.h"
 #include "mw_cgroup.h"
 #include "mw_clock.h"
+#include "mw_reader.h"
 #include "mw_self.h"
 #include "mw_trial.h"
 
@@ -639,6 +640,59 @@ test_groups_of_version_1(void **state)
     remove_root(groups.root);
 }
 
+/* ---- the black box ---- */
+
+static int
+record_and_remove(void *context)
+{
+    const struct mw_box_identity given = {0};
+    struct mw_recorder *recorder = NULL;
+    int err = mw_recorder_new(&recorder, context, &given, 0);
+
+    assert_int_equal(err == 0, recorder != NULL);
+    mw_recorder_free(&recorder);
+    assert_int_equal(access(context, F_OK), -1);
+    return err;
+}
+
+/* What cannot be found out about the process is absent. */
+static bool
+is_of_identity(const struct fault *fault)
+{
+    return is(fault->call, "read") || is(fault->call, "pread") ||
+           (is(fault->call, "open") && !ends_with(fault->path, ".box.new"));
+}
+
+static int
+read_box(void *context)
+{
+    struct mw_reader *reader = NULL;
+    enum mw_box_fault fault;
+    int err = mw_reader_new(&reader, context, &fault);
+
+    assert_int_equal(err == 0, reader != NULL);
+    mw_reader_free(&reader);
+    return err;
+}
+
+static void
+test_black_box(void **state)
+{
+    const struct mw_box_identity given = {0};
+    struct mw_recorder *recorder = NULL;
+    char *root = make_root();
+    char path[128];
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/1-1.box", root);
+    assert_true(walk((struct operation){record_and_remove, is_of_identity, path}) > 5);
+    assert_int_equal(mw_recorder_new(&recorder, path, &given, 0), 0);
+    assert_true(walk((struct operation){read_box, NULL, path}) >= 5);
+    assert_true(walk_interrupted((struct operation){read_box, NULL, path}) >= 4);
+    mw_recorder_free(&recorder);
+    assert_int_equal(rmdir(root), 0);
+}
+
 int
 main(void)
 {
@@ -657,6 +711,7 @@ main(void)
         cmocka_unit_test(test_processors_that_cannot_be_read),
         cmocka_unit_test(test_groups_of_version_2),
         cmocka_unit_test(test_groups_of_version_1),
+        cmocka_unit_test(test_black_box),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
