@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} \
 	    /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	    /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	    /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/.memwatch $(VENV)/.demo ## Set up, build, run the slots demo in a Jupyter kernel
@@ -127,6 +127,11 @@ bench: $(VENV)/.memwatch $(VENV)/.test dist/.wheel callgrind ## What memwatch an
 callgrind: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja build/.system-valgrind ## The hot path in instructions
 	$(BIN)/ninja -C build/plain benchmarks/hot_path
 	$(BIN)/python benchmarks/instructions.py build/plain/benchmarks/hot_path
+
+.PHONY: bench-stream
+bench-stream: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## What the stream carries, and what it costs
+	$(BIN)/ninja -C build/plain benchmarks/stream_writer
+	$(BIN)/python benchmarks/stream.py build/plain/benchmarks/stream_writer
 
 .PHONY: soak
 soak: $(VENV)/.memwatch $(VENV)/.test ## 100,000 cells in one shell

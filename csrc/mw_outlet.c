@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#define IPC "ipc://"
+
 enum {
     SUBSCRIPTION_BYTES = 1024, /* nobody has to send us more */
     RECONNECT_MS = 100,
@@ -27,6 +29,7 @@ struct mw_outlet {
     size_t admitted_count;
     bool is_stuck; /* a subscriber's queue is full */
     char endpoint[MW_OUTLET_ENDPOINT_BYTES];
+    struct stat file; /* of the ipc socket that we bound; st_ino 0: there is none */
     atomic_int_fast64_t held; /* messages that libzmq holds; acquire and release: what
                                  is in them was written by us, and is freed by it */
 };
@@ -121,7 +124,9 @@ mw_outlet_held(const struct mw_outlet *self)
 
 /* ---- who may connect (ZAP, https://rfc.zeromq.org/spec/27) ---- */
 
-enum { ZAP_VERSION, ZAP_REQUEST, ZAP_KEY = 6, ZAP_FRAMES };
+/* Places of the frames; before and between them: version, domain, address, identity,
+ * mechanism. */
+enum { ZAP_REQUEST = 1, ZAP_KEY = 6, ZAP_FRAMES = 7 };
 
 struct zap_frame {
     char bytes[64];
@@ -247,8 +252,6 @@ open_socket(struct mw_outlet *self)
         {ZMQ_SNDHWM, MW_OUTLET_QUEUE_MESSAGES},
         {ZMQ_XPUB_NODROP, 1},
         {ZMQ_IMMEDIATE, 1}, /* what a lost peer did not get is not kept for it */
-        {ZMQ_IPV6, 1},
-        {ZMQ_MAXMSGSIZE, 0}, /* takes 64 bits: set below */
         {ZMQ_RECONNECT_IVL, RECONNECT_MS},
         {ZMQ_RECONNECT_IVL_MAX, SLOWEST_RECONNECT_MS},
         {ZMQ_TCP_KEEPALIVE, 1},
@@ -268,9 +271,7 @@ open_socket(struct mw_outlet *self)
         return zmq_error();
     }
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted && err == 0; i++) {
-        if (wanted[i].option != ZMQ_MAXMSGSIZE) {
-            err = set_int(self->socket, wanted[i].option, wanted[i].value);
-        }
+        err = set_int(self->socket, wanted[i].option, wanted[i].value);
     }
     if (err == 0 && zmq_setsockopt(self->socket, ZMQ_MAXMSGSIZE, &most_bytes,
                                    sizeof most_bytes) != 0) {
@@ -366,31 +367,51 @@ look_for_others(const char *path)
 static int
 bind_or_connect(struct mw_outlet *self, const struct mw_outlet_options *options)
 {
-    static const char ipc[] = "ipc://";
-    bool is_ipc = strncmp(options->endpoint, ipc, sizeof ipc - 1) == 0;
-    const char *path = options->endpoint + sizeof ipc - 1;
+    /* Who binds to IPv4 is not to have it wrapped into IPv6. */
+    bool is_ipv6 = options->connects || strchr(options->endpoint, '[') != NULL;
+    int err = set_int(self->socket, ZMQ_IPV6, is_ipv6);
+    bool is_ipc = strncmp(options->endpoint, IPC, sizeof IPC - 1) == 0;
+    const char *path = options->endpoint + sizeof IPC - 1;
     size_t size = sizeof self->endpoint;
 
-    if (strlen(options->endpoint) >= size) {
-        return -ENAMETOOLONG;
+    if (err == 0 && strlen(options->endpoint) >= size) {
+        err = -ENAMETOOLONG;
+    }
+    if (err == 0 && is_ipc && !options->connects) {
+        err = look_for_others(path);
+    }
+    if (err != 0) {
+        return err;
     }
     if (options->connects) {
         memcpy(self->endpoint, options->endpoint, strlen(options->endpoint) + 1);
         return zmq_connect(self->socket, options->endpoint) == 0 ? 0 : zmq_error();
     }
-    if (is_ipc) {
-        int err = look_for_others(path);
-
-        if (err != 0) {
-            return err;
-        }
-    }
     if (zmq_bind(self->socket, options->endpoint) != 0 ||
         zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, self->endpoint, &size) != 0) {
         return zmq_error();
     }
+    if (!is_ipc) {
+        return 0;
+    }
     /* Not by the umask: it is the whole process's. */
-    return !is_ipc || chmod(path, S_IRUSR | S_IWUSR) == 0 ? 0 : -errno;
+    if (lstat(path, &self->file) != 0 || chmod(path, S_IRUSR | S_IWUSR) != 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+/* libzmq leaves it there. By now it may be somebody else's. */
+static void
+remove_file(const struct mw_outlet *self)
+{
+    const char *path = self->endpoint + sizeof IPC - 1;
+    struct stat found;
+
+    if (self->file.st_ino != 0 && lstat(path, &found) == 0 &&
+        found.st_ino == self->file.st_ino && found.st_dev == self->file.st_dev) {
+        unlink(path);
+    }
 }
 
 int
@@ -432,7 +453,8 @@ mw_outlet_free(struct mw_outlet **out)
         zmq_close(self->zap);
     }
     if (self->socket != NULL) {
-        zmq_close(self->socket); /* which removes an ipc socket's file */
+        remove_file(self);
+        zmq_close(self->socket);
     }
     while (self->context != NULL && zmq_ctx_term(self->context) != 0 &&
            zmq_errno() == EINTR) {
@@ -459,14 +481,14 @@ mw_outlet_describe(int err)
 
 int
 mw_outlet_make_keys(char public_key[MW_OUTLET_KEY_CHARACTERS + 1],
-                       char secret_key[MW_OUTLET_KEY_CHARACTERS + 1])
+                    char secret_key[MW_OUTLET_KEY_CHARACTERS + 1])
 {
     return zmq_curve_keypair(public_key, secret_key) == 0 ? 0 : zmq_error();
 }
 
 int
 mw_outlet_public_key(const char *secret_key,
-                        char public_key[MW_OUTLET_KEY_CHARACTERS + 1])
+                     char public_key[MW_OUTLET_KEY_CHARACTERS + 1])
 {
     if (strlen(secret_key) != MW_OUTLET_KEY_CHARACTERS) {
         return -EINVAL;

@@ -1,8 +1,8 @@
 /* A ZeroMQ PUB socket that never waits: who may connect to it, and who is left out. The
  * only room that knows libzmq. For one thread at a time.
  *
- * It is never to be used or freed in a forked child: there zmq_ctx_term() would wait for
- * ever. It is leaked. */
+ * It is never to be used or freed in a forked child: there zmq_ctx_term() would wait
+ * for ever. It is leaked. */
 
 #ifndef MW_OUTLET_H
 #define MW_OUTLET_H
@@ -43,14 +43,14 @@ enum mw_outlet_step {
     MW_OUTLET_THREAD,  /* no thread, or no fork handler */
 };
 
-/* Bind or connect. An ipc socket gets mode 0600; a socket that is left there by the dead
- * is taken over, one that somebody listens on is -EADDRINUSE, what is no socket is
+/* Bind or connect. An ipc socket gets mode 0600; a socket that is left there by the
+ * dead is taken over, one that somebody listens on is -EADDRINUSE, what is no socket is
  * -EEXIST. The caller owns *out and frees it. -errno, *step tells of what. */
 int mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
                   enum mw_outlet_step *step);
 
 /* Close, without lingering, and remove the ipc socket. */
-void mw_outlet_free(struct mw_outlet **self);
+void mw_outlet_free(struct mw_outlet **out);
 
 /* What was bound or connected to, with the port that was found. */
 const char *mw_outlet_endpoint(const struct mw_outlet *self);

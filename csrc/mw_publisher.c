@@ -271,8 +271,6 @@ start(struct mw_publisher *self, const char *path,
         const char *endpoint = mw_outlet_endpoint(self->outlet);
 
         memcpy(self->endpoint, endpoint, strlen(endpoint) + 1);
-    }
-    if (err == 0) {
         *step = MW_OUTLET_THREAD;
         err = mw_ticker_new(&self->ticker, "memwatch-zmq", tick, self);
     }
@@ -281,8 +279,7 @@ start(struct mw_publisher *self, const char *path,
 
 int
 mw_publisher_new(struct mw_publisher **out, const char *path,
-                 const struct mw_outlet_options *options,
-                 enum mw_outlet_step *step)
+                 const struct mw_outlet_options *options, enum mw_outlet_step *step)
 {
     struct mw_publisher *self;
     int err;
@@ -355,4 +352,3 @@ mw_publisher_get_status(const struct mw_publisher *self,
     out->dropped = atomic_load_explicit(&self->dropped, memory_order_relaxed);
     out->refused = atomic_load_explicit(&self->refused, memory_order_relaxed);
 }
-

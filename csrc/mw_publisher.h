@@ -23,13 +23,13 @@ struct mw_publisher_status {
 
 /* Open the box `path`, bind or connect, and start the thread. The caller owns *out and
  * frees it. -errno, *step tells of what; see mw_outlet_new(). */
-int mw_publisher_new(struct mw_publisher **out, const char *path,
-                     const struct mw_outlet_options *options,
-                     enum mw_outlet_step *step);
+int
+mw_publisher_new(struct mw_publisher **out, const char *path,
+                 const struct mw_outlet_options *options, enum mw_outlet_step *step);
 
 /* Say bye, stop and join the thread, close without lingering (at most 20 ms for what is
  * on its way) and remove the ipc socket. In a forked child: only free what can be. */
-void mw_publisher_free(struct mw_publisher **self);
+void mw_publisher_free(struct mw_publisher **out);
 
 /* Any thread. */
 void mw_publisher_get_status(const struct mw_publisher *self,

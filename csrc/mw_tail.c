@@ -5,6 +5,9 @@
 /* The sampler is no faster than that. */
 #define EVERY_SAMPLE_NS INT64_C(1000000)
 
+/* Before any clock began, and far from where a difference would overflow. */
+#define LONG_AGO_NS (INT64_MIN / 4)
+
 enum { MOST_OPEN = 2 * MW_BOX_CELLS };
 
 /* What is being listed. */
@@ -185,6 +188,7 @@ void
 mw_tail_init(struct mw_tail *self, const struct mw_box_view *view, int64_t interval_ns)
 {
     *self = (struct mw_tail){.interval_ns = interval_ns > 0 ? interval_ns : 1,
+                             .t_sample_ns = LONG_AGO_NS,
                              .next_sample = view->samples,
                              .next_cell = view->opened};
     for (int i = 0; i < view->cell_count; i++) {

@@ -36,20 +36,21 @@ struct mw_tail {
 
 /* Begin with what the view shows: what is over is not told, what is open is, at the
  * first look. `interval_ns` up to 1 ms: every sample is told. */
-void mw_tail_init(struct mw_tail *self, const struct mw_box_view *view,
-                  int64_t interval_ns);
+void
+mw_tail_init(struct mw_tail *self, const struct mw_box_view *view, int64_t interval_ns);
 
 /* The youngest cell of the view that was open at that time; NULL: none was. */
-const struct mw_box_cell *mw_tail_open_at(const struct mw_box_view *view,
-                                          int64_t t_mono_ns);
+const struct mw_box_cell *
+mw_tail_open_at(const struct mw_box_view *view, int64_t t_mono_ns);
 
-/* What is to be told of the view, taken at `t_now_ns`, and of the samples that are new since the last look,
- * `lost` of which the box has no longer: in order of time, into `items` of
- * MW_TAIL_ITEMS. A slot that was just being written is not in the view, and gets another
- * look before it counts as lost. Returns how many items there are; *gone is raised by
- * the messages that would have been told of what is lost. */
-size_t mw_tail_look(struct mw_tail *self, int64_t t_now_ns,
-                    const struct mw_box_view *view, const struct mw_box_sample *samples, size_t count, int64_t lost,
-                    struct mw_tail_item *items, int64_t *gone);
+/* What is to be told of the view, taken at `t_now_ns`, and of the samples that are new
+ * since the last look, `lost` of which the box has no longer: in order of time, into
+ * `items` of MW_TAIL_ITEMS. A slot that was just being written is not in the view, and
+ * gets another look before it counts as lost. Returns how many items there are; *gone
+ * is raised by the messages that would have been told of what is lost. */
+size_t
+mw_tail_look(struct mw_tail *self, int64_t t_now_ns, const struct mw_box_view *view,
+             const struct mw_box_sample *samples, size_t count, int64_t lost,
+             struct mw_tail_item *items, int64_t *gone);
 
 #endif

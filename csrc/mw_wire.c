@@ -180,9 +180,9 @@ put_date(struct out *out, int64_t t_real_ns, const char *zone)
     uint64_t second = all_s % S_PER_DAY;
     uint64_t days = all_s / S_PER_DAY + 719468; /* since 1 March of the year 0 */
     uint64_t day_of_era = days % 146097;
-    uint64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 -
-                            day_of_era / 146096) /
-                           365;
+    uint64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) /
+        365;
     uint64_t day_of_year =
         day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     uint64_t month = (5 * day_of_year + 2) / 153; /* 0 is March */

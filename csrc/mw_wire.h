@@ -43,7 +43,6 @@ size_t mw_wire_put_topic(enum mw_wire_kind kind, const struct mw_box_identity *w
  * place in the box, escaped, is cut off between two characters: so the body fits into
  * MW_WIRE_BODY_BYTES, and is never NUL-terminated. Returns its length; 0: it is longer
  * than `size`, and what is in `room` is no message. */
-size_t
-mw_wire_put_body(const struct mw_wire_message *message, char *room, size_t size);
+size_t mw_wire_put_body(const struct mw_wire_message *message, char *room, size_t size);
 
 #endif

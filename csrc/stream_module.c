@@ -53,7 +53,7 @@ texts_of(PyObject *admitted, size_t *count)
         }
         return NULL;
     }
-    texts = PyMem_Malloc((size_t)(size + 1) * sizeof *texts);
+    texts = (const char **)PyMem_Malloc((size_t)(size + 1) * sizeof *texts);
     if (texts == NULL) {
         PyErr_NoMemory();
         return NULL;
@@ -63,7 +63,7 @@ texts_of(PyObject *admitted, size_t *count)
 
         texts[i] = each == NULL ? NULL : PyUnicode_AsUTF8AndSize(each, NULL);
         if (texts[i] == NULL) {
-            PyMem_Free(texts);
+            PyMem_Free((void *)texts);
             return NULL;
         }
     }
@@ -99,9 +99,9 @@ raise_at(enum mw_outlet_step step, int err, const char *path, const char *endpoi
 static PyObject *
 publisher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"path",           "endpoint",       "interval_ns",
-                            "own_secret_key", "own_public_key", "server_key",
-                            "admitted",       NULL};
+    static char *names[] = {
+        "path",           "endpoint",   "interval_ns", "own_secret_key",
+        "own_public_key", "server_key", "admitted",    NULL};
     struct mw_outlet_options options = {.endpoint = NULL};
     enum mw_outlet_step step;
     struct mw_publisher *publisher;
@@ -158,7 +158,7 @@ publisher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->publisher = publisher;
 
 out:
-    PyMem_Free(texts);
+    PyMem_Free((void *)texts);
     Py_DECREF(path);
     return (PyObject *)self;
 }
@@ -196,15 +196,16 @@ publisher_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(publisher_status_doc,
-             "status($self, /)\n--\n\n"
-             "Where it publishes, what was sent and what dropped, in messages, and how\n"
-             "many connections were refused. None: it is closed.");
+PyDoc_STRVAR(
+    publisher_status_doc,
+    "status($self, /)\n--\n\n"
+    "Where it publishes, what was sent and what dropped, in messages, and how\n"
+    "many connections were refused. None: it is closed.");
 
 static PyObject *
 publisher_status(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    PublisherObject *self = (PublisherObject *)op;
+    const PublisherObject *self = (PublisherObject *)op;
     struct mw_publisher_status status;
 
     if (self->publisher == NULL) {
@@ -232,11 +233,12 @@ static PyMethodDef publisher_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(publisher_doc,
-             "Publisher(path, endpoint, *, interval_ns, own_secret_key=None,\n"
-             "          own_public_key=None, server_key=None, admitted=())\n--\n\n"
-             "Publish this process's black box, which is at path, until close() or its\n"
-             "end of life. '@ENDPOINT' binds, '>ENDPOINT' connects. OSError.");
+PyDoc_STRVAR(
+    publisher_doc,
+    "Publisher(path, endpoint, *, interval_ns, own_secret_key=None,\n"
+    "          own_public_key=None, server_key=None, admitted=())\n--\n\n"
+    "Publish this process's black box, which is at path, until close() or its\n"
+    "end of life. '@ENDPOINT' binds, '>ENDPOINT' connects. OSError.");
 
 static PyType_Slot publisher_slots[] = {
     {Py_tp_doc, (void *)publisher_doc},
@@ -255,9 +257,10 @@ static PyType_Spec publisher_spec = {
 
 /* ---- functions ---- */
 
-PyDoc_STRVAR(stream_make_keys_doc,
-             "make_keys($module, /)\n--\n\n"
-             "A new pair of CURVE keys: (public, secret), 40 characters each. OSError.");
+PyDoc_STRVAR(
+    stream_make_keys_doc,
+    "make_keys($module, /)\n--\n\n"
+    "A new pair of CURVE keys: (public, secret), 40 characters each. OSError.");
 
 static PyObject *
 stream_make_keys(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))

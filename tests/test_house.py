@@ -22,7 +22,7 @@ C_ROOMS = [
 PYTHON_ROOMS = [
     "_core", "_host", "_trial", "_heap", "_children", "_boxes", "_stream", "report",
     "lines", "pictures", "plotting", "tables", "trouble", "files", "machine", "history",
-    "children", "runtime", "boxes", "recording", "postmortem", "keys", "publishing",
+    "children", "runtime", "boxes", "recording", "keys", "publishing", "postmortem",
     "watching", "extension", "repeating", "commands", "completion", "magics",
     "__init__", "messages", "processes", "columns", "endpoints", "collector",
     "overview", "screen", "cli/doctor", "cli/keygen", "cli/postmortem", "cli/top",

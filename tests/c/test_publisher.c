@@ -1,0 +1,541 @@
+/* A box, published over real sockets: to those who read, to those who do not, and not
+ * to those who may not. */
+
+#include "support.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <zmq.h>
+
+#include "mw_clock.h"
+#include "mw_publisher.h"
+#include "mw_recorder.h"
+
+/* libzmq was built without ThreadSanitizer, which so does not see its locks. */
+#ifdef __SANITIZE_THREAD__
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
+const char *
+__tsan_default_suppressions(void)
+{
+    return "called_from_lib:libzmq.so\nrace:libzmq.so";
+}
+#endif
+
+#define PATIENCE_NS (30 * MW_NS_PER_S)
+#define MS_ENOUGH 500
+
+static struct {
+    char folder[64];
+    char box[96];
+    char ipc[128]; /* the endpoint */
+    struct mw_recorder *recorder;
+    void *context; /* of those who listen */
+    void *sockets[8];
+    int socket_count;
+} place;
+
+static int
+set_up(void **state)
+{
+    struct mw_box_identity given = {.limit_bytes = MW_ABSENT};
+
+    (void)state;
+    mw_box_put_text(place.folder, sizeof place.folder, make_root());
+    (void)snprintf(place.box, sizeof place.box, "%s/1-1.box", place.folder);
+    (void)snprintf(place.ipc, sizeof place.ipc, "ipc://%s/1-1.ipc", place.folder);
+    mw_box_put_text(given.kernel_id, sizeof given.kernel_id, "a-kernel");
+    place.context = zmq_ctx_new();
+    return mw_recorder_new(&place.recorder, place.box, &given, 9 * MIB);
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    mw_recorder_free(&place.recorder);
+    while (place.socket_count > 0) {
+        zmq_close(place.sockets[--place.socket_count]);
+    }
+    zmq_ctx_term(place.context);
+    remove_root(place.folder);
+    return 0;
+}
+
+static void
+set_int(void *socket, int option, int value)
+{
+    assert_int_equal(zmq_setsockopt(socket, option, &value, sizeof value), 0);
+}
+
+static void *
+new_subscriber(void)
+{
+    void *subscriber = zmq_socket(place.context, ZMQ_SUB);
+
+    assert_non_null(subscriber);
+    place.sockets[place.socket_count++] = subscriber;
+    set_int(subscriber, ZMQ_LINGER, 0);
+    set_int(subscriber, ZMQ_RCVHWM, 0);
+    set_int(subscriber, ZMQ_RCVTIMEO, (int)(PATIENCE_NS / MW_NS_PER_MS));
+    assert_int_equal(zmq_setsockopt(subscriber, ZMQ_SUBSCRIBE, "", 0), 0);
+    return subscriber;
+}
+
+static void *
+connected(const char *endpoint)
+{
+    void *subscriber = new_subscriber();
+
+    assert_int_equal(zmq_connect(subscriber, endpoint), 0);
+    return subscriber;
+}
+
+struct received {
+    char topic[256];
+    char body[8192 + 1];
+};
+
+static bool
+receive(void *subscriber, struct received *out)
+{
+    int length = zmq_recv(subscriber, out->topic, sizeof out->topic - 1, 0);
+
+    if (length < 0) {
+        return false;
+    }
+    out->topic[length] = '\0';
+    length = zmq_recv(subscriber, out->body, sizeof out->body - 1, 0);
+    assert_in_range(length, 1, sizeof out->body - 1);
+    out->body[length] = '\0';
+    return true;
+}
+
+static int64_t
+figure(const struct received *message, const char *key)
+{
+    const char *at = strstr(message->body, key);
+
+    assert_non_null(at);
+    return strtoll(at + strlen(key), NULL, 10);
+}
+
+/* The next message with that topic. */
+static struct received *
+await(void *subscriber, const char *topic)
+{
+    static struct received message;
+
+    do {
+        assert_true(receive(subscriber, &message));
+    } while (strcmp(message.topic, topic) != 0);
+    return &message;
+}
+
+static int
+try_publish(struct mw_publisher **publisher, const struct mw_outlet_options *options)
+{
+    enum mw_outlet_step step;
+
+    return mw_publisher_new(publisher, place.box, options, &step);
+}
+
+static struct mw_publisher *
+publish(const char *endpoint, int64_t interval_ns)
+{
+    const struct mw_outlet_options options = {.endpoint = endpoint,
+                                              .interval_ns = interval_ns};
+    struct mw_publisher *publisher = NULL;
+
+    assert_int_equal(try_publish(&publisher, &options), 0);
+    return publisher;
+}
+
+static struct mw_publisher_status
+status_of(const struct mw_publisher *publisher)
+{
+    struct mw_publisher_status status;
+
+    mw_publisher_get_status(publisher, &status);
+    return status;
+}
+
+static void
+nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = MW_NS_PER_MS}, NULL);
+}
+
+static bool
+is_late(int64_t t_begin_ns)
+{
+    return mw_clock_mono_ns() - t_begin_ns > PATIENCE_NS;
+}
+
+/* ---- who reads ---- */
+
+static void
+test_a_cell(void **state)
+{
+    struct mw_publisher *publisher = publish(place.ipc, MW_NS_PER_MS);
+    void *subscriber = connected(place.ipc);
+    const struct mw_result result = {.duration_ns = 7, .rss_end_bytes = 44};
+    struct mw_box_title title = {.execution_count = 4};
+    struct received *message;
+    int slot;
+
+    (void)state;
+    /* Idle: that it lives, and what it holds. */
+    message = await(subscriber, "memwatch.sample.a-kernel");
+    assert_true(figure(message, "\"rss_bytes\":") > 0);
+    assert_non_null(strstr(message->body, "\"cell\":null"));
+
+    mw_box_put_text(title.source, sizeof title.source, "x = 1");
+    slot = mw_recorder_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
+    message = await(subscriber, "memwatch.open.a-kernel");
+    assert_int_equal(figure(message, "\"rss_start_bytes\":"), 33);
+    mw_recorder_add_sample(place.recorder, mw_clock_mono_ns(), 55);
+    message = await(subscriber, "memwatch.sample.a-kernel");
+    while (figure(message, "\"rss_bytes\":") != 55) {
+        message = await(subscriber, "memwatch.sample.a-kernel");
+    }
+    assert_non_null(strstr(message->body, "\"source\":\"x = 1\""));
+    mw_recorder_close_cell(place.recorder, slot, MW_BOX_OK, &result, 0);
+    message = await(subscriber, "memwatch.close.a-kernel");
+    assert_int_equal(figure(message, "\"rss_end_bytes\":"), 44);
+
+    mw_publisher_free(&publisher);
+    assert_null(publisher);
+    message = await(subscriber, "memwatch.bye.a-kernel");
+    assert_int_equal(figure(message, "\"dropped\":"), 0);
+}
+
+/* Samples at the sampler's fastest, and one who reads none: whoever reads gets all. */
+static void
+test_stuck_subscriber(void **state)
+{
+    struct mw_publisher *publisher = publish(place.ipc, MW_NS_PER_MS);
+    void *subscriber = connected(place.ipc);
+    void *stuck = new_subscriber();
+    const struct mw_box_title title = {.execution_count = 1};
+    int64_t t_begin_ns = mw_clock_mono_ns();
+    int64_t expected = 0;
+    int64_t dropped = 0;
+    struct received message;
+
+    (void)state;
+    set_int(stuck, ZMQ_RCVHWM, 1);
+    set_int(stuck, ZMQ_RCVBUF, 4096);
+    assert_int_equal(zmq_connect(stuck, place.ipc), 0);
+    assert_true(receive(stuck, &message)); /* it is there, and then not */
+    await(subscriber, "memwatch.sample.a-kernel");
+    set_int(subscriber, ZMQ_RCVTIMEO, 0);
+    mw_recorder_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
+    while (dropped < 1500) {
+        assert_false(is_late(t_begin_ns));
+        for (int i = 0; i < 20; i++) {
+            mw_recorder_add_sample(place.recorder, mw_clock_mono_ns(), i);
+        }
+        nap();
+        while (receive(subscriber, &message)) {
+            int64_t number = figure(&message, "\"message\":");
+
+            if (expected != 0) {
+                assert_int_equal(number, expected);
+            }
+            expected = number + 1;
+            dropped = figure(&message, "\"dropped\":");
+        }
+    }
+    assert_true(status_of(publisher).dropped >= dropped);
+    assert_true(status_of(publisher).sent > dropped);
+
+    /* It reads again: then nobody is left out any more. */
+    set_int(stuck, ZMQ_RCVTIMEO, MS_ENOUGH);
+    while (receive(stuck, &message)) {
+    }
+    dropped = status_of(publisher).dropped;
+    mw_recorder_add_sample(place.recorder, mw_clock_mono_ns(), 77);
+    set_int(stuck, ZMQ_RCVTIMEO, (int)(PATIENCE_NS / MW_NS_PER_MS));
+    while (figure(await(stuck, "memwatch.sample.a-kernel"), "\"rss_bytes\":") != 77) {
+    }
+    assert_int_equal(status_of(publisher).dropped, dropped);
+    mw_publisher_free(&publisher);
+}
+
+static void
+test_collector(void **state)
+{
+    void *collector = new_subscriber();
+    char endpoint[256];
+    size_t size = sizeof endpoint;
+    struct mw_outlet_options options = {.connects = true, .interval_ns = MW_NS_PER_MS};
+    struct mw_publisher *publisher = NULL;
+
+    (void)state;
+    assert_int_equal(zmq_bind(collector, "tcp://127.0.0.1:*"), 0);
+    zmq_getsockopt(collector, ZMQ_LAST_ENDPOINT, endpoint, &size);
+    options.endpoint = endpoint;
+    assert_int_equal(try_publish(&publisher, &options), 0);
+    await(collector, "memwatch.sample.a-kernel");
+    mw_publisher_free(&publisher);
+    await(collector, "memwatch.bye.a-kernel");
+
+    /* Nobody there: that is no error, and nothing waits for them. */
+    assert_int_equal(try_publish(&publisher, &options), 0);
+    mw_publisher_free(&publisher);
+}
+
+/* ---- addresses ---- */
+
+static void
+test_ipc_files(void **state)
+{
+    const char *path = place.ipc + strlen("ipc://");
+    const struct mw_outlet_options options = {.endpoint = place.ipc,
+                                              .interval_ns = MW_NS_PER_S};
+    struct mw_publisher *second = NULL;
+    struct mw_publisher *publisher;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat found;
+    int fd;
+
+    (void)state;
+    publisher = publish(place.ipc, MW_NS_PER_S);
+    assert_int_equal(lstat(path, &found), 0);
+    assert_int_equal(found.st_mode, S_IFSOCK | 0600);
+    assert_int_equal(try_publish(&second, &options), -EADDRINUSE);
+    mw_publisher_free(&publisher);
+    assert_int_equal(lstat(path, &found), -1);
+
+    /* What the dead leave is taken over. */
+    mw_box_put_text(address.sun_path, sizeof address.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    close(fd);
+    publisher = publish(place.ipc, MW_NS_PER_S);
+    mw_publisher_free(&publisher);
+
+    /* A file that is none of ours stays. */
+    write_file(place.folder, "1-1.ipc", "precious");
+    assert_int_equal(try_publish(&second, &options), -EEXIST);
+    assert_int_equal(lstat(path, &found), 0);
+    assert_int_equal(found.st_size, 8);
+}
+
+static void
+test_what_cannot_be(void **state)
+{
+    char too_long[200] = "ipc:///tmp/";
+    char far_too_long[600];
+    const struct {
+        const char *endpoint;
+        int err;
+    } wrong[] = {
+        {"tcp://127.0.0.1", -EINVAL},
+        {"nonsense", -EINVAL},
+        {"tcp://192.0.2.1:5555", -EADDRNOTAVAIL},
+        {"ipc:///nowhere/at/all", -ENOENT},
+        {too_long, -ENAMETOOLONG},
+        {far_too_long, -ENAMETOOLONG},
+    };
+    struct mw_publisher *publisher = NULL;
+    struct mw_outlet_options options = {.interval_ns = MW_NS_PER_S};
+    enum mw_outlet_step step;
+
+    (void)state;
+    memset(too_long + strlen(too_long), 'x', 150);
+    memset(far_too_long, 'x', sizeof far_too_long - 1);
+    far_too_long[sizeof far_too_long - 1] = '\0';
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        options.endpoint = wrong[i].endpoint;
+        assert_int_equal(mw_publisher_new(&publisher, place.box, &options, &step),
+                         wrong[i].err);
+        assert_int_equal(step, MW_OUTLET_ADDRESS);
+        assert_non_null(mw_outlet_describe(wrong[i].err));
+    }
+    options.endpoint = "tcp://127.0.0.1:*";
+    assert_int_equal(mw_publisher_new(&publisher, "/nowhere", &options, &step),
+                     -ENOENT);
+    assert_int_equal(step, MW_OUTLET_BOX);
+    assert_null(publisher);
+    mw_publisher_free(&publisher);
+}
+
+static void
+test_port_is_told(void **state)
+{
+    struct mw_publisher *publisher = publish("tcp://127.0.0.1:*", MW_NS_PER_S);
+    struct mw_publisher_status status = status_of(publisher);
+
+    (void)state;
+    assert_true(status.alive);
+    assert_memory_equal(status.endpoint, "tcp://127.0.0.1:", 16);
+    assert_true(strtol(status.endpoint + 16, NULL, 10) > 0);
+    mw_publisher_free(&publisher);
+}
+
+/* ---- keys ---- */
+
+struct keys {
+    char public_key[MW_OUTLET_KEY_CHARACTERS + 1];
+    char secret_key[MW_OUTLET_KEY_CHARACTERS + 1];
+};
+
+static struct keys
+new_keys(void)
+{
+    struct keys keys;
+
+    assert_int_equal(mw_outlet_make_keys(keys.public_key, keys.secret_key), 0);
+    return keys;
+}
+
+static void *
+connected_with(const char *endpoint, const struct keys *own, const char *server_key)
+{
+    void *subscriber = new_subscriber();
+
+    assert_int_equal(
+        zmq_setsockopt(subscriber, ZMQ_CURVE_PUBLICKEY, own->public_key, 41), 0);
+    assert_int_equal(
+        zmq_setsockopt(subscriber, ZMQ_CURVE_SECRETKEY, own->secret_key, 41), 0);
+    assert_int_equal(zmq_setsockopt(subscriber, ZMQ_CURVE_SERVERKEY, server_key, 41),
+                     0);
+    assert_int_equal(zmq_connect(subscriber, endpoint), 0);
+    return subscriber;
+}
+
+static void
+test_only_the_listed_are_admitted(void **state)
+{
+    struct keys server = new_keys();
+    struct keys listed = new_keys();
+    struct keys unlisted = new_keys();
+    const char *const admitted[] = {unlisted.secret_key, listed.public_key};
+    const struct mw_outlet_options options = {.endpoint = "tcp://127.0.0.1:*",
+                                              .interval_ns = MW_NS_PER_MS,
+                                              .own_public_key = server.public_key,
+                                              .own_secret_key = server.secret_key,
+                                              .admitted = admitted,
+                                              .admitted_count = 2};
+    struct mw_publisher *publisher = NULL;
+    const struct mw_box_title title = {.execution_count = 1};
+    int64_t t_begin_ns = mw_clock_mono_ns();
+    struct received message;
+    const char *endpoint;
+    struct mw_publisher_status status;
+    void *strangers[3];
+    void *friendly;
+
+    (void)state;
+    assert_int_equal(try_publish(&publisher, &options), 0);
+    status = status_of(publisher);
+    endpoint = status.endpoint;
+    strangers[0] = connected(endpoint);
+    strangers[1] = connected_with(endpoint, &unlisted, server.public_key);
+    strangers[2] = connected_with(endpoint, &listed, listed.public_key);
+    friendly = connected_with(endpoint, &listed, server.public_key);
+    mw_recorder_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
+    while (status_of(publisher).refused == 0) {
+        assert_false(is_late(t_begin_ns));
+        nap();
+    }
+    for (int i = 0; i < 100; i++) {
+        mw_recorder_add_sample(place.recorder, mw_clock_mono_ns(), i);
+        await(friendly, "memwatch.sample.a-kernel");
+    }
+    for (int i = 0; i < 3; i++) {
+        set_int(strangers[i], ZMQ_RCVTIMEO, 50);
+        assert_false(receive(strangers[i], &message));
+    }
+    mw_publisher_free(&publisher);
+}
+
+static void
+test_wrong_keys(void **state)
+{
+    struct keys own = new_keys();
+    const char *const admitted[] = {"no key"};
+    struct mw_outlet_options options = {.endpoint = "tcp://127.0.0.1:*",
+                                        .interval_ns = MW_NS_PER_MS,
+                                        .own_public_key = own.public_key,
+                                        .own_secret_key = own.secret_key,
+                                        .admitted = admitted,
+                                        .admitted_count = 1};
+    struct mw_publisher *publisher = NULL;
+    enum mw_outlet_step step;
+    char belongs[MW_OUTLET_KEY_CHARACTERS + 1];
+
+    (void)state;
+    assert_int_equal(mw_publisher_new(&publisher, place.box, &options, &step), -EINVAL);
+    assert_int_equal(step, MW_OUTLET_KEYS);
+    options.own_secret_key = "short";
+    assert_int_equal(mw_publisher_new(&publisher, place.box, &options, &step), -EINVAL);
+    assert_int_equal(step, MW_OUTLET_KEYS);
+    assert_int_equal(mw_outlet_public_key(own.secret_key, belongs), 0);
+    assert_string_equal(belongs, own.public_key);
+    assert_int_equal(mw_outlet_public_key("short", belongs), -EINVAL);
+}
+
+/* ---- fork ---- */
+
+static int
+is_dead_in_a_child(struct mw_publisher *publisher)
+{
+    struct stat found;
+
+    if (status_of(publisher).alive) {
+        return 1;
+    }
+    mw_publisher_free(&publisher);
+    return lstat(place.ipc + strlen("ipc://"), &found) == 0 ? 0 : 2;
+}
+
+static void
+test_fork(void **state)
+{
+    struct mw_publisher *publisher;
+    void *subscriber;
+    int status;
+
+    (void)state;
+    SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
+    publisher = publish(place.ipc, MW_NS_PER_MS);
+    subscriber = connected(place.ipc);
+    await(subscriber, "memwatch.sample.a-kernel");
+    for (int i = 0; i < 20; i++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            end_child(is_dead_in_a_child(publisher));
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    }
+    assert_true(status_of(publisher).alive);
+    await(subscriber, "memwatch.sample.a-kernel");
+    mw_publisher_free(&publisher);
+    await(subscriber, "memwatch.bye.a-kernel");
+}
+
+#define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_PLACE(test_a_cell),
+        IN_PLACE(test_stuck_subscriber),
+        IN_PLACE(test_collector),
+        IN_PLACE(test_ipc_files),
+        IN_PLACE(test_what_cannot_be),
+        IN_PLACE(test_port_is_told),
+        IN_PLACE(test_only_the_listed_are_admitted),
+        IN_PLACE(test_wrong_keys),
+        IN_PLACE(test_fork),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
