@@ -13,10 +13,9 @@ import ctypes
 import os
 import resource
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .endpoints import is_beyond
+from .admission import DOMAIN, CollectorError, authenticator, find_keys
 from .messages import (
     MAX_BODY_BYTES,
     Kind,
@@ -43,24 +42,20 @@ _MAX_WAITING = 32
 """Cells' beginnings and ends that wait, a process, until somebody looks."""
 _SILENT_NS = 5_000_000_000
 """Who has been silent for so long makes room for another, where there is none."""
-_GUARD_NS = 100_000_000
+_GUARD_NS = 50_000_000
+_TRIM_AFTER_NS = 1_000_000_000
 _FREE_BYTES = 256 * 2**20
 _FREE_BYTES_A_PROCESS = 16 * 2**10
 """The longest message that waits takes half of it."""
 _FREE_BYTES_A_CONNECTION = 96 * 2**10
 """One took 65 KiB, most of it two blocks of libzmq's queue."""
-_DOMAIN = "memwatch"
-"""By which the authenticator knows the socket."""
+_SPARE_DESCRIPTORS = 16
 _ZERO_COPY_RECV = 10
 """zmq.h's ZMQ_ZERO_COPY_RECV, which pyzmq has no name for."""
 _BACKLOG = 4096
 """Connections that knock at once: a thousand kernels after a restart."""
 _HANDSHAKE_MS = 5_000
 _RECONNECT_MS = 5_000
-
-
-class CollectorError(Exception):
-    """It cannot listen, and why, in one line that says what to do."""
 
 
 class _Source:
@@ -108,7 +103,7 @@ class Collector:
         self._connect, self._bind = connect, bind
         self.endpoint: str | None = None
         """Where it listens, the port filled in; None where it only connects."""
-        self._keys = _keys_for(connect, bind, server_key, curve=curve)
+        self._keys = find_keys(connect, bind, server_key, curve=curve)
         self._sources: dict[str, _Source] = {}
         self._topics: dict[bytes, tuple[_Source, Kind]] = {}
         self.received = 0
@@ -132,11 +127,12 @@ class Collector:
             self._context.set(_ZERO_COPY_RECV, 0)
         self._authenticator: Any = None
         if self._keys.bind is not None:
-            self._authenticator = _authenticator(self._context)
+            self._authenticator = authenticator(self._context)
         self._sockets: list[Any] = []
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._rss_start_bytes = self._rss_bytes()
         self._guarded_ns = 0
+        self._trim_at_ns: int | None = None
         try:
             self._open()
         except CollectorError:
@@ -167,7 +163,7 @@ class Collector:
             if self._keys.bind is not None:
                 socket.curve_secretkey = self._keys.bind.encode()
                 socket.curve_server = True
-                socket.zap_domain = _DOMAIN.encode()
+                socket.zap_domain = DOMAIN.encode()
             # Where it is on, 127.0.0.1 is called ::ffff:127.0.0.1.
             socket.ipv6 = "[" in self._bind
             _attach(socket.bind, self._bind, "listen at")
@@ -206,8 +202,7 @@ class Collector:
     def drain(self, for_s: float) -> int:
         """Fetch what has come, for at most so long. Returns how many messages."""
         now_ns = time.monotonic_ns()
-        if now_ns - self._guarded_ns >= _GUARD_NS:
-            self._guard(now_ns)
+        self.guard()
         until_ns = now_ns + int(for_s * 1e9)
         count = sum(self._fetch(each, now_ns, until_ns) for each in self._sockets)
         self.received += count
@@ -301,9 +296,11 @@ class Collector:
 
     def look(self) -> list[Process]:
         """The processes as of now."""
-        for source in self._sources.values():
+        for place, source in enumerate(self._sources.values()):
             if source.newest is not None or source.waiting:
                 self._decode(source)
+            if not place & 127:
+                self.guard()
         return [source.process for source in self._sources.values()]
 
     def forget(self, process: Process) -> None:
@@ -351,39 +348,77 @@ class Collector:
         pages = int(os.pread(self._statm, 128, 0).split()[1])
         return pages * os.sysconf("SC_PAGESIZE")
 
-    def _guard(self, now_ns: int) -> None:
+    def guard(self) -> None:
         """Disconnect all where they have made us hold more than is ours to give.
 
+        To be called in between by whoever does much: loopback brings 100 MiB in 0.1 s.
         libzmq bounds a frame and the messages of a queue, but not the frames of a
         message: one that never ends is held until it does. Who is honest comes back.
         """
+        now_ns = time.monotonic_ns()
+        if now_ns - self._guarded_ns < _GUARD_NS:
+            return
         self._guarded_ns = now_ns
         if not self._sockets:
             self._reopen()
+        if self._trim_at_ns is not None and now_ns > self._trim_at_ns:
+            self._trim_at_ns = None
+            _trim()
+        if not self._holds_too_much():
             return
+        # What is free already, but kept by malloc, is not held.
+        _trim()
+        if self._holds_too_much():
+            self.restarts += 1
+            self._close_sockets()
+            self._reopen()
+            # libzmq frees what they held in threads of its own, a moment later.
+            self._trim_at_ns = now_ns + _TRIM_AFTER_NS
+
+    def _holds_too_much(self) -> bool:
         held_bytes = self._rss_bytes() - self._rss_start_bytes
-        allowed_bytes = _FREE_BYTES + _FREE_BYTES_A_PROCESS * len(self._sources)
-        if held_bytes <= allowed_bytes:
-            return
+        held_bytes -= _FREE_BYTES + _FREE_BYTES_A_PROCESS * len(self._sources)
         # Counting connections takes its time: only where it matters.
-        connections = len(os.listdir("/proc/self/fd"))
-        if held_bytes <= allowed_bytes + _FREE_BYTES_A_CONNECTION * connections:
-            return
-        self.restarts += 1
-        self._close_sockets()
-        self._reopen()
+        return (
+            held_bytes > 0
+            and held_bytes > _FREE_BYTES_A_CONNECTION * _count_descriptors()
+        )
 
     def _reopen(self) -> None:
+        if not _are_descriptors_left():
+            return  # libzmq would end the process; those closed will soon be free
         try:
             self._open()
         except CollectorError:
             # The port is not free yet: libzmq closes in a thread of its own.
             self._close_sockets()
-            return
-        # Where the arenas keep it, it would look as if it were still held.
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+
+
+def _trim() -> None:
+    """Have malloc give back what it keeps; musl's has nothing to be asked for that."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _count_descriptors() -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]  # there is none left
+
+
+def _are_descriptors_left() -> bool:
+    taken: list[int] = []
+    try:
+        while len(taken) < _SPARE_DESCRIPTORS:
+            taken.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    finally:
+        for each in taken:
+            os.close(each)
+    return True
 
 
 def _attach(act: Any, endpoint: str, what: str) -> None:
@@ -393,66 +428,3 @@ def _attach(act: Any, endpoint: str, what: str) -> None:
         act(endpoint)
     except zmq.ZMQError as error:
         raise CollectorError(f"cannot {what} {endpoint}: {error.strerror}") from None
-
-
-@dataclass(frozen=True)
-class _Keys:
-    """None where nothing is encrypted."""
-
-    connect: tuple[str, str, str] | None = None
-    """Our public and secret key, and the public one of who is called."""
-    bind: str | None = None
-    """Our secret key."""
-    admitted: int | None = None
-    """How many others' keys there were then."""
-
-
-def _keys_for(
-    connect: list[str], bind: str | None, server_key: str | None, *, curve: bool
-) -> _Keys:
-    from .keys import KeysError, admitted_keys, own_keys, public_key
-
-    try:
-        beyond = [endpoint for endpoint in connect if is_beyond(endpoint)]
-        encrypted = bind is not None and (is_beyond(bind) or curve)
-        if beyond and server_key is None:
-            raise CollectorError(
-                f"{beyond[0]} is beyond this machine: give the public key of who"
-                " listens there by --server-key"
-            )
-        if server_key is not None and not connect:
-            raise CollectorError(
-                "--server-key is for --connect; whom --bind admits is in the folder"
-                " of keys, in admitted/"
-            )
-        if server_key is None and not encrypted:
-            return _Keys()
-        public, secret = own_keys()
-        return _Keys(
-            connect=(
-                None if server_key is None else (public, secret, public_key(server_key))
-            ),
-            bind=secret if encrypted else None,
-            admitted=len(admitted_keys()) if encrypted else None,
-        )
-    except (KeysError, ValueError) as error:
-        raise CollectorError(str(error)) from None
-
-
-def _authenticator(context: Any) -> Any:
-    """Admits those whose public key is in the folder when they knock."""
-    from zmq.auth.thread import ThreadAuthenticator
-
-    from .keys import KeysError, admitted_keys
-
-    class Admitted:
-        def callback(self, domain: str, key: bytes) -> bool:
-            try:
-                return key.decode() in admitted_keys()
-            except KeysError:
-                return False  # one that cannot be read admits nobody
-
-    running = ThreadAuthenticator(context)
-    running.start()
-    running.configure_curve_callback(domain=_DOMAIN, credentials_provider=Admitted())
-    return running
