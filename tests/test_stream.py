@@ -14,6 +14,7 @@ import pytest
 
 import memwatch
 from memwatch import keys, publishing
+from memwatch.completion import complete
 from memwatch.publishing import PublishError
 from support import BECOME_NOBODY, MIB, Kernel, lines_in, run_python
 
@@ -386,6 +387,13 @@ def test_typed(show, ip):
     assert publishing.status()["endpoint"].startswith("@tcp://127.0.0.1:")
     ip.run_line_magic("unload_ext", "memwatch")
     assert publishing.status() is None
+
+
+def test_tab(ip):
+    assert complete("%memwatch publish ", "") == [
+        *("on", "off", "@ipc:///", "@tcp://127.0.0.1:*", ">tcp://")
+    ]
+    assert complete("%memwatch publish o", "o") == ["on", "off"]
 
 
 def test_port_in_use(show, context):

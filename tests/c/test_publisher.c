@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <zmq.h>
@@ -362,6 +363,37 @@ test_what_cannot_be(void **state)
     mw_publisher_free(&publisher);
 }
 
+/* libzmq would end the process. */
+static void
+test_no_descriptors(void **state)
+{
+    const struct mw_outlet_options options = {.endpoint = place.ipc,
+                                              .interval_ns = MW_NS_PER_S};
+    struct mw_publisher *publisher = NULL;
+    enum mw_outlet_step step;
+    struct rlimit before;
+    struct rlimit few;
+    int lowest = dup(0);
+
+    (void)state;
+    SKIP_UNDER_VALGRIND(); /* it has descriptors of its own */
+    close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    for (int spare = 0; spare < 20; spare++) {
+        int err;
+
+        few.rlim_cur = (rlim_t)lowest + (rlim_t)spare;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+        err = mw_publisher_new(&publisher, place.box, &options, &step);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(err, -EMFILE);
+        assert_true(step == (spare < 4 ? MW_OUTLET_BOX : MW_OUTLET_ZMQ));
+    }
+    publisher = publish(place.ipc, MW_NS_PER_S);
+    mw_publisher_free(&publisher);
+}
+
 static void
 test_port_is_told(void **state)
 {
@@ -526,15 +558,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(test_a_cell),
-        IN_PLACE(test_stuck_subscriber),
-        IN_PLACE(test_collector),
-        IN_PLACE(test_ipc_files),
-        IN_PLACE(test_what_cannot_be),
-        IN_PLACE(test_port_is_told),
-        IN_PLACE(test_only_the_listed_are_admitted),
-        IN_PLACE(test_wrong_keys),
-        IN_PLACE(test_fork),
+        IN_PLACE(test_a_cell),         IN_PLACE(test_stuck_subscriber),
+        IN_PLACE(test_collector),      IN_PLACE(test_ipc_files),
+        IN_PLACE(test_what_cannot_be), IN_PLACE(test_no_descriptors),
+        IN_PLACE(test_port_is_told),   IN_PLACE(test_only_the_listed_are_admitted),
+        IN_PLACE(test_wrong_keys),     IN_PLACE(test_fork),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
