@@ -65,12 +65,11 @@ tell(struct kernel *kernel)
 
     (void)snprintf(kernel_id, sizeof kernel_id, "%08x-0000-4000-8000-000000000000",
                    (unsigned)kernel->number);
-    int topic_size =
-        snprintf(topic, sizeof topic, "memwatch.%s.%s", kind, kernel_id);
-    int size = snprintf(body, sizeof body, SAMPLE, kind, kernel_id,
-                        kernel->number + 1000, kernel->number, message,
-                        mw_clock_mono_ns(), rss_bytes, message / MESSAGES_A_CELL,
-                        place == 0 ? REPORT : "");
+    int topic_size = snprintf(topic, sizeof topic, "memwatch.%s.%s", kind, kernel_id);
+    int size =
+        snprintf(body, sizeof body, SAMPLE, kind, kernel_id, kernel->number + 1000,
+                 kernel->number, message, mw_clock_mono_ns(), rss_bytes,
+                 message / MESSAGES_A_CELL, place == 0 ? REPORT : "");
     if (zmq_send(kernel->socket, topic, (size_t)topic_size, ZMQ_SNDMORE) < 0 ||
         zmq_send(kernel->socket, body, (size_t)size, 0) < 0) {
         return false;
@@ -97,8 +96,9 @@ wait_for(int64_t t_mono_ns)
     }
 }
 
-/* Each of `count` sends `hz` times a second, one after the other. It ends after `ticks`,
- * or, where that is 0, when a line comes. Returns whether all could be sent. */
+/* Each of `count` sends `hz` times a second, one after the other. It ends after
+ * `ticks`, or, where that is 0, when a line comes. Returns whether all could be sent.
+ */
 static bool
 run(struct kernel *kernels, int64_t count, int64_t hz, int64_t ticks)
 {
@@ -157,7 +157,8 @@ main(int argc, char **argv)
         while (!was_told_something()) {
             wait_for(mw_clock_mono_ns() + MW_NS_PER_S / 100);
         }
-    } else {
+    }
+    else {
         (void)fprintf(stderr, "fleet: %s\n", zmq_strerror(zmq_errno()));
     }
     for (int i = 0; kernels != NULL && i < count; i++) {
