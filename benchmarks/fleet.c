@@ -24,6 +24,7 @@ enum {
     TICKS_PER_SECOND = 100, /* each sends the share of it that is due */
     MESSAGES_A_CELL = 50,
     ROOM = 2048,
+    MOST_KERNELS = 10000,
 };
 
 static const char *const SAMPLE =
@@ -121,6 +122,12 @@ run(struct kernel *kernels, int64_t count, int64_t hz, int64_t ticks)
     return true;
 }
 
+static int
+number_of(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -128,13 +135,18 @@ main(int argc, char **argv)
         (void)fprintf(stderr, "usage: fleet ENDPOINT FIRST COUNT HZ SECONDS\n");
         return 2;
     }
-    int first = atoi(argv[2]);
-    int count = atoi(argv[3]);
-    int hz = atoi(argv[4]);
-    int seconds = atoi(argv[5]);
+    int first = number_of(argv[2]);
+    int count = number_of(argv[3]);
+    int hz = number_of(argv[4]);
+    int seconds = number_of(argv[5]);
+
+    if (count < 1 || count > MOST_KERNELS) {
+        (void)fprintf(stderr, "fleet: 1 to %d kernels\n", MOST_KERNELS);
+        return 2;
+    }
     void *context = zmq_ctx_new();
     struct kernel *kernels = calloc((size_t)count, sizeof *kernels);
-    bool fine = context != NULL && kernels != NULL && count > 0 &&
+    bool fine = context != NULL && kernels != NULL &&
                 zmq_ctx_set(context, ZMQ_MAX_SOCKETS, count + 8) == 0;
 
     for (int i = 0; fine && i < count; i++) {
