@@ -26,17 +26,18 @@ def is_beyond(endpoint: str) -> bool:
             raise ValueError(f"{endpoint} is no full path: ipc:///FOLDER/NAME")
         if len(rest.encode("utf-8", "surrogateescape")) > _MAX_PATH_BYTES:
             raise ValueError(
-                f"{endpoint}: a socket's path has {_MAX_PATH_BYTES} bytes at most"
+                f"{endpoint}: a socket's path has {_MAX_PATH_BYTES} bytes at most: name"
+                " a shorter one, or set JUPYTER_RUNTIME_DIR to a shorter folder"
             )
         return False
     if scheme != "tcp":
         raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
     address, separator, port = rest.rpartition(":")
-    if not separator or not address:
-        raise ValueError(f"{endpoint} has no port: {_FORM}")
+    if not separator or not address or ";" in address:
+        raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
     if port != "*" and not (port.isascii() and port.isdigit() and int(port) < 65536):
         raise ValueError(f"{endpoint}: {port!r} is no port")
-    if address == "localhost":
+    if address in ("localhost", "lo"):  # a name, an interface
         return False
     try:
         return not ipaddress.ip_address(address.strip("[]")).is_loopback
