@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 SOURCES := pyproject.toml meson.build meson.options \
 	$(wildcard csrc/*.c csrc/*.h csrc/meson.build) \
 	$(wildcard python/meson.build python/memwatch/*.py python/memwatch/*.pyi \
-	    python/memwatch/*/*.py)
+	    python/memwatch/*/*.py python/memwatch/*/page.*)
 C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] benchmarks/*.c)
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -43,8 +43,8 @@ test-python: $(VENV)/.memwatch $(VENV)/.test ## Python tests: real shells, real 
 	$(PYTEST)
 
 .PHONY: browser
-browser: $(VENV)/.memwatch $(VENV)/.browser build/.system-browser ## JupyterLab in headless Chromium; build/screenshots
-	MEMWATCH_NEEDS_BROWSER=1 $(PYTEST) tests/test_jupyterlab.py
+browser: $(VENV)/.memwatch $(VENV)/.browser build/.system-browser ## JupyterLab and the report in headless Chromium; build/screenshots
+	MEMWATCH_NEEDS_BROWSER=1 $(PYTEST) tests/test_jupyterlab.py tests/test_page.py
 
 .PHONY: tsan
 tsan: build/tsan/build.ninja ## C tests under ThreadSanitizer
