@@ -26,10 +26,11 @@ PYTHON_ROOMS = [
     "completion", "magics", "__init__", "messages", "processes", "columns",
     "admission", "collector", "overview", "screen", "headless/__init__",
     "headless/results", "headless/extras", "headless/inputs", "headless/parameters",
-    "headless/metadata", "headless/excesses", "headless/budgets", "headless/baseline",
-    "headless/exports", "headless/curve", "headless/page", "headless/summary",
-    "headless/kernels", "headless/runner", "headless/batch", "headless/progress",
-    "cli/doctor", "cli/keygen", "cli/postmortem", "cli/top", "cli/__init__", "__main__",
+    "headless/metadata", "headless/excesses", "headless/budgets",
+    "headless/baseline", "headless/exports", "headless/curve", "headless/page",
+    "headless/summary", "headless/kernels", "headless/runner", "headless/batch",
+    "headless/progress", "headless/session", "cli/doctor", "cli/keygen",
+    "cli/postmortem", "cli/run", "cli/top", "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.
