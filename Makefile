@@ -133,6 +133,15 @@ bench-stream: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## What th
 	$(BIN)/ninja -C build/plain benchmarks/stream_writer
 	$(BIN)/python benchmarks/stream.py build/plain/benchmarks/stream_writer
 
+.PHONY: load
+load: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## 2,000 simulated kernels report to one collector
+	$(BIN)/ninja -C build/plain benchmarks/fleet
+	$(BIN)/python benchmarks/load.py build/plain/benchmarks/fleet
+
+.PHONY: hostile
+hostile: $(VENV)/.memwatch $(VENV)/.test ## 1,000,000 hostile messages at a collector
+	$(BIN)/python benchmarks/hostile.py
+
 .PHONY: soak
 soak: $(VENV)/.memwatch $(VENV)/.test ## 100,000 cells in one shell
 	$(BIN)/python benchmarks/soak.py

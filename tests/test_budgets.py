@@ -5,7 +5,7 @@ import dataclasses
 import nbformat
 import pytest
 
-from memwatch.headless import baseline, budgets, excesses, verdict
+from memwatch.headless import baseline, budgets, excesses
 from memwatch.headless.budgets import BudgetError, parse_size
 from memwatch.headless.excesses import describe
 from runs import cell, not_run, run
@@ -298,46 +298,3 @@ def test_cells_that_take_no_part():
     assert excesses.ran(run(empty, not_run(1), cell(2, "x"))) == [cell(2, "x")]
     assert excesses.first_line(cell(0, "\n\n  x = 1\ny")) == "x = 1"
     assert excesses.label_of(not_run(4)) == "cell 5"
-
-
-# ---- a batch ----
-
-
-def test_a_batch_is_judged_notebook_by_notebook():
-    one = run(cell(0, "x", peak=90), notebook="one.ipynb")
-    two = run(cell(0, "x", peak=90), notebook="two.ipynb")
-    new = run(cell(0, "x", peak=90), notebook="new.ipynb")
-    held = budgets.read_budgets(notebook(), parse_size("80MiB"))
-    names = ("one.ipynb", "two.ipynb")
-    earlier = [run(cell(0, "x", peak=60), notebook=name) for name in names]
-    tolerance = parse_size("10%")
-    own = {"two.ipynb": held}
-    found, unknown = verdict.judge([one, two, new], own, earlier, tolerance)
-    assert [(each.notebook, each.rule) for each in found] == [
-        ("one.ipynb", "--baseline and 10%"),
-        ("two.ipynb", "--max-peak 80MiB"),
-        ("two.ipynb", "--baseline and 10%"),
-    ]
-    assert unknown == ["new.ipynb"]
-    assert verdict.judge([one], {}, None, tolerance) == ([], [])
-
-
-@pytest.mark.parametrize(
-    ("states", "over", "bad_input", "code"),
-    [
-        ([], False, False, 0),
-        (["ok", "ok"], False, False, 0),
-        (["ok"], True, False, 3),
-        (["ok", "error"], True, False, 1),
-        (["timeout"], False, False, 1),
-        (["error"], True, True, 2),
-        (["no kernel", "error"], False, False, 2),
-        (["error", "died", "no kernel"], True, True, 137),
-        (["died", "interrupted"], True, True, 130),
-    ],
-)
-def test_the_gravest_exit_code(states, over, bad_input, code):
-    runs = [run(cell(0, "x", peak=90), state=state) for state in states]
-    held = budgets.read_budgets(notebook(), parse_size("80MiB"))
-    found = [each for one in runs for each in budgets.check(one, held)] if over else []
-    assert verdict.exit_code(runs, found, bad_input=bad_input) == code

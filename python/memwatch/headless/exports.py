@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CSV_COLUMNS",
-    "HELP",
     "SCHEMA",
     "deliver",
     "load",
@@ -41,12 +40,6 @@ SCHEMA = 1
 CSV_COLUMNS = ("notebook", "notebook_state", "index", "state", *COLUMNS)
 """One row a code cell: where it is, how it ended, and CellReport's fields but for
 ``timeline``."""
-
-HELP = {
-    "json": "All figures as JSON, for programs and for --baseline; - is stdout.",
-    "csv": "One row a cell, for spreadsheets; - is stdout.",
-}
-"""What each option is for."""
 
 _MAX_BYTES = 2**30
 

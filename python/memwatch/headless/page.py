@@ -17,10 +17,7 @@ from .exports import deliver
 from .extras import need
 from .results import CellRun, NotebookRun
 
-__all__ = ["HELP", "render", "write_page"]
-
-HELP = "One self-contained page: tables to sort, a curve for each notebook."
-"""What the option is for."""
+__all__ = ["render", "write_page"]
 
 _UNKNOWN = "\N{EN DASH}"
 _SET_BY = {
