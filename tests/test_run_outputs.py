@@ -145,3 +145,41 @@ def test_what_died_is_in_all_of_it(tmp_path):
     assert "signal 9" in told
     assert '<span class="state not-run">not run</span>' in told
     assert "| **died** | 2 of 3 |" in summary.summary([run])
+
+
+def memwatch_run(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "memwatch", "run", *arguments],
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@needs_mark
+def test_a_regression_fails_a_build(tmp_path):
+    """The workflow of docs/run.md, with its files."""
+    nb = tmp_path / "notebooks"
+    nb.mkdir()
+    write(nb / "a.ipynb", PAGES, "held = pages(size)")
+    write(nb / "b.ipynb", "x = 1")
+    first = memwatch_run(tmp_path, "notebooks/", "--json", "costs.json")
+    assert (first.returncode, first.stdout) == (0, "")
+    asked = ["--max-peak", "60%", "--baseline", "costs.json", "--tolerance", "10%"]
+    files = ["--json", "new.json", "--html", "report.html", "--markdown", "-"]
+    same = memwatch_run(tmp_path, "notebooks/", "--jobs", "2", *asked, *files)
+    assert same.returncode == 0, same.stderr
+    assert same.stdout.startswith("### memwatch run: 2 notebooks: 2 ok\n")
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+    write(nb / "a.ipynb", PAGES, "held = pages(size * 2)")
+    (nb / "c.ipynb").write_text("{")
+    worse = memwatch_run(tmp_path, "notebooks/a.ipynb", *asked, *files)
+    assert worse.returncode == 3, worse.stderr
+    assert "### memwatch run: 1 notebook: 1 ok; 3 over budget" in worse.stdout
+    assert (
+        "over budget: notebooks/a.ipynb: In [2] `held = pages(size * 2)`"
+        in worse.stderr
+    )
+    bad = memwatch_run(tmp_path, "notebooks/", *asked)
+    assert bad.returncode == 2
+    assert "notebooks/c.ipynb: no notebook: not JSON (" in bad.stderr
+    assert "notebooks/b.ipynb: ok: 1 cell" in bad.stderr
