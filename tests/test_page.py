@@ -249,7 +249,10 @@ def test_how_it_looks(browser, tmp_path, scheme, device, width):
         browser, tmp_path, *samples(), color_scheme=scheme,
         viewport={"width": width, "height": 900},
     )  # fmt: skip
-    # Nothing sticks out to the side, and no figure is cut off.
+    # Nothing sticks out to the side, no figure is cut off or lies on another.
+    too_wide = "each => each.scrollWidth > each.clientWidth + 1"
+    for each in shown.locator("table:not(.cells) td, #n0 td, #n1 td").all():
+        assert not each.evaluate(too_wide), each.inner_text()
     assert shown.evaluate("document.documentElement.scrollWidth") == width
     for each in shown.locator("#n0 td, #n1 td, #n0 text").all():
         box = each.bounding_box()
