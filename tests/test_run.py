@@ -77,7 +77,8 @@ def test_a_raising_cell_keeps_what_ran(tmp_path):
 def test_a_killed_kernel_keeps_what_ran(tmp_path):
     write(
         tmp_path, "a.ipynb", "print('first')",
-        "import os, time\nx = b'x' * (50 << 20)\ntime.sleep(0.2); os.kill(os.getpid(), 9)",
+        "import os, time; x = b'x' * (50 << 20)\n"
+        "time.sleep(0.2); os.kill(os.getpid(), 9)",
         "2",
     )  # fmt: skip
     done = run("a.ipynb", "-o", "out.ipynb", "--json", "-", cwd=tmp_path, code=137)
@@ -110,7 +111,7 @@ def test_interrupt_writes_what_ran(tmp_path):
     assert started.returncode == 130
     assert "a.ipynb: interrupted: interrupted in code cell 2 of 3" in told
     assert "b.ipynb: interrupted: interrupted before it was begun" in told
-    assert "Traceback" not in told
+    assert "memwatch/headless" not in told  # a traceback of the kernel's own may be
     out = nbformat.read(tmp_path / "out/a.ipynb", as_version=4)
     states = [cell.metadata["memwatch"]["state"] for cell in out.cells]
     assert states == ["ok", "interrupted", "not run"]
@@ -136,17 +137,18 @@ def test_malformed_notebooks_do_not_stop_the_others(tmp_path):
     assert "not JSON" in told["text"][0]
     assert "nbconvert --to notebook --nbformat 4" in told["v3"][0]
     assert "no kernel 'nonesuch' on this machine" in told["kernel"][0]
-    assert "empty.ipynb: ok: 0 cells" in told["empty"][0]
+    assert "empty.ipynb: it has no cells: nothing to run" in told["empty"][0]
     assert "good.ipynb: ok: 1 cell" in told["good"][0]
     assert len(lines) == len(names)
     assert "fine" in (tmp_path / "out/good.ipynb").read_text()
 
 
-@pytest.mark.parametrize("name", ["text", "v3", "kernel"])
+@pytest.mark.parametrize("name", ["text", "v3", "kernel", "empty"])
 def test_each_alone_is_2(tmp_path, name):
     (tmp_path / "text.ipynb").write_text("no JSON")
     (tmp_path / "v3.ipynb").write_text('{"nbformat": 3, "worksheets": []}')
     write(tmp_path, "kernel.ipynb", "1", kernelspec=NONESUCH)
+    write(tmp_path, "empty.ipynb")
     done = run(f"{name}.ipynb", cwd=tmp_path, code=2)
     assert len(done.stderr.splitlines()) == 1
 
