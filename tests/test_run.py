@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,7 +37,8 @@ def run(*arguments, cwd, code=0):
         cwd=cwd, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
+    # What a kernel prints when it is shut down is its own.
+    assert not re.search(r"memwatch/\S+\.py", done.stderr), done.stderr
     done.stderr = "".join(
         line for line in done.stderr.splitlines(True) if "IPKernelApp" not in line
     )
@@ -111,7 +113,7 @@ def test_interrupt_writes_what_ran(tmp_path):
     assert started.returncode == 130
     assert "a.ipynb: interrupted: interrupted in code cell 2 of 3" in told
     assert "b.ipynb: interrupted: interrupted before it was begun" in told
-    assert "memwatch/headless" not in told  # a traceback of the kernel's own may be
+    assert not re.search(r"memwatch/\S+\.py", told), told
     out = nbformat.read(tmp_path / "out/a.ipynb", as_version=4)
     states = [cell.metadata["memwatch"]["state"] for cell in out.cells]
     assert states == ["ok", "interrupted", "not run"]
@@ -139,7 +141,7 @@ def test_malformed_notebooks_do_not_stop_the_others(tmp_path):
     assert "no kernel 'nonesuch' on this machine" in told["kernel"][0]
     assert "empty.ipynb: it has no cells: nothing to run" in told["empty"][0]
     assert "good.ipynb: ok: 1 cell" in told["good"][0]
-    assert len(lines) == len(names)
+    assert sum(".ipynb" in line for line in lines) == len(names)
     assert "fine" in (tmp_path / "out/good.ipynb").read_text()
 
 
