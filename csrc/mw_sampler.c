@@ -29,6 +29,7 @@ struct mw_sampler {
     struct mw_ticker *ticker; /* calls tick() below; NULL: not started */
     int64_t t_next_ns;        /* when the next sample is due, with a window open */
     int64_t interval_ns;      /* and how long after it another */
+    int64_t resets;           /* of the mark, so far */
     int64_t samples;
     int64_t missed;
 };
@@ -156,6 +157,7 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
     /* Who may be killed leaves the mark that was read last. */
     bool with_mark = (self->recorder != NULL || self->subject.pid != 0) &&
                      t_ns - self->t_mark_ns >= MARK_INTERVAL_NS;
+    int64_t resets = self->resets;
     int err;
 
     /* Nobody closes the files while we read: a window is open, and if it closes
@@ -169,7 +171,11 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
         mw_roster_add_sample(&self->roster, t_ns, memory.rss_bytes);
         if (with_mark) {
             self->t_mark_ns = t_ns;
-            mw_roster_add_mark(&self->roster, memory.hwm_bytes);
+            /* Who has reset it meanwhile has read it before, for all that were open;
+             * for their own window it is too old. */
+            if (resets == self->resets) {
+                mw_roster_add_mark(&self->roster, memory.hwm_bytes);
+            }
         }
         mw_scribe_sample(self->recorder, &self->roster, t_ns, memory.rss_bytes);
     }
@@ -260,6 +266,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     if (marked && start.hwm_bytes > start.rss_bytes) {
         marked = mw_proc_reset_mark(&self->subject.proc) == 0;
         if (marked) {
+            self->resets++;
             mw_roster_drop_mark(&self->roster);
         }
         err = mw_proc_read_memory(&self->subject.proc, &start);
