@@ -6,10 +6,9 @@
 #include <string.h>
 
 #include "mw_clock.h"
+#include "mw_pace.h"
 #include "mw_scribe.h"
 #include "mw_ticker.h"
-
-#define FIRST_INTERVAL_NS (1 * MW_NS_PER_MS)
 
 #define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
 
@@ -33,20 +32,6 @@ struct mw_sampler {
     int64_t samples;
     int64_t missed;
 };
-
-int64_t
-mw_sampler_next_age_ns(int64_t age_ns)
-{
-    int64_t interval_ns = 50 * MW_NS_PER_MS;
-
-    if (age_ns < 250 * MW_NS_PER_MS) {
-        interval_ns = FIRST_INTERVAL_NS;
-    }
-    else if (age_ns < 60 * MW_NS_PER_S) {
-        interval_ns = 10 * MW_NS_PER_MS;
-    }
-    return (age_ns / interval_ns + 1) * interval_ns;
-}
 
 /* Open the files, and learn the peak up to now, which the first reset forgets. */
 static int
@@ -140,10 +125,10 @@ static void
 schedule(struct mw_sampler *self, int64_t t_now_ns)
 {
     int64_t t_open_ns = self->roster.newest->window.t_open_ns;
-    int64_t next_age_ns = mw_sampler_next_age_ns(t_now_ns - t_open_ns);
+    int64_t next_age_ns = mw_pace_next_age_ns(t_now_ns - t_open_ns);
 
     self->t_next_ns = t_open_ns + next_age_ns;
-    self->interval_ns = mw_sampler_next_age_ns(next_age_ns) - next_age_ns;
+    self->interval_ns = mw_pace_next_age_ns(next_age_ns) - next_age_ns;
     mw_ticker_call_at(self->ticker, self->t_next_ns);
 }
 
@@ -282,7 +267,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     read_cpu(self, t_open_ns, &cpu);
     /* A sample that an older window waits for is not put off, or windows opened in
      * quick succession would put it off for ever. */
-    if (self->roster.count == 1 || self->t_next_ns > t_open_ns + FIRST_INTERVAL_NS) {
+    if (self->roster.count == 1 || self->t_next_ns > t_open_ns + MW_PACE_FIRST_NS) {
         schedule(self, t_open_ns);
     }
     return 0;
