@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
-
-import click
 
 from ..lines import mib
 from .kernels import KernelMemory
@@ -45,7 +44,7 @@ class Lines:
 
     def ended(self, run: NotebookRun) -> None:
         """Its line."""
-        click.echo(_printable(line_of(run)), err=True)
+        print(_printable(line_of(run)), file=sys.stderr, flush=True)
 
 
 class Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import signal as signals
 import socket
 import time
@@ -238,6 +239,10 @@ class _Runner:
             if self.progress.memory is None:
                 return "no kernel", f"the kernel does not start: {_one_line(error)}"
             return "error", f"{type(error).__name__}: {_one_line(error)}"
+        finally:
+            # Where no kernel was to be had nbclient leaves this behind, for a traceback
+            # at the end of the process.
+            atexit.unregister(self.client._cleanup_kernel)
         return "ok", None
 
     def failed(self, error: BaseException) -> None:
