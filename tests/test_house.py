@@ -25,6 +25,8 @@ PYTHON_ROOMS = [
     "postmortem", "watching", "extension", "repeating", "commands", "completion",
     "magics", "__init__", "headless/__init__", "headless/results",
     "headless/kernels", "headless/runner", "headless/batch", "headless/progress",
+    "headless/extras", "headless/metadata", "headless/papermill_engine",
+    "headless/attempts", "headless/remote", "headless/cluster",
     "cli/doctor", "cli/keygen", "cli/postmortem", "cli/__init__", "__main__",
 ]  # fmt: skip
 
