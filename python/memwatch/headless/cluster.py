@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import pickle
 import queue
 import signal as signals
 import sys
@@ -107,6 +108,22 @@ class _Remote:
         return self.newest_bytes
 
 
+class _Call:
+    """What its pickle becomes, where it is read, is the result of execute(task).
+
+    So that the task itself is read by every worker: one that cannot read what it is
+    given, for want of memwatch, would not fail the task, but hang.
+    """
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .remote import execute
+
+        return execute, (self._task,)
+
+
 class _Batch:
     def __init__(
         self,
@@ -152,7 +169,7 @@ class _Batch:
         return [self._runs[number] for number in range(len(self._jobs))]
 
     def _submit(self, number: int) -> None:
-        from .remote import Task, execute
+        from .remote import Task
 
         job = self._jobs[number]
         for cell in job.notebook.cells:
@@ -163,8 +180,8 @@ class _Batch:
         task = Task(self._id, number, job.path, text, options, self._allowed)
         self._submitted[number] += 1
         future = self._client.submit(
-            execute,
-            task,
+            pickle.loads,
+            pickle.dumps(_Call(task)),
             key=f"memwatch-{self._id}-{number}-{self._submitted[number]}",
             priority=-number,
             pure=False,
