@@ -133,6 +133,10 @@ bench-stream: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## What th
 	$(BIN)/ninja -C build/plain benchmarks/stream_writer
 	$(BIN)/python benchmarks/stream.py build/plain/benchmarks/stream_writer
 
+.PHONY: cluster
+cluster: $(VENV)/.memwatch $(VENV)/.test ## 200 notebooks on two Dask workers, one killed every 10 s
+	$(BIN)/python benchmarks/cluster.py
+
 .PHONY: soak
 soak: $(VENV)/.memwatch $(VENV)/.test ## 100,000 cells in one shell
 	$(BIN)/python benchmarks/soak.py

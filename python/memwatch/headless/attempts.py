@@ -50,6 +50,8 @@ class _Attempt:
 
     def where(self) -> str:
         """The cell it was in, and what was held there."""
+        if self.running is None and not self.done:
+            return "before its first cell"
         if self.running is None:
             return f"after {len(self.done)} of {self.cells} code cells"
         first_line = self.running["source"]
@@ -113,9 +115,19 @@ class Attempts:
 
     def with_losses(self, run: NotebookRun) -> NotebookRun:
         """`run`, which an attempt brought back, and how those before it ended."""
-        lost = [each for each in self._heard if each.number < run.attempts]
         told = [run.message] if run.message else []
-        return replace(run, message="; ".join(told + _lines(lost)) or None)
+        lines = told + self._losses_before(run.attempts)
+        return replace(run, message="; ".join(lines) or None)
+
+    def _losses_before(self, attempt: int) -> list[str]:
+        heard = {each.number: each for each in self._heard}
+        lines = []
+        for number in range(1, attempt):
+            how = "its worker before it was heard of"
+            if number in heard:
+                how = f"the worker {heard[number].worker} {heard[number].where()}"
+            lines.append(f"attempt {number} was lost with {how}")
+        return lines
 
     def lost(
         self,
@@ -130,9 +142,11 @@ class Attempts:
         of where it was.
         """
         if not self._heard:
-            return replace(empty, state=state, message=why("in no cell"))
+            message, attempts = why("before its first cell"), max(1, attempts)
+            return replace(empty, state=state, message=message, attempts=attempts)
         newest = self._heard[-1]
-        message = "; ".join([why(newest.where()), *_lines(self._heard[:-1])])
+        before = self._losses_before(newest.number)
+        message = "; ".join([why(newest.where()), *before])
         cells = _cells(
             newest, empty.cells, "died" if state == "died" else "interrupted"
         )
@@ -149,13 +163,6 @@ class Attempts:
             attempts=max(attempts, newest.number),
             cells=cells,
         )
-
-
-def _lines(lost: Sequence[_Attempt]) -> list[str]:
-    return [
-        f"attempt {each.number} was lost with the worker {each.worker} {each.where()}"
-        for each in lost
-    ]
 
 
 def _cells(
