@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 SOURCES := pyproject.toml meson.build meson.options \
 	$(wildcard csrc/*.c csrc/*.h csrc/meson.build) \
 	$(wildcard python/meson.build python/memwatch/*.py python/memwatch/*.pyi \
-	    python/memwatch/*/*.py)
+	    python/memwatch/*/*.py python/memwatch/*/page.*)
 C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] benchmarks/*.c)
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -43,8 +43,8 @@ test-python: $(VENV)/.memwatch $(VENV)/.test ## Python tests: real shells, real 
 	$(PYTEST)
 
 .PHONY: browser
-browser: $(VENV)/.memwatch $(VENV)/.browser build/.system-browser ## JupyterLab in headless Chromium; build/screenshots
-	MEMWATCH_NEEDS_BROWSER=1 $(PYTEST) tests/test_jupyterlab.py
+browser: $(VENV)/.memwatch $(VENV)/.browser build/.system-browser ## JupyterLab and the report in headless Chromium; build/screenshots
+	MEMWATCH_NEEDS_BROWSER=1 $(PYTEST) tests/test_jupyterlab.py tests/test_page.py
 
 .PHONY: tsan
 tsan: build/tsan/build.ninja ## C tests under ThreadSanitizer
@@ -136,6 +136,15 @@ bench-stream: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## What th
 .PHONY: cluster
 cluster: $(VENV)/.memwatch $(VENV)/.test ## 200 notebooks on two Dask workers, one killed every 10 s
 	$(BIN)/python benchmarks/cluster.py
+
+.PHONY: load
+load: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## 2,000 simulated kernels report to one collector
+	$(BIN)/ninja -C build/plain benchmarks/fleet
+	$(BIN)/python benchmarks/load.py build/plain/benchmarks/fleet
+
+.PHONY: hostile
+hostile: $(VENV)/.memwatch $(VENV)/.test ## 1,000,000 hostile messages at a collector
+	$(BIN)/python benchmarks/hostile.py
 
 .PHONY: soak
 soak: $(VENV)/.memwatch $(VENV)/.test ## 100,000 cells in one shell

@@ -21,13 +21,17 @@ C_ROOMS = [
 PYTHON_ROOMS = [
     "_core", "_host", "_trial", "_heap", "_children", "_boxes", "_stream", "report",
     "lines", "pictures", "plotting", "tables", "trouble", "files", "machine",
-    "history", "children", "runtime", "boxes", "recording", "keys", "publishing",
-    "postmortem", "watching", "extension", "repeating", "commands", "completion",
-    "magics", "__init__", "headless/__init__", "headless/results",
-    "headless/kernels", "headless/runner", "headless/batch", "headless/progress",
-    "headless/extras", "headless/metadata", "headless/papermill_engine",
-    "headless/attempts", "headless/remote", "headless/cluster",
-    "cli/doctor", "cli/keygen", "cli/postmortem", "cli/__init__", "__main__",
+    "history", "children", "runtime", "boxes", "recording", "endpoints", "keys",
+    "publishing", "postmortem", "watching", "extension", "repeating", "commands",
+    "completion", "magics", "__init__", "messages", "processes", "columns",
+    "admission", "collector", "overview", "screen", "headless/__init__",
+    "headless/results", "headless/extras", "headless/inputs", "headless/parameters",
+    "headless/metadata", "headless/excesses", "headless/budgets",
+    "headless/baseline", "headless/exports", "headless/curve", "headless/page",
+    "headless/summary", "headless/kernels", "headless/runner", "headless/batch",
+    "headless/progress", "headless/session", "headless/papermill_engine",
+    "headless/attempts", "headless/remote", "headless/cluster", "cli/doctor",
+    "cli/keygen", "cli/postmortem", "cli/run", "cli/top", "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.
@@ -75,8 +79,10 @@ def test_every_room_is_on_the_plan():
 
 def test_every_room_is_installed():
     text = (ROOT / "python/meson.build").read_text()
-    for path in python_files("*.py*"):
-        assert f"'memwatch/{path.relative_to(PACKAGE)}'" in text
+    # Those of a page, too, which are no rooms.
+    for path in [*python_files("*.py*"), *PACKAGE.rglob("page.*")]:
+        if path.suffix != ".pyc":
+            assert f"'memwatch/{path.relative_to(PACKAGE)}'" in text
 
 
 def test_c_depends_one_way():
@@ -189,6 +195,20 @@ def test_only_the_command_needs_click():
     for path in python_files():
         uses = "click" in at_import(path)
         assert uses == room_of(path).startswith("cli/"), path.name
+
+
+def test_the_screen_and_the_receiving_end_are_loaded_on_demand():
+    """textual takes 100 ms; --once needs neither."""
+    for path in python_files():
+        packages, room = set(at_import(path)), room_of(path)
+        assert not {"textual", "rich"} & packages or room == "screen", path.name
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = {each.name.split(".")[0] for each in node.names}
+                assert "zmq" not in names or room == "collector", path.name
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom):
+                assert node.module not in ("screen", "collector"), path.name
 
 
 def test_click_is_all_that_is_needed():

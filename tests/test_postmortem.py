@@ -297,6 +297,11 @@ def test_removed_at_a_clean_exit_and_at_unload():
 def test_a_kernel_that_is_shut_down_leaves_nothing():
     kernel = Kernel()
     kernel.run("%load_ext memwatch")
+    (box,) = boxes.find_boxes()
+    assert f"black box: {box}\n" in kernel.run("%memwatch status")
+    kernel.run("%config MemWatch.record = False")
+    assert "black box: none\n" in kernel.run("%memwatch status")
+    kernel.run("%config MemWatch.record = True")
     assert len(boxes.find_boxes()) == 1
     kernel.manager.shutdown_kernel()
     kernel.client.stop_channels()

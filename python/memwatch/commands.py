@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from . import _core, lines, machine, pictures, publishing, tables
+from . import _core, lines, machine, pictures, publishing, recording, tables
 from .extension import CellWatcher
 from .report import CellReport
 from .watching import history
@@ -122,6 +122,7 @@ def _describe_status(session: Session) -> list[str]:
         f"limit: {machine.describe_group(group, why)}",
         f"history: {len(history)} of at most {history.max_reports} reports",
         f"timelines: {held} of at most {most} MiB",
+        f"black box: {recording.box_path() or 'none'}",
         f"published: {publishing.describe()}",
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .report import CellReport
 
-__all__ = ["STYLES", "classic", "cpu", "in_mib", "mib"]
+__all__ = ["STYLES", "classic", "cpu", "in_mib", "mib", "short"]
 
 _MIB = 2**20
 _GIB = 2**30
@@ -19,6 +19,17 @@ def mib(size_bytes: int | None, digits: int) -> str:
         return _UNKNOWN
     # Adding 0.0 turns the -0.0 that a small negative rounds to into 0.0.
     return f"{round(size_bytes / _MIB, digits) + 0.0:.{digits}f}"
+
+
+def short(size_bytes: int | None) -> str:
+    """`size_bytes` for a narrow column: "612 MiB", "9.35 GiB"; "?" for None."""
+    if size_bytes is None:
+        return _UNKNOWN
+    if size_bytes < 1000 * _MIB:
+        digits = 1 if size_bytes < 100 * _MIB else 0
+        return f"{size_bytes / _MIB:.{digits}f} MiB"
+    gib = size_bytes / _GIB
+    return f"{gib:.{2 if gib < 10 else 1 if gib < 100 else 0}f} GiB"
 
 
 def in_mib(size_bytes: int) -> float:

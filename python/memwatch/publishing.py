@@ -6,14 +6,13 @@ docs/stream.md says what they are.
 from __future__ import annotations
 
 import atexit
-import ipaddress
 import os
-import re
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import recording
 from .boxes import name_of
+from .endpoints import is_beyond
 from .keys import KeyPair, KeysError, admitted_keys, keys_folder, own_keys, public_key
 from .runtime import make_runtime_folder
 from .trouble import cause_of, tell_once
@@ -32,10 +31,6 @@ __all__ = [
     "stop",
 ]
 
-_LONGEST_PATH = 107
-"""Bytes of a socket's path, sockaddr_un's 108 with their NUL."""
-
-_TCP = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\];]+):(?P<port>\d{1,5}|\*)")
 _NS_PER_S = 1_000_000_000
 
 
@@ -72,39 +67,13 @@ def parse(typed: str) -> Endpoint:
             f" >{typed or 'ENDPOINT'} to connect"
         )
     connects = sign == ">"
-    if address.startswith("ipc://"):
-        _check_path(address[len("ipc://") :])
-        return Endpoint(connects, address, needs_keys=False)
-    if not address.startswith("tcp://"):
-        raise PublishError(f"'{typed}' is neither {sign}ipc://PATH nor {sign}tcp://...")
-    match = _TCP.fullmatch(address[len("tcp://") :])
-    if match is None or (match["port"] != "*" and int(match["port"]) > 65535):
-        raise PublishError(f"'{typed}' is not {sign}tcp://HOST:PORT")
-    if connects and (match["port"] in ("*", "0") or match["host"] == "*"):
-        raise PublishError(f"'{typed}' tells not whom to connect to: >tcp://HOST:PORT")
-    return Endpoint(connects, address, needs_keys=not _is_loopback(match["host"]))
-
-
-def _check_path(path: str) -> None:
-    if not path.startswith("/"):
-        # Relative ones change with the working directory; of ipc://@NAME, which is no
-        # file, nobody could be kept away.
-        raise PublishError(f"'ipc://{path}' is no full path: ipc:///FOLDER/NAME")
-    length = len(os.fsencode(path))
-    if length > _LONGEST_PATH:
-        raise PublishError(
-            f"{path} has {length} bytes, and a socket's path at most {_LONGEST_PATH}:"
-            " name a shorter one, or set JUPYTER_RUNTIME_DIR to a shorter folder"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    if host in ("localhost", "lo"):
-        return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+        beyond = is_beyond(address)
+    except ValueError as wrong:
+        raise PublishError(str(wrong)) from None
+    if connects and (address.startswith("tcp://*:") or address.endswith((":*", ":0"))):
+        raise PublishError(f"'{typed}' tells not whom to connect to: >tcp://HOST:PORT")
+    return Endpoint(connects, address, needs_keys=beyond)
 
 
 def default_endpoint() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal as signals
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nbformat import NotebookNode
@@ -61,23 +61,19 @@ async def _run_all(
             task.cancel()
 
     async def run(job: Job) -> NotebookRun:
-        async with room:
-            result = await run_notebook(
-                job.notebook, job.path, job.options, listener, stop
-            )
-            listen_to_signals()
+        try:
+            async with room:
+                result = await run_notebook(
+                    job.notebook, job.path, job.options, listener, stop
+                )
+                # nbclient took them away at its end.
+                listen_to_signals()
+        except asyncio.CancelledError:
+            result = not_begun(job.notebook, job.path)
+            listener.ended(result)
         on_run(job, result)
         return result
 
     listen_to_signals()
-    tasks += [asyncio.ensure_future(_or_not_begun(job, run)) for job in jobs]
+    tasks += [asyncio.ensure_future(run(job)) for job in jobs]
     return [await task for task in tasks]
-
-
-async def _or_not_begun(
-    job: Job, run: Callable[[Job], Awaitable[NotebookRun]]
-) -> NotebookRun:
-    try:
-        return await run(job)
-    except asyncio.CancelledError:
-        return not_begun(job.notebook, job.path)

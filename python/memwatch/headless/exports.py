@@ -115,6 +115,7 @@ def _csv_pieces(runs: Iterable[NotebookRun]) -> Iterator[str]:
     # A file, as far as csv wants one.
     writer = csv.writer(SimpleNamespace(write=rows.append), lineterminator="\r\n")
     writer.writerow(CSV_COLUMNS)
+    yield rows.pop()
     for run in runs:
         for cell in run.cells:
             figures = [getattr(cell.report, name, None) for name in COLUMNS]

@@ -234,12 +234,15 @@ def read_whole(told: str, max_bytes: int) -> bytes:
     try:
         # A pipe that nobody writes to is not waited for.
         descriptor = os.open(told, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
+        try:
             there = os.fstat(descriptor)
             if not stat.S_ISREG(there.st_mode):
                 raise InputError(f"{told}: it is no file")
             _refuse_large(told, there.st_size, max_bytes)
-            data = file.read(max_bytes + 1)
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(max_bytes + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise InputError(f"{told}: {_cause(error)}") from None
     _refuse_large(told, len(data), max_bytes)

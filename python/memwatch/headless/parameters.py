@@ -75,22 +75,28 @@ def _table(text: bytes, told: str) -> dict[Any, Any]:
 
 
 def inject(
-    notebook: NotebookNode, parameters: dict[str, Any], kernel_name: str | None = None
+    notebook: NotebookNode,
+    parameters: dict[str, Any],
+    kernel_name: str | None = None,
 ) -> NotebookNode:
     """`notebook` with the cell that sets `parameters`, by papermill; a copy.
 
     After the cell tagged ``parameters``, in place of the one that an earlier run put
-    there, else at the top. `kernel_name` is the kernel that was asked for. Without
-    parameters `notebook` itself. InputError where papermill knows no way to write
-    parameters in the kernel's language; MissingExtraError.
+    there, else at the top. `kernel_name` is the kernel that was asked for; None: that
+    of the notebook, else ``python3``. Without parameters `notebook` itself. InputError
+    where papermill knows no way to write parameters in the kernel's language;
+    MissingExtraError.
     """
     if not parameters:
         return notebook
     parameterize = need("papermill.parameterize", "papermill", _WHAT)
     from papermill.exceptions import PapermillException
 
+    kernel = kernel_name or notebook.metadata.get("kernelspec", {}).get("name")
+    kernel = kernel or "python3"
+    language = _language(notebook, kernel)
     prepared = copy.deepcopy(notebook)
-    prepared.metadata.setdefault("papermill", {})
+    prepared.metadata.setdefault("papermill", type(prepared)())
     # papermill asks every cell for its tags.
     bare = [each for each in prepared.cells if "tags" not in each.metadata]
     for cell in bare:
@@ -100,7 +106,7 @@ def inject(
     log.setLevel(logging.ERROR)  # that no cell is tagged is no trouble
     try:
         made: NotebookNode = parameterize.parameterize_notebook(
-            prepared, parameters, kernel_name=kernel_name
+            prepared, parameters, kernel_name=kernel, language=language
         )
     except (PapermillException, ValueError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
@@ -110,3 +116,17 @@ def inject(
     for cell in bare:
         del cell.metadata["tags"]
     return made
+
+
+def _language(notebook: NotebookNode, kernel: str) -> str:
+    """What the kernel speaks, which not every notebook says; "" if nobody does."""
+    spec = notebook.metadata.get("kernelspec", {})
+    if spec.get("name") == kernel:
+        told = notebook.metadata.get("language_info", {}).get("name")
+        if spec.get("language") or told:
+            return str(spec.get("language") or told)
+    specs = need("jupyter_client.kernelspec", "run", _WHAT)
+    try:
+        return str(specs.get_kernel_spec(kernel).language)
+    except specs.NoSuchKernel:
+        return ""

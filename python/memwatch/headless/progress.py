@@ -95,8 +95,9 @@ class Table:
         from rich.text import Text
 
         grid = Grid(box=None, pad_edge=False, expand=True)
-        for title, justify in (("notebook", "left"), ("cell", "right"), ("s", "right")):
-            grid.add_column(title, justify=justify, no_wrap=True)
+        grid.add_column("notebook", no_wrap=True)
+        grid.add_column("cell", justify="right", no_wrap=True)
+        grid.add_column("s", justify="right", no_wrap=True)
         grid.add_column("MiB", justify="right", no_wrap=True)
         grid.add_column("source", ratio=1, no_wrap=True, overflow="ellipsis")
         for notebook, row in list(self._rows.items()):

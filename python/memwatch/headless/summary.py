@@ -135,7 +135,7 @@ def _seconds(duration_ns: int | None) -> str:
 def _text(text: str) -> str:
     """As words alone: no markup, no link, no mention, no line's end."""
     plain = "".join(each if each.isprintable() else " " for each in text)
-    plain = re.sub(r"([\\`*_{}\[\]()#|~<>])", r"\\\1", plain.replace("&", "&amp;"))
+    plain = re.sub(r"([\\`*_{}\[\]()#|~<>$!])", r"\\\1", plain.replace("&", "&amp;"))
     # A name or an address that GitHub would make a link of.
     return re.sub(r"@(?=\w)|(?<=\w)://|(?<=www)\.", _broken, plain)
 
@@ -154,6 +154,6 @@ def _code(text: str | None) -> str:
     cut = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     plain = "".join(each if each.isprintable() else " " for each in cut)
     harmless = re.sub(
-        r"[^\w\s.,;=+…-]|_|www\.", lambda match: _broken(match), plain, flags=re.ASCII
+        r"[\\`*_\[\]<>&|~$!:@]|(?<=www)\.", _broken, plain, flags=re.ASCII
     )
     return f"<code>{harmless}</code> "

@@ -1,0 +1,226 @@
+"""``memwatch top``: all watched processes, live."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..columns import NOBODY, headline, table
+from ..overview import Overview
+from ..processes import SORTABLE, Process, sort
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..collector import Collector
+
+__all__ = ["command"]
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_LISTEN_S = 2.5
+"""Before --once looks: who is idle tells something once a second."""
+
+
+# fmt: off
+@click.command("top", short_help="Show all watched processes, live.")
+@click.option(
+    "--connect", multiple=True, metavar="ENDPOINT",
+    help="Also show what is published there; may be given several times.",
+)
+@click.option(
+    "--bind", metavar="ENDPOINT",
+    help="Also show what is published to here: tcp://127.0.0.1:5555, ipc://PATH.",
+)
+@click.option(
+    "--server-key", metavar="FILE|KEY",
+    help="The public key of those that --connect calls: its file, or itself.",
+)
+@click.option("--curve", is_flag=True, help="Ask for keys on loopback, too.")
+@click.option(
+    "--rate", type=click.FloatRange(0.1, 50), default=2.0, show_default=True,
+    metavar="HZ", help="Refreshes a second, 0.1 to 50.",
+)
+@click.option("--once", is_flag=True, help="One table, and that is all.")
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON a refresh.")
+@click.option(
+    "--count", type=click.IntRange(min=1), metavar="N",
+    help="Stop after so many refreshes.",
+)
+@click.option(
+    "--sort", "column", type=click.Choice(SORTABLE), default="rss", show_default=True,
+    metavar="COLUMN", help=f"By which column: {', '.join(SORTABLE)}.",
+)
+@click.option("--reverse", is_flag=True, help="The other way round.")
+def command(
+    connect: tuple[str, ...],
+    bind: str | None,
+    server_key: str | None,
+    curve: bool,
+    rate: float,
+    once: bool,
+    as_json: bool,
+    count: int | None,
+    column: str,
+    reverse: bool,
+) -> None:
+    """Show every watched process: its cell, its memory, how near it is to its limit.
+
+    Those of this machine are always shown, and of yourself only: they are read from
+    their black boxes. The share is RSS in hundredths of the limit, marked !, !!, !!!
+    from 60, 80 and 95 on.
+
+    Beyond this machine keys are needed: memwatch keygen.
+    """
+    if not (once or as_json or sys.stdout.isatty()):
+        raise click.UsageError("this is no terminal: --once or --json is what you want")
+    collector = _listen(connect, bind, server_key, curve)
+    view = Overview(collector)
+    try:
+        if once or as_json:
+            count = 1 if once else count
+            _print(view, rate, once, as_json, count, column, reverse)
+        else:
+            _run_screen(view, rate, count, column, reverse)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        # Whoever read has enough; what is left must not fail at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        if collector is not None:
+            collector.close()
+
+
+# fmt: on
+def _listen(
+    connect: tuple[str, ...], bind: str | None, server_key: str | None, curve: bool
+) -> Collector | None:
+    if not connect and bind is None:
+        if server_key is not None or curve:
+            raise click.UsageError(
+                "--server-key goes with --connect, --curve with --bind"
+            )
+        return None
+    from ..collector import Collector, CollectorError
+
+    try:
+        collector = Collector(list(connect), bind, server_key, curve=curve)
+    except CollectorError as error:
+        raise click.UsageError(str(error)) from None
+    if collector.admits_nobody:
+        from ..keys import keys_folder
+
+        click.echo(
+            "memwatch: nobody is admitted yet: put the public keys of those who may"
+            f" publish here into {keys_folder() / 'admitted'}",
+            err=True,
+        )
+    return collector
+
+
+def _run_screen(
+    view: Overview, rate: float, count: int | None, column: str, reverse: bool
+) -> None:
+    try:
+        from ..screen import Screen
+    except ImportError:
+        raise click.UsageError(
+            "the live table is drawn with textual: pip install 'memwatch[top]';"
+            " --once and --json need none"
+        ) from None
+    Screen(view, rate, count=count, column=column, reverse=reverse).run()
+
+
+def _print(
+    view: Overview,
+    rate: float,
+    once: bool,
+    as_json: bool,
+    count: int | None,
+    column: str,
+    reverse: bool,
+) -> None:
+    show_at = time.monotonic()
+    if once and view.collector is not None:
+        show_at += _LISTEN_S
+    shown = 0
+    while count is None or shown < count:
+        _wait(view.collector, show_at)
+        processes = view.refresh()
+        now_ns = time.monotonic_ns()
+        if once:
+            processes = [each for each in processes if each.state(now_ns) != "gone"]
+        processes = sort(processes, column, now_ns, reverse=reverse)
+        if as_json:
+            told = {
+                "schema": 1,
+                "at": _now(),
+                "t_mono_ns": now_ns,
+                "unreadable_boxes": view.unreadable,
+                "stream": _stream(view.collector),
+            }
+            rows = _rows(processes, now_ns, view.collector)
+            text = f'{_ENCODER.encode(told)[:-1]},"processes":[{",".join(rows)}]}}'
+        elif not processes:
+            text = NOBODY
+        else:
+            width = shutil.get_terminal_size((120, 24)).columns
+            text = f"{headline(processes, now_ns)}\n{table(processes, width, now_ns)}"
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+        if once and view.why_unreadable is not None:
+            click.echo(f"memwatch: {view.why_unreadable}", err=True)
+        shown += 1
+        # What was missed is not made up for.
+        show_at = max(show_at + 1 / rate, time.monotonic())
+
+
+def _rows(
+    processes: list[Process], now_ns: int, collector: Collector | None
+) -> Iterator[str]:
+    for place, each in enumerate(processes):
+        # Ten thousand take half a second.
+        if collector is not None and not place & 127:
+            collector.guard()
+        yield _ENCODER.encode(each.to_dict(now_ns))
+
+
+def _wait(collector: Collector | None, until: float) -> None:
+    """Until CLOCK_MONOTONIC says so; what comes meanwhile is fetched."""
+    if collector is None:
+        time.sleep(max(0.0, until - time.monotonic()))
+        return
+    from ..collector import DRAIN_S
+
+    while True:
+        collector.drain(DRAIN_S)
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, DRAIN_S))
+
+
+def _now() -> str:
+    moment = datetime.now(tz=timezone.utc).isoformat(timespec="milliseconds")
+    return moment.replace("+00:00", "Z")
+
+
+def _stream(collector: Collector | None) -> dict[str, Any] | None:
+    if collector is None:
+        return None
+    return {
+        "endpoint": collector.endpoint,
+        "received": collector.received,
+        "refused": collector.refused,
+        "why_refused": collector.why_refused,
+        "lost": collector.lost,
+        "passed_over": collector.passed_over,
+        "restarts": collector.restarts,
+    }

@@ -1,0 +1,236 @@
+"""Watched processes as rows of text: what a person reads in `memwatch top`. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from .lines import short
+from .pictures import blocks
+from .processes import Process
+
+__all__ = ["NOBODY", "Column", "choose", "fit", "headline", "level", "row", "table"]
+
+NOBODY = (
+    "no watched process: %load_ext memwatch in an IPython or a notebook, and it is here"
+)
+_MIN_CELL = 14
+_ROOMY_CELL = 28
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}")
+# In hundredths of the limit.
+_LEVELS = (60, 80, 95)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One of the table's."""
+
+    name: str
+    """By which one may sort."""
+    title: str
+    width: int
+    text: Callable[[Process, int], str]
+    """Of a process, at CLOCK_MONOTONIC so many nanoseconds."""
+    is_figure: bool = False
+    """It stands to the right."""
+
+
+def level(process: Process) -> int:
+    """How near to its limit: 0, and 1, 2, 3 from 60, 80, 95 % on."""
+    share = process.share
+    return 0 if share is None else sum(share >= least for least in _LEVELS)
+
+
+def _kernel(process: Process, now_ns: int) -> str:
+    name = process.kernel_id
+    if _UUID.fullmatch(name) or len(name) <= 8:
+        return name[:8]
+    return "…" + name[-7:]  # of HOST-PID the end tells more
+
+
+def _notebook(process: Process, now_ns: int) -> str:
+    return (process.notebook or "").rpartition("/")[2]
+
+
+def _cell(process: Process, now_ns: int) -> str:
+    cell = process.cell
+    if cell is None:
+        return ""
+    told = [cell.label or "a block"]
+    if cell.status not in (None, "ok"):
+        told.append(f"({cell.status})")
+    return " ".join([*told, cell.source or ""]).strip()
+
+
+def _duration(duration_ns: int | None) -> str:
+    if duration_ns is None:
+        return ""
+    seconds = duration_ns / 1e9
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 100:
+        return f"{hours // 24} d"
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
+
+
+def _share(process: Process, now_ns: int) -> str:
+    if process.share is None:
+        return ""
+    # Not rounded, or 94.9 would be 95 with the mark of 94. The mark is for who sees no
+    # colours.
+    return f"{int(min(process.share, 999))} % {'!' * level(process):<3}"
+
+
+def _size(size_bytes: int | None) -> str:
+    return "" if size_bytes is None else short(size_bytes)
+
+
+_HISTORY_WIDTH = 12
+
+_COLUMNS = (
+    Column("kernel", "KERNEL", 8, _kernel),
+    Column("pid", "PID", 8, lambda each, now_ns: str(each.pid), is_figure=True),
+    Column("host", "HOST", 12, lambda each, now_ns: each.host or ""),
+    Column("user", "USER", 10, lambda each, now_ns: each.user or ""),
+    Column("notebook", "NOTEBOOK", 18, _notebook),
+    Column("state", "STATE", 7, lambda each, now_ns: each.state(now_ns)),
+    Column(
+        "rss", "RSS", 8, lambda each, now_ns: short(each.rss_bytes), is_figure=True
+    ),
+    Column(
+        "peak", "PEAK", 8, lambda each, now_ns: _size(each.cell_peak_bytes),
+        is_figure=True,
+    ),
+    Column(
+        "highest", "HIGHEST", 8, lambda each, now_ns: _size(each.lifetime_peak_bytes),
+        is_figure=True,
+    ),
+    Column(
+        "limit", "LIMIT", 8, lambda each, now_ns: _size(each.limit_bytes),
+        is_figure=True,
+    ),
+    Column("share", "SHARE", 9, _share, is_figure=True),
+    Column(
+        "history", "HISTORY", _HISTORY_WIDTH,
+        lambda each, now_ns: blocks([*each.history][-_HISTORY_WIDTH:], _HISTORY_WIDTH),
+    ),
+    Column(
+        "age", "AGE", 7, lambda each, now_ns: _duration(each.age_ns(now_ns)),
+        is_figure=True,
+    ),
+    Column(
+        "lost", "LOST", 7,
+        lambda each, now_ns: str(each.lost) if each.received else "", is_figure=True,
+    ),
+    Column(
+        "time", "TIME", 8, lambda each, now_ns: _duration(each.running_ns(now_ns)),
+        is_figure=True,
+    ),
+    Column("cell", "CELL", _MIN_CELL, _cell),
+)  # fmt: skip
+_MOST_WANTED = ("pid", "time", "kernel", "peak", "share", "state")
+"""Of these the first to go stands first; the cell is cut off before that."""
+_LEAST_WANTED = (
+    "lost", "age", "user", "limit", "highest", "notebook", "history", "host",
+    *_MOST_WANTED,
+)  # fmt: skip
+
+
+def choose(processes: Sequence[Process], width: int) -> list[Column]:
+    """The columns that tell something of these, and find room; the cell has the rest.
+
+    Where all are of one host, or of one user, that is told by none of them.
+    """
+    dropped = set()
+    if len({each.host for each in processes}) < 2:
+        dropped.add("host")
+    if len({each.user for each in processes}) < 2:
+        dropped.add("user")
+    if not any(each.received for each in processes):
+        dropped.add("lost")
+    if not any(each.notebook for each in processes):
+        dropped.add("notebook")
+    columns = [each for each in _COLUMNS if each.name not in dropped]
+    for name in _LEAST_WANTED:
+        wanted = 0 if name in _MOST_WANTED else _ROOMY_CELL - _MIN_CELL
+        if _width(columns) + wanted <= width:
+            continue
+        columns = [each for each in columns if each.name != name]
+    *others, cell = columns
+    left = width - _width(others) - 1
+    return [
+        *others,
+        Column(cell.name, cell.title, max(left, 4), cell.text),
+    ]
+
+
+def _width(columns: Sequence[Column]) -> int:
+    return sum(each.width + 1 for each in columns) - 1
+
+
+def row(process: Process, columns: Iterable[Column], now_ns: int) -> list[str]:
+    """What stands in them, each as wide as its column."""
+    return [
+        fit(each.text(process, now_ns), each.width, to_right=each.is_figure)
+        for each in columns
+    ]
+
+
+def table(processes: Sequence[Process], width: int, now_ns: int) -> str:
+    """All of them, in their order, below the titles."""
+    columns = choose(processes, width)
+    titles = [fit(each.title, each.width, to_right=each.is_figure) for each in columns]
+    rows = [titles, *(row(each, columns, now_ns) for each in processes)]
+    return "\n".join(" ".join(cells)[:width].rstrip() for cells in rows)
+
+
+def headline(processes: Sequence[Process], now_ns: int) -> str:
+    """How many there are, and what they hold together."""
+    states = [each.state(now_ns) for each in processes]
+    known = [
+        each.rss_bytes
+        for each, state in zip(processes, states, strict=True)
+        if state != "gone" and each.rss_bytes is not None
+    ]
+    told = [f"{len(states)} process{'' if len(states) == 1 else 'es'}"]
+    told += [
+        f"{states.count(state)} {state}"
+        for state in ("running", "silent", "gone")
+        if state in states
+    ]
+    return f"{', '.join(told)}; RSS {short(sum(known))} in all"
+
+
+def fit(text: str, width: int, *, to_right: bool = False) -> str:
+    """`text` in exactly `width` columns of a terminal, cut off with an ellipsis."""
+    if not text.isascii():
+        text = _cut(text, width)
+        left = " " * (width - sum(map(_columns_of, text)))
+        return left + text if to_right else text + left
+    if len(text) > width:
+        text = text[: width - 1] + "…"
+    return text.rjust(width) if to_right else text.ljust(width)
+
+
+def _cut(text: str, width: int) -> str:
+    used = 0
+    for place, each in enumerate(text):
+        used += _columns_of(each)
+        if used > width:
+            kept = text[:place]
+            while sum(map(_columns_of, kept)) > width - 1:
+                kept = kept[:-1]
+            return kept + "…"
+    return text
+
+
+def _columns_of(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) == "Me":
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

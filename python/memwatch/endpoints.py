@@ -1,0 +1,45 @@
+"""Where the stream may go: what an endpoint says, and whether it leaves the machine."""
+
+from __future__ import annotations
+
+import ipaddress
+
+__all__ = ["is_beyond"]
+
+_FORM = "an endpoint is ipc://PATH or tcp://ADDRESS:PORT"
+_MAX_PATH_BYTES = 107
+"""Of a Unix socket: sun_path."""
+
+
+def is_beyond(endpoint: str) -> bool:
+    """Whether others than this machine's can be reached by it.
+
+    A name other than localhost is taken to be beyond: what it stands for may change.
+    ValueError, in one line, where it is no endpoint.
+    """
+    scheme, separator, rest = endpoint.partition("://")
+    if not separator or not rest or not endpoint.isprintable():
+        raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
+    if scheme == "ipc":
+        if not rest.startswith("/"):
+            # Of ipc://@NAME, which is no file, nobody could be kept away.
+            raise ValueError(f"{endpoint} is no full path: ipc:///FOLDER/NAME")
+        if len(rest.encode("utf-8", "surrogateescape")) > _MAX_PATH_BYTES:
+            raise ValueError(
+                f"{endpoint}: a socket's path has {_MAX_PATH_BYTES} bytes at most: name"
+                " a shorter one, or set JUPYTER_RUNTIME_DIR to a shorter folder"
+            )
+        return False
+    if scheme != "tcp":
+        raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
+    address, separator, port = rest.rpartition(":")
+    if not separator or not address or ";" in address:
+        raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
+    if port != "*" and not (port.isascii() and port.isdigit() and int(port) < 65536):
+        raise ValueError(f"{endpoint}: {port!r} is no port")
+    if address in ("localhost", "lo"):  # a name, an interface
+        return False
+    try:
+        return not ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return True
