@@ -17,8 +17,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 import memwatch
+from memwatch import CellReport
+from memwatch.headless.attempts import Attempts
 from memwatch.headless.batch import Job
 from memwatch.headless.extras import MissingExtraError
+from memwatch.headless.results import CellRun, NotebookRun
 from memwatch.headless.runner import Options, Silent
 from support import MIB
 
@@ -379,6 +382,160 @@ def test_without_distributed(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'memwatch\[dask\]'"):
         run_on_cluster([job("a", "1")], "tcp://127.0.0.1:9", 2, lambda *_: None)
+
+
+# ---- the command ----
+
+
+def command(folder, *words):
+    return subprocess.run(
+        [sys.executable, "-m", "memwatch", "run", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_command(two_workers, tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    (tmp_path / "nb").mkdir()
+    for name in "ab":
+        cells = [
+            new_code_cell("n = 1", metadata={"tags": ["parameters"]}),
+            new_code_cell("held = bytearray(n << 20); print('n is', n)"),
+        ]
+        notebook = new_notebook(cells=cells)
+        kernel = {"name": "python3", "display_name": "Python", "language": "python"}
+        notebook.metadata.kernelspec = kernel
+        nbformat.write(notebook, tmp_path / "nb" / f"{name}.ipynb")
+    words = ["--dask", two_workers.address, "--output-dir", "out", "--json", "r.json"]
+    done = command(tmp_path, "nb/*.ipynb", *words, "-p", "n", "40", "--html", "r.html")
+    assert done.returncode == 0, done.stderr
+    for name in "ab":
+        out = nbformat.read(tmp_path / "out" / f"{name}.ipynb", as_version=4)
+        assert out.cells[2].outputs[0].text == "n is 40\n"
+        assert out.cells[2].metadata.memwatch.used_bytes == pytest.approx(
+            40 * MIB, abs=MIB
+        )
+        assert out.metadata.memwatch.attempts == 1
+        assert f"nb/{name}.ipynb: ok: 3 cells" in done.stderr
+    assert '"nb/a.ipynb"' in (tmp_path / "r.json").read_text()
+
+
+def test_the_command_says_what_died(tmp_path):
+    """The last worker is killed: what is known of its notebook is written."""
+    nbformat = pytest.importorskip("nbformat")
+    notebook = new_notebook(
+        cells=[new_code_cell("1"), new_code_cell(hanging(tmp_path, "dies"))]
+    )
+    nbformat.write(notebook, tmp_path / "dies.ipynb")
+    with Cluster(tmp_path, 1) as cluster:
+
+        def kill():
+            ((worker, _),) = wait_until(lambda: who_runs(tmp_path, "dies"), "it runs")
+            from distributed import Client
+
+            with Client(cluster.address, set_as_default=False) as client:
+                wait_until(
+                    lambda: any(
+                        (each.get("rss_bytes") or 0) > 64 * MIB
+                        for _, each in client.get_events("memwatch")
+                    ),
+                    "a sample",
+                )
+            cluster.kill(worker)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        words = ["--dask", cluster.address, "--retries", "0", "-o", "out.ipynb"]
+        words += ["--json", "r.json", "--csv", "r.csv", "--html", "r.html"]
+        done = command(tmp_path, "dies.ipynb", *words, "--markdown", "-")
+        thread.join()
+    assert done.returncode == 137, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "attempt 1 of 1 was lost with the worker" in done.stderr
+    out = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert out.cells[0].metadata.memwatch.state == "ok"
+    assert out.cells[1].metadata.memwatch.state == "died"
+    assert out.cells[1].metadata.memwatch.rss_end_bytes > 64 * MIB
+
+
+def test_the_command_without_a_cluster(tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    nbformat.write(new_notebook(cells=[new_code_cell("1")]), tmp_path / "a.ipynb")
+    done = command(tmp_path, "a.ipynb", "--dask", "nosuch://x")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(
+        "Error: no Dask scheduler answers at nosuch://x"
+    )
+
+
+# ---- what was heard ----
+
+
+def message(kind, attempt=1, **more):
+    title = {"kind": kind, "attempt": attempt, "worker": "tcp://w:1", "host": "h"}
+    return {**title, "told_at": "2026-11-22T12:00:00.000+00:00", "cells": 2, **more}
+
+
+def sent(index, attempt=1, rss_bytes=50 * MIB):
+    figures = {"rss_bytes": rss_bytes, "kernel_pid": 7, "cell_id": None}
+    text = {"source": f"cell {index}", "place": index + 1}
+    return message("cell", attempt, index=index, **figures, **text)
+
+
+def empty_run():
+    cells = [CellRun(index=n, state="not run", source=f"cell {n}") for n in range(2)]
+    return NotebookRun(notebook="a", cells=cells)
+
+
+def test_what_was_heard_of_one_that_died():
+    attempts = Attempts()
+    report = CellReport(label="In [1]", rss_peak_bytes=90 * MIB).to_dict()
+    for each in (
+        message("begun"),
+        sent(0),
+        message("closed", index=0, state="ok", report=report),
+        sent(1, rss_bytes=60 * MIB),
+        message("sample", rss_bytes=80 * MIB),
+        message("sample", rss_bytes=70 * MIB),
+        message("sample", rss_bytes=None),
+    ):
+        assert attempts.hear(each)
+    assert attempts.current == (1, "tcp://w:1")
+    died = attempts.lost(empty_run(), "died", 1, lambda where: f"gone {where}")
+    assert died.message == (
+        "gone in code cell 2 of 2 (cell 1) at 70.00 MiB, its last sample"
+    )
+    assert [each.state for each in died.cells] == ["ok", "died"]
+    cell = died.cells[1].report
+    figures = (cell.rss_start_bytes, cell.rss_peak_bytes, cell.rss_end_bytes)
+    assert figures == (60 * MIB, 80 * MIB, 70 * MIB)
+    assert (cell.used_bytes, cell.peaked_bytes) == (10 * MIB, 10 * MIB)
+    assert (cell.peak_method, cell.status) == ("sampled", "died")
+    assert died.rss_peak_bytes == 90 * MIB
+    assert (died.host, died.kernel_pid) == ("h", 7)
+
+
+def test_what_comes_late_is_not_of_the_new_attempt():
+    attempts = Attempts()
+    assert attempts.hear(message("begun"))
+    assert attempts.hear(message("begun", attempt=3))
+    assert not attempts.hear(message("sample", rss_bytes=1))
+    found = attempts.with_losses(NotebookRun(notebook="a", attempts=3))
+    assert found.message == (
+        "attempt 1 was lost with the worker tcp://w:1 before its first cell;"
+        " attempt 2 was lost with its worker before it was heard of"
+    )
+
+
+def test_of_one_that_was_never_heard_of():
+    found = Attempts().lost(
+        empty_run(), "interrupted", 1, lambda where: f"over {where}"
+    )
+    assert (found.message, found.attempts) == ("over before its first cell", 1)
+    assert [each.state for each in found.cells] == ["not run"] * 2
 
 
 # ---- two hosts ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import json
 import pickle
@@ -12,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,6 +63,8 @@ def run_on_cluster(
 
 def _connect(distributed: Any, address: str) -> Any:
     try:
+        # A client that could not even begin would take 20 s to end, so try first.
+        asyncio.run(_knock(address))
         return distributed.Client(
             address, timeout=_CONNECT_S, set_as_default=False, name="memwatch"
         )
@@ -70,6 +74,15 @@ def _connect(distributed: Any, address: str) -> Any:
             f"no Dask scheduler answers at {address} ({reason}):"
             " `dask scheduler` prints the address to give"
         ) from None
+
+
+async def _knock(address: str) -> None:
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    options = Security().get_connection_args("client")
+    comm = await connect(address, timeout=_CONNECT_S, **options)
+    await comm.close()
 
 
 def _check(client: Any, address: str) -> None:
@@ -243,7 +256,6 @@ class _Batch:
         self._end(number, self._attempts[number].with_losses(outcome.run))
 
     def _failed(self, number: int, future: Any, error: BaseException) -> None:
-        from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
 
         if number in self._runs or self._futures[number] is not future:
@@ -257,7 +269,7 @@ class _Batch:
             else:
                 self._died(number, begun)
             return
-        if isinstance(error, FutureCancelledError):
+        if isinstance(error, (CancelledError, asyncio.CancelledError)):
             why = "given up: cancelled on the cluster, or its scheduler is gone,"
             self._lost(number, "interrupted", lambda where: f"{why} {where}")
             return
