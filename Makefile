@@ -133,6 +133,10 @@ bench-stream: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## What th
 	$(BIN)/ninja -C build/plain benchmarks/stream_writer
 	$(BIN)/python benchmarks/stream.py build/plain/benchmarks/stream_writer
 
+.PHONY: cluster
+cluster: $(VENV)/.memwatch $(VENV)/.test ## 200 notebooks on two Dask workers, one killed every 10 s
+	$(BIN)/python benchmarks/cluster.py
+
 .PHONY: load
 load: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## 2,000 simulated kernels report to one collector
 	$(BIN)/ninja -C build/plain benchmarks/fleet

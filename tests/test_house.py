@@ -30,8 +30,9 @@ PYTHON_ROOMS = [
     "headless/metadata", "headless/excesses", "headless/budgets",
     "headless/baseline", "headless/exports", "headless/curve", "headless/page",
     "headless/summary", "headless/kernels", "headless/runner", "headless/batch",
-    "headless/progress", "headless/session", "cli/doctor", "cli/keygen",
-    "cli/postmortem", "cli/run", "cli/top", "cli/__init__", "__main__",
+    "headless/progress", "headless/session", "headless/papermill_engine",
+    "headless/attempts", "headless/remote", "headless/cluster", "cli/doctor",
+    "cli/keygen", "cli/postmortem", "cli/run", "cli/top", "cli/__init__", "__main__",
 ]  # fmt: skip
 
 # Rooms that touch neither files nor threads nor the clock.

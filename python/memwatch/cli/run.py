@@ -203,6 +203,6 @@ def _on_cluster(given: dict[str, Any]) -> RunAll | None:
         try:
             return run(on_run, listener)
         except ClusterError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.UsageError(str(error)) from None
 
     return run_jobs

@@ -6,12 +6,12 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..report import CellReport
-from .results import NotebookRun
+from .results import CellRun, NotebookRun
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["apply", "strip"]
+__all__ = ["apply", "apply_cell", "strip"]
 
 KEY = "memwatch"
 _CELL_KEYS = frozenset({"state", *(each.name for each in fields(CellReport))})
@@ -37,12 +37,17 @@ def apply(notebook: NotebookNode, run: NotebookRun) -> None:
             raise ValueError(f"the notebook has no code cell at place {each.index}")
     strip(notebook)
     for each in run.cells:
-        report = {} if each.report is None else each.report.to_dict()
-        _put(notebook.cells[each.index].metadata, {"state": each.state, **report})
+        apply_cell(notebook, each)
     from .. import __version__
 
     told = {key: value for key, value in run.to_dict().items() if key != "cells"}
     _put(notebook.metadata, {"memwatch": __version__, **told})
+
+
+def apply_cell(notebook: NotebookNode, run: CellRun) -> None:
+    """Write one cell's, while the others have yet to run."""
+    report = {} if run.report is None else run.report.to_dict()
+    _put(notebook.cells[run.index].metadata, {"state": run.state, **report})
 
 
 def strip(notebook: NotebookNode) -> None:

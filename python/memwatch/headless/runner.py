@@ -25,7 +25,15 @@ from ..report import CellReport, Status
 from .kernels import KernelMemory
 from .results import CellRun, CellState, NotebookRun, NotebookState
 
-__all__ = ["Listener", "Options", "Silent", "Stop", "not_begun", "run_notebook"]
+__all__ = [
+    "Listener",
+    "Options",
+    "Runner",
+    "Silent",
+    "Stop",
+    "not_begun",
+    "run_notebook",
+]
 
 _SOURCE_LENGTH = 120
 
@@ -115,7 +123,7 @@ async def run_notebook(
     Cancelled, with `stop` requested before, it ends as `interrupted`. The result calls
     it `path`.
     """
-    runner = _Runner(notebook, path, options, listener or Silent(), stop or Stop())
+    runner = Runner(notebook, path, options, listener, stop)
     run = await runner.run()
     runner.listener.ended(run)
     return run
@@ -145,7 +153,7 @@ def _code_cells(notebook: NotebookNode) -> list[int]:
 class _Client(NotebookClient):
     """Tells of a cell that fails while its kernel is still there."""
 
-    def __init__(self, runner: _Runner, notebook: NotebookNode, **traits: Any) -> None:
+    def __init__(self, runner: Runner, notebook: NotebookNode, **traits: Any) -> None:
         super().__init__(notebook, **traits)
         self._runner = runner
 
@@ -161,47 +169,73 @@ class _Client(NotebookClient):
             raise
 
 
-class _Runner:
+class Runner:
+    """One notebook: what nbclient tells of it is put together to a NotebookRun.
+
+    Another's `client` may execute it: then that has to call begin(), the hooks() and
+    failed(), and result() at the end; run() is for our own.
+    """
+
     def __init__(
         self,
         notebook: NotebookNode,
         path: str,
         options: Options,
-        listener: Listener,
-        stop: Stop,
+        listener: Listener | None = None,
+        stop: Stop | None = None,
+        client: NotebookClient | None = None,
     ) -> None:
         self.notebook = notebook
         self.path = path
         self.options = options
-        self.listener = listener
-        self.stop = stop
+        self.listener = listener or Silent()
+        self.stop = stop or Stop()
         self.progress = _Progress(_code_cells(notebook))
+        self.client = client or self._own_client()
+        self._started_ns, self._began_ns = time.time_ns(), time.monotonic_ns()
+
+    def _own_client(self) -> NotebookClient:
+        options = self.options
         # Only where it is given: else the notebook says which.
         kernel = options.kernel_name
         given: Any = {} if kernel is None else {"kernel_name": kernel}
-        self.client = _Client(
+        return _Client(
             self,
-            notebook,
+            self.notebook,
             timeout=options.timeout,
             startup_timeout=int(options.startup_timeout),
             allow_errors=options.allow_errors,
             resources={}
             if options.cwd is None
             else {"metadata": {"path": options.cwd}},
-            on_notebook_start=self._on_notebook_start,
-            on_cell_execute=self._on_cell_execute,
-            on_cell_executed=self._on_cell_executed,
+            **self.hooks(),
             **given,
         )
 
+    def hooks(self) -> dict[str, Any]:
+        """nbclient's, by their names."""
+        return {
+            "on_notebook_start": self._on_notebook_start,
+            "on_cell_execute": self._on_cell_execute,
+            "on_cell_executed": self._on_cell_executed,
+        }
+
     async def run(self) -> NotebookRun:
+        """Execute it with our own client."""
+        self.begin()
+        return self.result(*await self._execute())
+
+    def begin(self) -> None:
+        """It is about to be executed."""
         # What is left of an earlier run would be taken for this one's.
         for index in self.progress.cells:
             self.notebook.cells[index].outputs = []
             self.notebook.cells[index].execution_count = None
         self.listener.begun(self.path, len(self.progress.cells))
-        started_ns, began = time.time_ns(), time.monotonic_ns()
-        state, message = await self._execute()
+        self._started_ns, self._began_ns = time.time_ns(), time.monotonic_ns()
+
+    def result(self, state: NotebookState, message: str | None) -> NotebookRun:
+        """All that is known of it, now that it has ended."""
         reports = [report for _, report in self.progress.done.values() if report]
         peaks = [each.rss_peak_bytes for each in reports if each.rss_peak_bytes]
         limit, _ = machine.find_limit({})
@@ -213,37 +247,41 @@ class _Runner:
             language=self.notebook.metadata.get("language_info", {}).get("name"),
             kernel_pid=self.progress.pid,
             host=socket.gethostname(),
-            started_at=_iso_8601(started_ns),
-            duration_ns=time.monotonic_ns() - began,
+            started_at=_iso_8601(self._started_ns),
+            duration_ns=time.monotonic_ns() - self._began_ns,
             rss_peak_bytes=max(peaks, default=None),
             limit_bytes=limit["limit_bytes"],
             limit_set_by=limit["set_by"],
-            cells=[self._cell_run(index) for index in self.progress.cells],
+            cells=[self.cell_run(index) for index in self.progress.cells],
         )
 
     async def _execute(self) -> tuple[NotebookState, str | None]:
-        from jupyter_client.kernelspec import NoSuchKernel
-
         try:
             await self.client.async_execute()
-        except NoSuchKernel as error:
-            return "no kernel", (
-                f"no kernel '{error.name}' on this machine: `jupyter kernelspec list`"
-                " tells which there are, --kernel NAME takes another"
-            )
-        except asyncio.CancelledError:
-            return self.progress.failure or ("interrupted", "interrupted in no cell")
-        except Exception as error:
-            if self.progress.failure is not None:
-                return self.progress.failure
-            if self.progress.memory is None:
-                return "no kernel", f"the kernel does not start: {_one_line(error)}"
-            return "error", f"{type(error).__name__}: {_one_line(error)}"
+        except (Exception, asyncio.CancelledError) as error:
+            return self.outcome(error)
         finally:
             # Where no kernel was to be had nbclient leaves this behind, for a traceback
             # at the end of the process.
             atexit.unregister(self.client._cleanup_kernel)
         return "ok", None
+
+    def outcome(self, error: BaseException) -> tuple[NotebookState, str]:
+        """What the notebook as a whole came to, when executing it raised that."""
+        from jupyter_client.kernelspec import NoSuchKernel
+
+        if isinstance(error, NoSuchKernel):
+            return "no kernel", (
+                f"no kernel '{error.name}' on this machine: `jupyter kernelspec list`"
+                " tells which there are, --kernel NAME takes another"
+            )
+        if self.progress.failure is not None:
+            return self.progress.failure
+        if _is_interrupt(error):
+            return "interrupted", "interrupted in no cell"
+        if self.progress.memory is None:
+            return "no kernel", f"the kernel does not start: {_one_line(error)}"
+        return "error", f"{type(error).__name__}: {_one_line(error)}"
 
     def failed(self, error: BaseException) -> None:
         """A cell did not come to its end; the kernel is not shut down yet."""
@@ -253,7 +291,7 @@ class _Runner:
     def _failure(self, error: BaseException) -> tuple[NotebookState, str]:
         where = self._where()
         # nbclient takes a cancellation for the kernel's death.
-        if isinstance(error, asyncio.CancelledError) or self.stop.requested:
+        if _is_interrupt(error) or self.stop.requested:
             self._close("interrupted", "interrupted")
             return "interrupted", f"interrupted in {where}"
         if isinstance(error, CellExecutionError):
@@ -359,7 +397,8 @@ class _Runner:
             "source": first_line[:_SOURCE_LENGTH],
         }
 
-    def _cell_run(self, index: int) -> CellRun:
+    def cell_run(self, index: int) -> CellRun:
+        """What is known of the cell at that place of the notebook."""
         state, report = self.progress.done.get(index, ("not run", None))
         source = self.notebook.cells[index].source
         return CellRun(index=index, state=state, report=report, source=source)
@@ -371,6 +410,10 @@ def _oom_kills() -> int | None:
         return _core.cgroup()["oom_kills"]
     except OSError:
         return None
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    return isinstance(error, (asyncio.CancelledError, KeyboardInterrupt))
 
 
 def _one_line(error: BaseException) -> str:
