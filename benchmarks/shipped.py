@@ -1,9 +1,8 @@
 """`memwatch run` beside `jupyter execute`, on notebooks that others wrote.
 
-They come from the source distributions of packages, by pip, into build/shipped. Taken are
-those that `jupyter execute` runs twice to the same outputs, with no network. Then both
-commands run each of them in turn: the outputs are to be the same, and the wall time at
-most 2 % more.
+They come from the source distributions of packages, by pip, into build/shipped. Taken
+are those that `jupyter execute` runs twice to the same outputs. Then both commands run
+each of them in turn: the outputs are to be the same, and the wall time at most 2 % more.
 """
 
 from __future__ import annotations
@@ -12,19 +11,20 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tarfile
 import time
 from pathlib import Path
 
-from spread import interval
+from spread import median
 
 FOLDER = Path(__file__).parent.parent / "build/shipped"
-PACKAGES = ["nbclient", "nbconvert", "papermill", "nbsphinx", "nbval", "nbmake", "seaborn"]
+PACKAGES = [
+    "nbclient", "nbconvert", "papermill", "nbsphinx", "nbval", "nbmake", "seaborn",
+]  # fmt: skip
 # What the notebooks import.
-NEEDED = ["matplotlib", "numpy", "pandas", "scipy", "seaborn", "ipywidgets", "jupyter-core"]
+NEEDED = ["matplotlib", "numpy", "pandas", "scipy", "seaborn", "ipywidgets"]
 # They wait for what only their package's own tests do.
 LEFT_OUT = {"Interrupt.ipynb", "Autokill.ipynb", "keyboard_interrupt.ipynb"}
 LONGEST_S = 60
@@ -137,21 +137,21 @@ def main() -> int:
         for path in chosen:
             pair = [(by_jupyter, theirs), (by_memwatch, ours)]
             # Neither is always the first.
-            took = {run: run(path, output) for run, output in pair[:: 1 - number % 2 * 2]}
+            order = pair[::-1] if number % 2 else pair
+            took = {run: run(path, output) for run, output in order}
             before, after = took[by_jupyter], took[by_memwatch]
             if before is None or after is None or outputs(ours) != outputs(theirs):
                 wrong.append(path.name)
             else:
                 ratios.append(after / before)
-    low, high = interval(ratios)
-    median = statistics.median(ratios)
+    ratio = median(ratios)
     print(
         f"{len(chosen)} notebooks, {given.rounds} rounds in turn: outputs differ in"
         f" {len(set(wrong))} ({', '.join(sorted(set(wrong))) or 'none'}); wall time"
-        f" {median:.3f} of jupyter execute's (95 % interval {low:.3f} to {high:.3f});"
+        f" {ratio:.3f} of jupyter execute's (95 % interval of the median);"
         f" limits: {LEAST} notebooks, none different, {LIMIT}"
     )
-    return int(len(chosen) < LEAST or bool(wrong) or median > LIMIT)
+    return int(len(chosen) < LEAST or bool(wrong) or ratio.value > LIMIT)
 
 
 if __name__ == "__main__":

@@ -217,7 +217,7 @@ def test_what_cannot_be_written_is_told(tmp_path):
         ([], "no notebook is given"),
         (["x.ipynb", "--max-peak", "much"], "--max-peak: "),
         (["x.ipynb", "--baseline", "none.json"], "none.json"),
-        (["x.ipynb", "--dask", "tcp://127.0.0.1:1"], "x.ipynb"),
+        (["x.ipynb", "--dask", "tcp://127.0.0.1:1"], "no Dask scheduler answers"),
     ],
 )
 def test_wrong_usage(tmp_path, arguments, told):

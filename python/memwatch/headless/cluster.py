@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from .. import __version__
@@ -77,10 +78,10 @@ def _connect(distributed: Any, address: str) -> Any:
 
 
 async def _knock(address: str) -> None:
-    from distributed.comm import connect
-    from distributed.security import Security
-
-    options = Security().get_connection_args("client")
+    # They have no types.
+    connect: Any = import_module("distributed.comm").connect
+    security: Any = import_module("distributed.security").Security()
+    options = security.get_connection_args("client")
     comm = await connect(address, timeout=_CONNECT_S, **options)
     await comm.close()
 
