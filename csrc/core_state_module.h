@@ -39,4 +39,19 @@ get_sampler(struct core_state *state)
     return sampler;
 }
 
+/* For the black box: what `object` is as a text, as far as it is one. Whatever somebody
+ * calls a cell, and whatever is in the environment, measuring goes on. */
+static inline void
+put_text_of(char *room, size_t size, PyObject *object)
+{
+    PyObject *text = object == Py_None ? NULL : PyObject_Str(object);
+    PyObject *bytes =
+        text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "replace");
+
+    mw_box_put_text(room, size, bytes == NULL ? NULL : PyBytes_AsString(bytes));
+    Py_XDECREF(bytes);
+    Py_XDECREF(text);
+    PyErr_Clear();
+}
+
 #endif

@@ -6,10 +6,9 @@
 #include <string.h>
 
 #include "mw_clock.h"
+#include "mw_pace.h"
 #include "mw_scribe.h"
 #include "mw_ticker.h"
-
-#define FIRST_INTERVAL_NS (1 * MW_NS_PER_MS)
 
 #define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
 
@@ -29,23 +28,10 @@ struct mw_sampler {
     struct mw_ticker *ticker; /* calls tick() below; NULL: not started */
     int64_t t_next_ns;        /* when the next sample is due, with a window open */
     int64_t interval_ns;      /* and how long after it another */
+    int64_t resets;           /* of the mark, so far */
     int64_t samples;
     int64_t missed;
 };
-
-int64_t
-mw_sampler_next_age_ns(int64_t age_ns)
-{
-    int64_t interval_ns = 50 * MW_NS_PER_MS;
-
-    if (age_ns < 250 * MW_NS_PER_MS) {
-        interval_ns = FIRST_INTERVAL_NS;
-    }
-    else if (age_ns < 60 * MW_NS_PER_S) {
-        interval_ns = 10 * MW_NS_PER_MS;
-    }
-    return (age_ns / interval_ns + 1) * interval_ns;
-}
 
 /* Open the files, and learn the peak up to now, which the first reset forgets. */
 static int
@@ -139,10 +125,10 @@ static void
 schedule(struct mw_sampler *self, int64_t t_now_ns)
 {
     int64_t t_open_ns = self->roster.newest->window.t_open_ns;
-    int64_t next_age_ns = mw_sampler_next_age_ns(t_now_ns - t_open_ns);
+    int64_t next_age_ns = mw_pace_next_age_ns(t_now_ns - t_open_ns);
 
     self->t_next_ns = t_open_ns + next_age_ns;
-    self->interval_ns = mw_sampler_next_age_ns(next_age_ns) - next_age_ns;
+    self->interval_ns = mw_pace_next_age_ns(next_age_ns) - next_age_ns;
     mw_ticker_call_at(self->ticker, self->t_next_ns);
 }
 
@@ -156,6 +142,7 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
     /* Who may be killed leaves the mark that was read last. */
     bool with_mark = (self->recorder != NULL || self->subject.pid != 0) &&
                      t_ns - self->t_mark_ns >= MARK_INTERVAL_NS;
+    int64_t resets = self->resets;
     int err;
 
     /* Nobody closes the files while we read: a window is open, and if it closes
@@ -169,7 +156,11 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
         mw_roster_add_sample(&self->roster, t_ns, memory.rss_bytes);
         if (with_mark) {
             self->t_mark_ns = t_ns;
-            mw_roster_add_mark(&self->roster, memory.hwm_bytes);
+            /* Who has reset it meanwhile has read it before, for all that were open;
+             * for their own window it is too old. */
+            if (resets == self->resets) {
+                mw_roster_add_mark(&self->roster, memory.hwm_bytes);
+            }
         }
         mw_scribe_sample(self->recorder, &self->roster, t_ns, memory.rss_bytes);
     }
@@ -260,6 +251,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     if (marked && start.hwm_bytes > start.rss_bytes) {
         marked = mw_proc_reset_mark(&self->subject.proc) == 0;
         if (marked) {
+            self->resets++;
             mw_roster_drop_mark(&self->roster);
         }
         err = mw_proc_read_memory(&self->subject.proc, &start);
@@ -275,7 +267,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     read_cpu(self, t_open_ns, &cpu);
     /* A sample that an older window waits for is not put off, or windows opened in
      * quick succession would put it off for ever. */
-    if (self->roster.count == 1 || self->t_next_ns > t_open_ns + FIRST_INTERVAL_NS) {
+    if (self->roster.count == 1 || self->t_next_ns > t_open_ns + MW_PACE_FIRST_NS) {
         schedule(self, t_open_ns);
     }
     return 0;

@@ -102,9 +102,4 @@ void mw_sampler_before_fork(struct mw_sampler *self);
 void mw_sampler_after_fork_in_parent(struct mw_sampler *self);
 void mw_sampler_after_fork_in_child(struct mw_sampler *self);
 
-/* Pure: a window that is `age_ns` old is sampled next at the age this returns:
- * every 1 ms in the first quarter second, every 10 ms in the first minute, every
- * 50 ms then. Multiples of the interval, so that late samples do not add up. */
-int64_t mw_sampler_next_age_ns(int64_t age_ns);
-
 #endif

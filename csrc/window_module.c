@@ -45,21 +45,21 @@ window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static char *names[] = {"label", "execution_count", "cell_id", "source", NULL};
     PyObject *module = PyType_GetModule(type);
     PyObject *count = Py_None;
-    const char *label = NULL;
-    const char *cell_id = NULL;
-    const char *source = NULL;
+    PyObject *label = Py_None;
+    PyObject *cell_id = Py_None;
+    PyObject *source = Py_None;
     struct mw_box_title title = {.execution_count = MW_ABSENT};
     struct mw_sampler *sampler;
 
     if (module == NULL ||
-        !PyArg_ParseTupleAndKeywords(args, kwargs, "|zOzz:Window", names, &label,
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "|OOOO:Window", names, &label,
                                      &count, &cell_id, &source) ||
         take_int_or_none(count, &title.execution_count) < 0) {
         return NULL;
     }
-    mw_box_put_text(title.label, sizeof title.label, label);
-    mw_box_put_text(title.cell_id, sizeof title.cell_id, cell_id);
-    mw_box_put_text(title.source, sizeof title.source, source);
+    put_text_of(title.label, sizeof title.label, label);
+    put_text_of(title.cell_id, sizeof title.cell_id, cell_id);
+    put_text_of(title.source, sizeof title.source, source);
     sampler = get_sampler(get_state(module));
     return sampler == NULL ? NULL : core_window_open(type, sampler, module, &title);
 }

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import get_args
 
 import nbformat
 import pytest
@@ -14,7 +16,7 @@ from memwatch import CellReport
 from memwatch.headless import exports, metadata, summary
 from memwatch.headless.budgets import Budget, Budgets, check, parse_size
 from memwatch.headless.inputs import InputError, read_notebook
-from memwatch.headless.results import CellRun
+from memwatch.headless.results import CellRun, CellState, NotebookState
 from runs import cell, not_run, run
 from support import MIB
 
@@ -268,6 +270,17 @@ def test_files_are_whole_or_not_there(tmp_path, write):
             write(tmp_path / "a", [made(), broken])
     assert (tmp_path / "a").read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_documentation_has_all_of_it():
+    told = (Path(__file__).parent.parent / "docs/run.md").read_text()
+    one = made()
+    [excess, *_] = excesses_of(one)
+    names = {*one.to_dict(), *one.cells[0].to_dict(), *excess.to_dict()}
+    for name in {*names, *exports.CSV_COLUMNS[:4]} - {"schema"}:
+        assert f"`{name}`" in told, name
+    for state in (*get_args(CellState), *get_args(NotebookState)):
+        assert f"`{state}`" in told, state
 
 
 # ---- Markdown ----

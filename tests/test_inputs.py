@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 
@@ -247,6 +248,8 @@ MALFORMED = {
     "outputs": (raw([cell(outputs=[{"output_type": "x"}])]), "no valid notebook: "),
     "metadata": (raw(metadata=[]), "no valid notebook: "),
     "minor": (raw(nbformat_minor="x"), "no valid notebook: "),
+    "minor number": (raw(nbformat_minor=1.5), "no valid notebook: "),
+    "minor below": (raw(nbformat_minor=-1), "no valid notebook: "),
     "nulls": (raw([None]), "no valid notebook: "),
 }
 
@@ -263,6 +266,50 @@ def test_malformed_ones_are_one_clear_line(folder, name):
     assert line.startswith(f"x/{name}.ipynb: {told}")
     assert "\n" not in line
     assert len(line) < 300
+
+
+def places(value, path=()):
+    yield path
+    inside = ()
+    if isinstance(value, dict):
+        inside = value.items()
+    elif isinstance(value, list):
+        inside = enumerate(value)
+    for key, each in inside:
+        yield from places(each, (*path, key))
+
+
+def test_whatever_else_is_wrong_is_one_line_too():
+    """Parts taken away or replaced, at random and the same each time."""
+    outputs = [
+        V4.new_output("stream", text="x"),
+        V4.new_output("display_data", data={"text/plain": "x", "application/json": {}}),
+        V4.new_output("error", ename="a", evalue="b", traceback=["x"]),
+    ]
+    cells = [V4.new_markdown_cell("x"), V4.new_code_cell("y", outputs=outputs)]
+    whole = nbformat.writes(V4.new_notebook(cells=cells, metadata=KERNEL))
+    chance = random.Random(1)
+    others = ["null", "true", "0", "1.5", '"x"', "[]", "{}", "[null]", '{"a": null}']
+    told = []
+    for _ in range(600):
+        book = json.loads(whole)
+        for _ in range(chance.randint(1, 3)):
+            *path, last = chance.choice([each for each in places(book) if each])
+            part = book
+            for key in path:
+                part = part[key]
+            if chance.random() < 0.3:
+                del part[last]
+            else:
+                part[last] = json.loads(chance.choice(others))
+            if not book:
+                break
+        try:
+            inputs.parse_notebook(json.dumps(book).encode(), "a.ipynb")
+        except InputError as error:
+            told.append(str(error))
+    assert 200 < len(told) < 600
+    assert not [line for line in told if "\n" in line or len(line) > 300]
 
 
 def test_the_upgrade_that_is_advised_works(folder):

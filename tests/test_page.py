@@ -54,7 +54,7 @@ def samples():
     ]  # fmt: skip
     runs = [
         run(*analysis(), notebook="nb/analysis of the measurements.ipynb",
-            limit_bytes=500 * MIB, limit_set_by="the control group /user.slice",
+            limit_bytes=500 * MIB, limit_set_by="cgroup",
             host="node-7", output="out/analysis.ipynb", attempts=2),
         run(*killed, notebook="nb/killed.ipynb", state="died",
             message="the kernel was killed by signal 9 while it ran In [3]"),
@@ -100,6 +100,13 @@ def test_what_is_not_known_is_not_zero():
     text = page.render([run(cell(0, "x", rss_peak_bytes=None, **unknown))])
     assert text.count('data-value="">\N{EN DASH}</td>') == 3
     assert "≥ 61.00" in page.render([run(cell(0, "x", peak=61, peak_method="sampled"))])
+
+
+def test_whose_limit_it_is():
+    assert "500.00 MiB, set by the control group<" in page.render(*samples())
+    one = run(cell(0, "x"), limit_bytes=500 * MIB, limit_set_by="memory")
+    assert "500.00 MiB, the machine&#39;s memory<" in page.render([one])
+    assert "500.00 MiB<" in page.render([run(limit_bytes=500 * MIB)])
 
 
 def test_a_source_that_is_data_is_cut():
@@ -242,7 +249,10 @@ def test_how_it_looks(browser, tmp_path, scheme, device, width):
         browser, tmp_path, *samples(), color_scheme=scheme,
         viewport={"width": width, "height": 900},
     )  # fmt: skip
-    # Nothing sticks out to the side, and no figure is cut off.
+    # Nothing sticks out to the side, no figure is cut off or lies on another.
+    too_wide = "each => each.scrollWidth > each.clientWidth + 1"
+    for each in shown.locator("table:not(.cells) td, #n0 td, #n1 td").all():
+        assert not each.evaluate(too_wide), each.inner_text()
     assert shown.evaluate("document.documentElement.scrollWidth") == width
     for each in shown.locator("#n0 td, #n1 td, #n0 text").all():
         box = each.bounding_box()

@@ -47,10 +47,10 @@ class _Cgroup(TypedDict):
 class Window:
     def __new__(
         cls,
-        label: str | None = None,
+        label: object = None,
         execution_count: int | None = None,
-        cell_id: str | None = None,
-        source: str | None = None,
+        cell_id: object = None,
+        source: object = None,
     ) -> Window: ...
     def close(
         self,

@@ -153,7 +153,7 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
     )
     for excess in batch.excesses:
         click.echo(f"over budget: {excesses.describe(excess)}", err=True)
-    for each in batch.errors:
+    for each in (*batch.remarks, *batch.errors):
         click.echo(f"memwatch run: {each}", err=True)
     return int(batch.exit_code)
 

@@ -9,19 +9,11 @@ from .budgets import Size
 from .excesses import Excess, Subject, What, figure_of, used_by
 from .results import CellRun, NotebookRun
 
-__all__ = ["HELP", "NOISE_BYTES", "compare", "find_earlier", "pairs"]
+__all__ = ["NOISE_BYTES", "compare", "find_earlier", "pairs"]
 
 NOISE_BYTES = 2**20
 """What a cell may differ by from one run to the next, whatever the tolerance: where an
 address space is laid out anew each time, the same cell does not cost the same pages."""
-
-HELP = {
-    "baseline": "What --json wrote in an earlier run: no cell, and no notebook as a"
-    " whole, may peak higher or keep more than then, by more than the tolerance.",
-    "tolerance": "How much more than in the baseline is fine: a share (10%) of what it"
-    " was then, or a size (50MiB); never less than 1 MiB.",
-}
-"""What each option is for."""
 
 _WHATS: tuple[What, ...] = ("peak", "used")
 

@@ -12,7 +12,6 @@ from .excesses import Excess, Subject, What, figure_of, ran, used_by
 from .results import NotebookRun
 
 __all__ = [
-    "HELP",
     "Budget",
     "BudgetError",
     "Budgets",
@@ -21,15 +20,6 @@ __all__ = [
     "parse_size",
     "read_budgets",
 ]
-
-HELP = {
-    "max_peak": "What the kernel's process may hold at most, at any time: each cell's"
-    " rss_peak_bytes. A size (512MiB, 2GiB, 1.5GB), or a share (60%) of the memory"
-    " limit in force.",
-    "max_used": "What the notebook may keep: RSS at the end of its last cell less RSS"
-    " at the start of its first. A size, or a share of the memory limit in force.",
-}
-"""What each option is for."""
 
 
 class BudgetError(ValueError):

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CSV_COLUMNS",
-    "HELP",
     "SCHEMA",
     "deliver",
     "load",
@@ -40,12 +40,6 @@ SCHEMA = 1
 CSV_COLUMNS = ("notebook", "notebook_state", "index", "state", *COLUMNS)
 """One row a code cell: where it is, how it ended, and CellReport's fields but for
 ``timeline``."""
-
-HELP = {
-    "json": "All figures as JSON, for programs and for --baseline; - is stdout.",
-    "csv": "One row a cell, for spreadsheets; - is stdout.",
-}
-"""What each option is for."""
 
 _MAX_BYTES = 2**30
 
@@ -203,7 +197,7 @@ def _fitting(kind: type, values: Any, apart: set[str]) -> dict[str, Any]:
     """Those of `values` that `kind` has, each of the type that it is to have."""
     if not isinstance(values, dict):
         raise _UnfitError(f"a {kind.__name__} is no object")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     given = {}
     for each in fields(kind):
         name = each.name
@@ -221,6 +215,11 @@ def _fitting(kind: type, values: Any, apart: set[str]) -> dict[str, Any]:
 
 
 _NEEDED = {"notebook", "index", "state"}
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _fits(value: Any, hint: Any) -> bool:

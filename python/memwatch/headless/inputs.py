@@ -324,10 +324,13 @@ def _valid(nbformat: Any, notebook: dict[str, Any], told: str) -> NotebookNode:
         nbformat.validate(node)
     except nbformat.ValidationError as error:
         raise InputError(f"{told}: no valid notebook: {_where(error)}") from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except RecursionError:
+        raise
+    except Exception as error:  # nbformat's code, at the mercy of what is in a file
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:160]
         raise InputError(
             f"{told}: no valid notebook: its parts are not what they should be"
-            f" ({type(error).__name__}: {error})"
+            f" ({reason})"
         ) from None
     valid: NotebookNode = node
     return valid

@@ -17,12 +17,14 @@ from .exports import deliver
 from .extras import need
 from .results import CellRun, NotebookRun
 
-__all__ = ["HELP", "render", "write_page"]
-
-HELP = "One self-contained page: tables to sort, a curve for each notebook."
-"""What the option is for."""
+__all__ = ["render", "write_page"]
 
 _UNKNOWN = "\N{EN DASH}"
+_SET_BY = {
+    "cgroup": "set by the control group",
+    "jupyterhub": "set by JupyterHub",
+    "memory": "the machine's memory",
+}
 _LONGEST_SOURCE = 20_000
 """Characters of a cell's text: what is longer is data, and nobody reads it."""
 
@@ -116,8 +118,8 @@ def _notebook(
 def _facts(run: NotebookRun) -> list[tuple[str, str]]:
     limit = None
     if run.limit_bytes is not None:
-        by = f", set by {run.limit_set_by}" if run.limit_set_by else ""
-        limit = f"{mib(run.limit_bytes, 2)} MiB{by}"
+        by = _SET_BY.get(run.limit_set_by or "", run.limit_set_by)
+        limit = f"{mib(run.limit_bytes, 2)} MiB{f', {by}' if by else ''}"
     facts = {
         "kernel": run.kernel_name,
         "started": run.started_at,

@@ -13,15 +13,7 @@ from .inputs import InputError, read_whole
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["HELP", "collect", "inject"]
-
-HELP = {
-    "parameter": "Set the notebook's parameter NAME, a number where VALUE is one.",
-    "raw": "The same, VALUE always a string.",
-    "file": "Parameters from a YAML or JSON file.",
-    "yaml": "Parameters as YAML text.",
-}
-"""What each option is for."""
+__all__ = ["collect", "inject"]
 
 _MAX_FILE_BYTES = 16 * 2**20
 _WHAT = "setting parameters"

@@ -243,7 +243,7 @@ class Runner:
             notebook=self.path,
             state=state,
             message=message,
-            kernel_name=self.client.kernel_name,
+            kernel_name=self.client.kernel_name or self._default_kernel(),
             language=self.notebook.metadata.get("language_info", {}).get("name"),
             kernel_pid=self.progress.pid,
             host=socket.gethostname(),
@@ -367,6 +367,11 @@ class Runner:
         except ValueError:
             name = ""
         return f"was killed by signal {-code}{name}"
+
+    def _default_kernel(self) -> str | None:
+        """That of a notebook which names none."""
+        name = getattr(self.client.km, "kernel_name", "")
+        return str(name) or None
 
     def _is_alive(self) -> bool:
         return self.progress.process is None or self.progress.process.poll() is None

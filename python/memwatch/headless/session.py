@@ -44,6 +44,8 @@ class Batch:
     excesses: list[Excess] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """What could not be read or written, one line each."""
+    remarks: list[str] = field(default_factory=list)
+    """What else is to be known, one line each."""
     _jobs: list[Job] = field(default_factory=list)
     _outputs: dict[str, str | None] = field(default_factory=dict)
     _budgets: dict[str, Budgets] = field(default_factory=dict)
@@ -107,7 +109,9 @@ class Batch:
         for run in self.runs:
             self.excesses += budgets.check(run, self._budgets[run.notebook])
             before = baseline.find_earlier(run, self.earlier)
-            if before is not None and self.tolerance is not None:
+            if before is None and self.earlier:
+                self.remarks.append(f"{run.notebook}: not in the baseline")
+            elif before is not None and self.tolerance is not None:
                 self.excesses += baseline.compare(run, before, self.tolerance)
 
     def write(self, outputs: Outputs) -> None:

@@ -12,13 +12,7 @@ from .exports import deliver
 from .page import in_short
 from .results import CellRun, NotebookRun
 
-__all__ = ["HELP", "summary", "write_summary"]
-
-HELP = (
-    "A summary in Markdown: what went over first, then the notebooks, then the cells"
-    " that peaked the highest; - is stdout, to be appended to $GITHUB_STEP_SUMMARY."
-)
-"""What the option is for."""
+__all__ = ["summary", "write_summary"]
 
 # GitHub shows 1 MiB of a step's summary, and nobody reads as much.
 _MOST_EXCESSES = 50
