@@ -2,7 +2,7 @@
 
 They come from the source distributions of packages, by pip, into build/shipped. Taken
 are those that `jupyter execute` runs twice to the same outputs. Then both commands run
-each of them in turn: the outputs are to be the same, and the wall time at most 2 % more.
+each of them in turn: outputs are to be the same, and wall time at most 2 % more.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ class Cluster:
         workers: int = 0,
         host: str = "127.0.0.1",
         prefix: Sequence[str] = (),
+        protocol: str = "tcp",
         **settings: object,
     ) -> None:
         self.folder = folder
@@ -51,6 +52,7 @@ class Cluster:
             **{f"DASK_DISTRIBUTED__{key}": str(each) for key, each in settings.items()},
         }
         command = ["scheduler", "--host", host, "--port", "0", "--no-dashboard"]
+        command += ["--protocol", protocol]
         log = self._start([*prefix, sys.executable], command, "scheduler")
         pattern = re.compile(r"Scheduler at:\s+(\S+)")
         found = wait_until(lambda: pattern.search(log.read_text()), "a scheduler")

@@ -384,6 +384,35 @@ def test_without_distributed(monkeypatch):
         run_on_cluster([job("a", "1")], "tcp://127.0.0.1:9", 2, lambda *_: None)
 
 
+def test_by_tls(tmp_path):
+    """By Dask's own configuration, here and there."""
+    import dask
+
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    make += ["-subj", "/CN=memwatch-test", "-keyout", key, "-out", cert]
+    subprocess.run(make, check=True, capture_output=True, timeout=60)
+    names = {"ca-file": cert, "client.cert": cert, "client.key": key}
+    for who in ("scheduler", "worker"):
+        names |= {f"{who}.cert": cert, f"{who}.key": key}
+    settings = {
+        f"COMM__TLS__{name.upper().replace('.', '__').replace('-', '_')}": each
+        for name, each in names.items()
+    }
+    config = {f"distributed.comm.tls.{name}": each for name, each in names.items()}
+    with (
+        dask.config.set(config),
+        Cluster(tmp_path, 1, protocol="tls", **settings) as cluster,
+    ):
+        (found,) = run([job("a", "1")], cluster)
+        assert cluster.address.startswith("tls://")
+    assert found.state == "ok"
+    with pytest.raises(ClusterError, match="no Dask scheduler answers at tls://"):
+        run_on_cluster([job("a", "1")], "tls://127.0.0.1:9", 2, lambda *_: None)
+
+
 # ---- the command ----
 
 
