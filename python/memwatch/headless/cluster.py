@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 from .. import __version__
@@ -79,20 +78,11 @@ def _connect(distributed: Any, address: str) -> Any:
 
 
 async def _knock(address: str) -> None:
-<<<<<<< HEAD
-    # They have no types.
-    connect: Any = import_module("distributed.comm").connect
-    security: Any = import_module("distributed.security").Security()
-    options = security.get_connection_args("client")
-    comm = await connect(address, timeout=_CONNECT_S, **options)
-    await comm.close()
-=======
     comm: Any = importlib.import_module("distributed.comm")
     security: Any = importlib.import_module("distributed.security")
     options = security.Security().get_connection_args("client")
     opened = await comm.connect(address, timeout=_CONNECT_S, **options)
     await opened.close()
->>>>>>> cluster
 
 
 def _check(client: Any, address: str) -> None:
