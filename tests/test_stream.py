@@ -350,6 +350,7 @@ def test_wrong_endpoints(typed, told):
         (">tcp://localhost:80", False),
         ("@tcp://[::1]:80", False),
         ("@tcp://lo:80", False),
+        (">tcp://lo:80", True),
         ("@tcp://*:80", True),
         ("@tcp://0.0.0.0:80", True),
         ("@tcp://[::]:80", True),

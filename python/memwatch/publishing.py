@@ -68,7 +68,7 @@ def parse(typed: str) -> Endpoint:
         )
     connects = sign == ">"
     try:
-        beyond = is_beyond(address)
+        beyond = is_beyond(address, connects=connects)
     except ValueError as wrong:
         raise PublishError(str(wrong)) from None
     if connects and (address.startswith("tcp://*:") or address.endswith((":*", ":0"))):
