@@ -69,6 +69,12 @@ def drain(collector):
     return collector.drain(1)
 
 
+def fetch(collector, count):
+    """So many more have come, and nobody has looked."""
+    wanted = collector.received + count
+    until(lambda: (drain(collector), collector.received >= wanted)[1])
+
+
 def see(collector, number):
     """The one process when its message of that number has come."""
 
@@ -126,6 +132,40 @@ def test_a_kernel_that_was_restarted_is_another_process(collector, publisher):
     publisher.send(pid=124)
     process = see(collector, publisher.number)
     assert (process.pid, process.lost, process.received) == (124, 0, 1)
+
+
+def test_a_restart_that_is_looked_at_late_loses_nothing(collector, publisher):
+    publisher.number = 1000
+    publisher.send()
+    see(collector, publisher.number)
+    # All of this waits when somebody looks: of the samples the newest alone.
+    publisher.send("bye", cell=None)
+    publisher.number = 0
+    publisher.send(pid=124)
+    publisher.send("open", pid=124)
+    for _ in range(50):
+        publisher.send(pid=124)
+    fetch(collector, 53)
+    process = see(collector, publisher.number)
+    assert (process.pid, process.lost, process.received) == (124, 0, 52)
+    publisher.number += 3
+    publisher.send(pid=124)
+    process = see(collector, publisher.number)
+    assert (process.lost, process.received) == (3, 53)
+
+
+def test_what_a_restart_lost_before_it_was_looked_at(collector, publisher):
+    publisher.send()
+    see(collector, publisher.number)
+    publisher.send("bye", cell=None)
+    publisher.number = 0
+    publisher.send("open", pid=124)
+    publisher.number += 100
+    publisher.send(pid=124)
+    fetch(collector, 3)
+    process = see(collector, publisher.number)
+    # At most one of what came was the old one's, but nobody counted which.
+    assert 99 <= process.lost <= 100
 
 
 def test_goodbye(collector, publisher):

@@ -77,7 +77,7 @@ class _Source:
         self.base = 0
         """The number of the message that was the first to be counted ..."""
         self.counted = 0
-        """... and what `received` was before it."""
+        """... and what `received` was before it; -1: it is to be found out."""
 
 
 class Collector:
@@ -314,6 +314,8 @@ class Collector:
         waiting = source.waiting
         if source.newest is not None:
             waiting.append(("sample", source.newest))
+        looked_at = source.counted + process.received
+        newest: Message | None = None
         for kind, body in waiting:
             try:
                 message = read_message(kind, process.kernel_id, body)
@@ -325,16 +327,22 @@ class Collector:
                 process = source.process = Process(
                     "stream", message.kernel_id, message.pid
                 )
-                source.base, source.counted = message.number, source.received - 1
+                source.base, source.counted = message.number, -1
             process.see_message(message, source.seen_ns)
-            self._count(source, message)
+            newest = message
         source.newest = None
         waiting.clear()
+        if newest is not None:
+            self._count(source, newest, looked_at)
 
-    def _count(self, source: _Source, message: Message) -> None:
+    def _count(self, source: _Source, newest: Message, looked_at: int) -> None:
         process = source.process
+        sent = newest.number - source.base + 1
+        if source.counted < 0:
+            # Of what came since we looked, nobody knows how much was still of the one
+            # before: as much as is no gap in the numbers of this one.
+            source.counted = max(looked_at, source.received - sent)
         process.received = source.received - source.counted
-        sent = message.number - source.base + 1
         process.lost = max(process.lost, sent - process.received)
 
     @property
