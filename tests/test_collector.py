@@ -4,6 +4,7 @@ import json
 import os
 import random
 import socket
+import stat
 import struct
 
 import pytest
@@ -380,6 +381,72 @@ def test_a_port_that_is_taken():
         endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(CollectorError, match="in use"):
             Collector([], endpoint)
+
+
+def test_an_ipc_socket_is_ours_alone(tmp_path):
+    path = tmp_path / "a.ipc"
+    endpoint = f"ipc://{path}"
+    umask = os.umask(0)
+    try:
+        collector = Collector([], endpoint)
+    finally:
+        os.umask(umask)
+    publisher = Publisher(endpoint)
+    try:
+        before = path.lstat()
+        assert stat.S_IMODE(before.st_mode) == 0o600
+        # Whoever comes later gets another place.
+        with pytest.raises(CollectorError, match=r"a\.ipc: .*in use"):
+            Collector([], endpoint)
+        assert path.lstat().st_ino == before.st_ino
+        meet(collector, publisher)
+    finally:
+        publisher.close()
+        collector.close()
+    assert not path.exists()
+    path.write_text("somebody's")
+    with pytest.raises(CollectorError, match="no socket"):
+        Collector([], endpoint)
+    assert path.read_text() == "somebody's"
+
+
+def test_what_the_dead_left_is_taken_over_and_what_is_anothers_stays(tmp_path):
+    path = tmp_path / "a.ipc"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    collector = Collector([], f"ipc://{path}")
+    path.rename(tmp_path / "moved")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        collector.close()
+        assert path.is_socket()
+
+
+def test_an_ipc_socket_is_opened_anew(monkeypatch, tmp_path):
+    path = tmp_path / "a.ipc"
+    collector = Collector([], f"ipc://{path}")
+    publisher = Publisher(collector.endpoint)
+    try:
+        meet(collector, publisher)
+        monkeypatch.setattr(room, "_GUARD_NS", 0)
+        with monkeypatch.context() as tight:
+            tight.setattr(collector, "_holds_too_much", lambda: True)
+            collector.guard()
+        assert collector.restarts == 1
+        before = publisher.number
+
+        def is_back():
+            publisher.send()
+            drain(collector)
+            (process,) = collector.look()
+            return process.message > before
+
+        until(is_back)
+        assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+    finally:
+        publisher.close()
+        collector.close()
+    assert not path.exists()
 
 
 def test_nothing_is_left_open():

@@ -14,16 +14,16 @@ C_ROOMS = [
     "mw_cgroup", "mw_host", "mw_accuracy", "mw_window", "mw_timeline", "mw_roster",
     "mw_box", "mw_recorder", "mw_reader", "mw_scribe", "mw_ticker", "mw_sampler",
     "mw_self", "mw_heap", "mw_tree", "mw_family", "mw_wire", "mw_tail", "mw_aside",
-    "mw_ipcfile", "mw_outlet", "mw_publisher", "support_module", "core_state_module", "window_module",
-    "core_module", "host_module", "trial_module", "heap_module", "children_module",
-    "boxes_module", "stream_module",
+    "mw_ipcfile", "mw_outlet", "mw_publisher", "support_module", "core_state_module",
+    "window_module", "core_module", "host_module", "trial_module", "heap_module",
+    "children_module", "boxes_module", "stream_module",
 ]  # fmt: skip
 PYTHON_ROOMS = [
     "_core", "_host", "_trial", "_heap", "_children", "_boxes", "_stream", "report",
     "lines", "pictures", "plotting", "tables", "trouble", "files", "machine",
-    "history", "children", "runtime", "boxes", "recording", "endpoints", "keys",
-    "publishing", "postmortem", "watching", "extension", "repeating", "commands",
-    "completion", "magics", "__init__", "messages", "processes", "columns",
+    "history", "children", "runtime", "boxes", "recording", "endpoints", "ipcfile",
+    "keys", "publishing", "postmortem", "watching", "extension", "repeating",
+    "commands", "completion", "magics", "__init__", "messages", "processes", "columns",
     "admission", "collector", "overview", "screen", "cli/doctor", "cli/keygen",
     "cli/postmortem", "cli/top", "cli/__init__", "__main__",
 ]  # fmt: skip
