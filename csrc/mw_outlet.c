@@ -5,13 +5,15 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
+#include "mw_aside.h"
+#include "mw_clock.h"
+#include "mw_ipcfile.h"
+
 #define IPC "ipc://"
+#define END_NS (50 * MW_NS_PER_MS)
 
 enum {
     SUBSCRIPTION_BYTES = 1024, /* nobody has to send us more */
@@ -29,7 +31,8 @@ struct mw_outlet {
     size_t admitted_count;
     bool is_stuck; /* a subscriber's queue is full */
     char endpoint[MW_OUTLET_ENDPOINT_BYTES];
-    struct stat file; /* of the ipc socket that we bound; st_ino 0: there is none */
+    struct mw_ipcfile file;
+    bool connects;
     atomic_int_fast64_t held; /* messages that libzmq holds; acquire and release: what
                                  is in them was written by us, and is freed by it */
 };
@@ -332,38 +335,6 @@ use_keys(struct mw_outlet *self, const struct mw_outlet_options *options)
     return err;
 }
 
-/* libzmq removes what is at `path`, whatever it is: so that is looked at before. */
-static int
-look_for_others(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat found;
-    int err = 0;
-    int fd;
-
-    if (strlen(path) >= sizeof address.sun_path) {
-        return -ENAMETOOLONG;
-    }
-    if (lstat(path, &found) != 0) {
-        return errno == ENOENT ? 0 : -errno;
-    }
-    if (!S_ISSOCK(found.st_mode)) {
-        return -EEXIST;
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    /* EAGAIN: somebody listens, and has a queue before the door. */
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ||
-        errno == EAGAIN) {
-        err = -EADDRINUSE;
-    }
-    close(fd);
-    return err;
-}
-
 static int
 bind_or_connect(struct mw_outlet *self, const struct mw_outlet_options *options)
 {
@@ -378,7 +349,7 @@ bind_or_connect(struct mw_outlet *self, const struct mw_outlet_options *options)
         err = -ENAMETOOLONG;
     }
     if (err == 0 && is_ipc && !options->connects) {
-        err = look_for_others(path);
+        err = mw_ipcfile_look(path);
     }
     if (err != 0) {
         return err;
@@ -391,27 +362,7 @@ bind_or_connect(struct mw_outlet *self, const struct mw_outlet_options *options)
         zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, self->endpoint, &size) != 0) {
         return zmq_error();
     }
-    if (!is_ipc) {
-        return 0;
-    }
-    /* Not by the umask: it is the whole process's. */
-    if (lstat(path, &self->file) != 0 || chmod(path, S_IRUSR | S_IWUSR) != 0) {
-        return -errno;
-    }
-    return 0;
-}
-
-/* libzmq leaves it there. By now it may be somebody else's. */
-static void
-remove_file(const struct mw_outlet *self)
-{
-    const char *path = self->endpoint + sizeof IPC - 1;
-    struct stat found;
-
-    if (self->file.st_ino != 0 && lstat(path, &found) == 0 &&
-        found.st_ino == self->file.st_ino && found.st_dev == self->file.st_dev) {
-        unlink(path);
-    }
+    return is_ipc ? mw_ipcfile_claim(&self->file, path) : 0;
 }
 
 int
@@ -423,6 +374,7 @@ mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
 
     *step = MW_OUTLET_ZMQ;
     if (err == 0) {
+        self->connects = options->connects;
         err = open_socket(self);
     }
     if (err == 0) {
@@ -441,6 +393,22 @@ mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
     return 0;
 }
 
+/* ---- ending ---- */
+
+/* libzmq waits for its own threads here. */
+static void
+end(void *argument)
+{
+    struct mw_outlet *self = argument;
+
+    while (self->context != NULL && zmq_ctx_term(self->context) != 0 &&
+           zmq_errno() == EINTR) {
+        /* a signal's handler ran: it is not over yet */
+    }
+    free(self->admitted);
+    free(self);
+}
+
 void
 mw_outlet_free(struct mw_outlet **out)
 {
@@ -449,20 +417,22 @@ mw_outlet_free(struct mw_outlet **out)
     if (self == NULL) {
         return;
     }
+    *out = NULL;
     if (self->zap != NULL) {
         zmq_close(self->zap);
     }
     if (self->socket != NULL) {
-        remove_file(self);
+        mw_ipcfile_remove(&self->file, self->endpoint + sizeof IPC - 1);
         zmq_close(self->socket);
     }
-    while (self->context != NULL && zmq_ctx_term(self->context) != 0 &&
-           zmq_errno() == EINTR) {
-        /* a signal's handler ran: it is not over yet */
+    if (self->connects) {
+        /* A thread of libzmq's that looks a name up cannot be interrupted, and takes as
+         * long as the name's server. No thread: better leaked than waited for. */
+        (void)mw_aside_do(end, self, END_NS);
     }
-    free(self->admitted);
-    free(self);
-    *out = NULL;
+    else {
+        end(self); /* in no time; and then the port is free */
+    }
 }
 
 const char *

@@ -49,7 +49,8 @@ enum mw_outlet_step {
 int mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
                   enum mw_outlet_step *step);
 
-/* Close, without lingering, and remove the ipc socket. */
+/* Close, without lingering, and remove the ipc socket. libzmq may still be looking up
+ * whom we connect to: then it ends in a thread of its own. */
 void mw_outlet_free(struct mw_outlet **out);
 
 /* What was bound or connected to, with the port that was found. */

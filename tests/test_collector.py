@@ -4,6 +4,7 @@ import json
 import os
 import random
 import socket
+import stat
 import struct
 
 import pytest
@@ -69,6 +70,12 @@ def drain(collector):
     return collector.drain(1)
 
 
+def fetch(collector, count):
+    """So many more have come, and nobody has looked."""
+    wanted = collector.received + count
+    until(lambda: (drain(collector), collector.received >= wanted)[1])
+
+
 def see(collector, number):
     """The one process when its message of that number has come."""
 
@@ -126,6 +133,40 @@ def test_a_kernel_that_was_restarted_is_another_process(collector, publisher):
     publisher.send(pid=124)
     process = see(collector, publisher.number)
     assert (process.pid, process.lost, process.received) == (124, 0, 1)
+
+
+def test_a_restart_that_is_looked_at_late_loses_nothing(collector, publisher):
+    publisher.number = 1000
+    publisher.send()
+    see(collector, publisher.number)
+    # All of this waits when somebody looks: of the samples the newest alone.
+    publisher.send("bye", cell=None)
+    publisher.number = 0
+    publisher.send(pid=124)
+    publisher.send("open", pid=124)
+    for _ in range(50):
+        publisher.send(pid=124)
+    fetch(collector, 53)
+    process = see(collector, publisher.number)
+    assert (process.pid, process.lost, process.received) == (124, 0, 52)
+    publisher.number += 3
+    publisher.send(pid=124)
+    process = see(collector, publisher.number)
+    assert (process.lost, process.received) == (3, 53)
+
+
+def test_what_a_restart_lost_before_it_was_looked_at(collector, publisher):
+    publisher.send()
+    see(collector, publisher.number)
+    publisher.send("bye", cell=None)
+    publisher.number = 0
+    publisher.send("open", pid=124)
+    publisher.number += 100
+    publisher.send(pid=124)
+    fetch(collector, 3)
+    process = see(collector, publisher.number)
+    # At most one of what came was the old one's, but nobody counted which.
+    assert 99 <= process.lost <= 100
 
 
 def test_goodbye(collector, publisher):
@@ -340,6 +381,72 @@ def test_a_port_that_is_taken():
         endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(CollectorError, match="in use"):
             Collector([], endpoint)
+
+
+def test_an_ipc_socket_is_ours_alone(tmp_path):
+    path = tmp_path / "a.ipc"
+    endpoint = f"ipc://{path}"
+    umask = os.umask(0)
+    try:
+        collector = Collector([], endpoint)
+    finally:
+        os.umask(umask)
+    publisher = Publisher(endpoint)
+    try:
+        before = path.lstat()
+        assert stat.S_IMODE(before.st_mode) == 0o600
+        # Whoever comes later gets another place.
+        with pytest.raises(CollectorError, match=r"a\.ipc: .*in use"):
+            Collector([], endpoint)
+        assert path.lstat().st_ino == before.st_ino
+        meet(collector, publisher)
+    finally:
+        publisher.close()
+        collector.close()
+    assert not path.exists()
+    path.write_text("somebody's")
+    with pytest.raises(CollectorError, match="no socket"):
+        Collector([], endpoint)
+    assert path.read_text() == "somebody's"
+
+
+def test_what_the_dead_left_is_taken_over_and_what_is_anothers_stays(tmp_path):
+    path = tmp_path / "a.ipc"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    collector = Collector([], f"ipc://{path}")
+    path.rename(tmp_path / "moved")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        collector.close()
+        assert path.is_socket()
+
+
+def test_an_ipc_socket_is_opened_anew(monkeypatch, tmp_path):
+    path = tmp_path / "a.ipc"
+    collector = Collector([], f"ipc://{path}")
+    publisher = Publisher(collector.endpoint)
+    try:
+        meet(collector, publisher)
+        monkeypatch.setattr(room, "_GUARD_NS", 0)
+        with monkeypatch.context() as tight:
+            tight.setattr(collector, "_holds_too_much", lambda: True)
+            collector.guard()
+        assert collector.restarts == 1
+        before = publisher.number
+
+        def is_back():
+            publisher.send()
+            drain(collector)
+            (process,) = collector.look()
+            return process.message > before
+
+        until(is_back)
+        assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+    finally:
+        publisher.close()
+        collector.close()
+    assert not path.exists()
 
 
 def test_nothing_is_left_open():

@@ -16,6 +16,7 @@ import memwatch
 from memwatch import keys, publishing
 from memwatch.completion import complete
 from memwatch.publishing import PublishError
+from messages import until
 from support import BECOME_NOBODY, MIB, Kernel, lines_in, run_python
 
 zmq = pytest.importorskip("zmq")
@@ -350,6 +351,7 @@ def test_wrong_endpoints(typed, told):
         (">tcp://localhost:80", False),
         ("@tcp://[::1]:80", False),
         ("@tcp://lo:80", False),
+        (">tcp://lo:80", True),
         ("@tcp://*:80", True),
         ("@tcp://0.0.0.0:80", True),
         ("@tcp://[::]:80", True),
@@ -401,6 +403,46 @@ def test_port_in_use(show, context):
     port = socket.bind_to_random_port("tcp://127.0.0.1")
     told = show(f"%memwatch publish @tcp://127.0.0.1:{port}")
     assert f"@tcp://127.0.0.1:{port}: Address already in use" in told
+
+
+def test_a_change_that_fails_leaves_all_as_it_was(show, ip, context):
+    socket = context.socket(zmq.PUB)
+    taken = socket.bind_to_random_port("tcp://127.0.0.1")
+    show("%memwatch publish @tcp://127.0.0.1:*")
+    before = publishing.status()["endpoint"]
+    told = show(f"%memwatch publish @tcp://127.0.0.1:{taken}")
+    assert "Address already in use" in told
+    assert f"still published: {before}" in told
+    # The port that was found, too, and what the session believes.
+    assert publishing.status()["endpoint"] == before
+    assert publishing.status()["alive"]
+    assert ip.find_line_magic("memwatch").__self__.publish == "@tcp://127.0.0.1:*"
+    await_kind(subscriber(context, before[1:]), "sample")
+
+
+def test_a_change_that_fails_where_the_old_place_is_taken_too(ip, context, monkeypatch):
+    socket = context.socket(zmq.PUB)
+    taken = socket.bind_to_random_port("tcp://127.0.0.1")
+    publishing.start("@tcp://127.0.0.1:*")
+    before = published()
+    stop = publishing.stop
+
+    def stop_and_be_overtaken():
+        stop()
+        until(lambda: binds(socket, before))
+
+    monkeypatch.setattr(publishing, "stop", stop_and_be_overtaken)
+    with pytest.raises(PublishError, match=r"nothing is published: .*in use"):
+        publishing.start(f"@tcp://127.0.0.1:{taken}")
+    assert publishing.status() is None
+
+
+def binds(socket, endpoint):
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError:
+        return False
+    return True
 
 
 def test_configured(shell, context):

@@ -129,6 +129,7 @@ def test_nobody_is_watched(nobody):
         ([], "--once"),
         (["--once", "--connect=nonsense"], "no endpoint"),
         (["--once", "--connect=tcp://10.0.0.1:5555"], "--server-key"),
+        (["--once", "--connect=tcp://lo:5555"], "--server-key"),
         (["--once", "--bind=tcp://*:0"], "keygen"),
         (["--once", "--bind=tcp://127.0.0.1:0", "--curve"], "keygen"),
         (["--once", "--server-key=a"], "--connect"),

@@ -36,8 +36,8 @@ def find_keys(
     from .keys import KeysError, admitted_keys, own_keys, public_key
 
     try:
-        beyond = [endpoint for endpoint in connect if is_beyond(endpoint)]
-        encrypted = bind is not None and (is_beyond(bind) or curve)
+        beyond = [each for each in connect if is_beyond(each, connects=True)]
+        encrypted = bind is not None and (is_beyond(bind, connects=False) or curve)
         if beyond and server_key is None:
             raise CollectorError(
                 f"{beyond[0]} is beyond this machine: give the public key of who"

@@ -12,9 +12,11 @@ import contextlib
 import ctypes
 import os
 import resource
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from . import ipcfile
 from .admission import DOMAIN, CollectorError, authenticator, find_keys
 from .messages import (
     MAX_BODY_BYTES,
@@ -56,6 +58,9 @@ _BACKLOG = 4096
 """Connections that knock at once: a thousand kernels after a restart."""
 _HANDSHAKE_MS = 5_000
 _RECONNECT_MS = 5_000
+_IPC = "ipc://"
+_END_S = 0.05
+"""How long libzmq may take to look up whom we no longer connect to."""
 
 
 class _Source:
@@ -77,7 +82,7 @@ class _Source:
         self.base = 0
         """The number of the message that was the first to be counted ..."""
         self.counted = 0
-        """... and what `received` was before it."""
+        """... and what `received` was before it; -1: it is to be found out."""
 
 
 class Collector:
@@ -129,6 +134,8 @@ class Collector:
         if self._keys.bind is not None:
             self._authenticator = authenticator(self._context)
         self._sockets: list[Any] = []
+        self._file: tuple[str, ipcfile.Identity] | None = None
+        """Of the ipc socket that we bound."""
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._rss_start_bytes = self._rss_bytes()
         self._guarded_ns = 0
@@ -140,10 +147,18 @@ class Collector:
             raise
 
     def close(self) -> None:
-        """Nothing is waited for."""
+        """Nothing is waited for: libzmq may go on alone for a while."""
         if self._authenticator is not None:
             self._authenticator.stop()
-        self._context.destroy(linger=0)
+        self._close_sockets()
+        if self._connect:
+            # A thread of libzmq's that looks a name up cannot be interrupted, and takes
+            # as long as the name's server; the process may end meanwhile.
+            ending = threading.Thread(target=self._context.term, daemon=True)
+            ending.start()
+            ending.join(_END_S)
+        else:
+            self._context.term()
         os.close(self._statm)
 
     def _open(self) -> None:
@@ -166,12 +181,26 @@ class Collector:
                 socket.zap_domain = DOMAIN.encode()
             # Where it is on, 127.0.0.1 is called ::ffff:127.0.0.1.
             socket.ipv6 = "[" in self._bind
-            _attach(socket.bind, self._bind, "listen at")
+            self._bind_socket(socket, self._bind)
             told: bytes = socket.getsockopt(self._zmq.LAST_ENDPOINT)
             # Where all has to be opened anew, a port that was ours to choose stays.
             self.endpoint = self._bind = told.rstrip(b"\0").decode()
         for socket in self._sockets:
             socket.send(b"\x01memwatch.")
+
+    def _bind_socket(self, socket: Any, endpoint: str) -> None:
+        path = endpoint.removeprefix(_IPC)
+        if path == endpoint:
+            _attach(socket.bind, endpoint, "listen at")
+            return
+        try:
+            ipcfile.look(path)
+            _attach(socket.bind, endpoint, "listen at")
+            self._file = path, ipcfile.claim(path)
+        except OSError as error:
+            raise CollectorError(
+                f"cannot listen at {endpoint}: {error.strerror}"
+            ) from None
 
     def _new_socket(self) -> Any:
         zmq = self._zmq
@@ -189,6 +218,9 @@ class Collector:
         return socket
 
     def _close_sockets(self) -> None:
+        if self._file is not None:
+            ipcfile.remove(*self._file)
+            self._file = None
         while self._sockets:
             self._sockets.pop().close(linger=0)
 
@@ -314,6 +346,8 @@ class Collector:
         waiting = source.waiting
         if source.newest is not None:
             waiting.append(("sample", source.newest))
+        looked_at = source.counted + process.received
+        newest: Message | None = None
         for kind, body in waiting:
             try:
                 message = read_message(kind, process.kernel_id, body)
@@ -325,16 +359,22 @@ class Collector:
                 process = source.process = Process(
                     "stream", message.kernel_id, message.pid
                 )
-                source.base, source.counted = message.number, source.received - 1
+                source.base, source.counted = message.number, -1
             process.see_message(message, source.seen_ns)
-            self._count(source, message)
+            newest = message
         source.newest = None
         waiting.clear()
+        if newest is not None:
+            self._count(source, newest, looked_at)
 
-    def _count(self, source: _Source, message: Message) -> None:
+    def _count(self, source: _Source, newest: Message, looked_at: int) -> None:
         process = source.process
+        sent = newest.number - source.base + 1
+        if source.counted < 0:
+            # Of what came since we looked, nobody knows how much was still of the one
+            # before: as much as is no gap in the numbers of this one.
+            source.counted = max(looked_at, source.received - sent)
         process.received = source.received - source.counted
-        sent = message.number - source.base + 1
         process.lost = max(process.lost, sent - process.received)
 
     @property

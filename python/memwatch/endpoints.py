@@ -11,10 +11,11 @@ _MAX_PATH_BYTES = 107
 """Of a Unix socket: sun_path."""
 
 
-def is_beyond(endpoint: str) -> bool:
+def is_beyond(endpoint: str, *, connects: bool) -> bool:
     """Whether others than this machine's can be reached by it.
 
     A name other than localhost is taken to be beyond: what it stands for may change.
+    ``lo`` is an interface to who binds; who connects has libzmq look it up as a host.
     ValueError, in one line, where it is no endpoint.
     """
     scheme, separator, rest = endpoint.partition("://")
@@ -37,7 +38,7 @@ def is_beyond(endpoint: str) -> bool:
         raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
     if port != "*" and not (port.isascii() and port.isdigit() and int(port) < 65536):
         raise ValueError(f"{endpoint}: {port!r} is no port")
-    if address in ("localhost", "lo"):  # a name, an interface
+    if address == "localhost" or (address == "lo" and not connects):
         return False
     try:
         return not ipaddress.ip_address(address.strip("[]")).is_loopback

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import _boxes
 from .boxes import BoxError, find_boxes, is_alive, read_box
+from .messages import printable
 from .processes import Process
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ __all__ = ["Overview"]
 
 _GONE_SHOWN_NS = 10_000_000_000
 _SILENT_SHOWN_NS = 600_000_000_000
+_MAX_NAME = 136
+"""As of what comes in messages."""
 
 
 class Overview:
@@ -36,7 +39,9 @@ class Overview:
         """The processes, those that went a moment ago among them; in no order."""
         now_ns = time.monotonic_ns()
         self._look_at_boxes(now_ns)
-        near = list(self._boxes.values())
+        near = [
+            each for each in self._boxes.values() if not self._is_over(each, now_ns)
+        ]
         far = [] if self.collector is None else self.collector.look()
         shown = near + _without_those(far, near)
         for process in shown:
@@ -62,7 +67,8 @@ class Overview:
             if process.went_ns is None:
                 process.went_ns = now_ns
         for path, process in list(self._boxes.items()):
-            if self._is_over(process, now_ns):
+            # Who is only silent may be stopped, or idle elsewhere: it may come back.
+            if process.went_ns is not None and self._is_over(process, now_ns):
                 del self._boxes[path]
                 if path in paths:
                     self._left_behind.add(path)
@@ -75,7 +81,8 @@ class Overview:
             if alive is False:
                 self._left_behind.add(path)
                 return
-            process = Process("box", box["kernel_id"] or path.stem, box["pid"])
+            kernel_id = printable(box["kernel_id"] or path.stem, _MAX_NAME)
+            process = Process("box", kernel_id, box["pid"])
             self._boxes[path] = process
         if alive is False and process.went_ns is not None:
             return

@@ -8,6 +8,9 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import recording
@@ -53,9 +56,11 @@ class Endpoint(NamedTuple):
 
 
 _publisher: Publisher | None = None
+_make: Callable[[str], Publisher] | None = None
+"""Makes it, and another as it is, at the endpoint that it is given."""
 _connects = False
 _lock = threading.Lock()
-"""Guards both."""
+"""Guards all three."""
 
 
 def parse(typed: str) -> Endpoint:
@@ -68,7 +73,7 @@ def parse(typed: str) -> Endpoint:
         )
     connects = sign == ">"
     try:
-        beyond = is_beyond(address)
+        beyond = is_beyond(address, connects=connects)
     except ValueError as wrong:
         raise PublishError(str(wrong)) from None
     if connects and (address.startswith("tcp://*:") or address.endswith((":*", ":0"))):
@@ -89,9 +94,8 @@ def start(endpoint: str, hz: float = 10.0, server_key: str = "") -> None:
     """Publish from now on, there and nowhere else; ``on``: the default endpoint.
 
     At most `hz` samples a second. `server_key`: the public key of whom we connect to,
-    or a file that has it. PublishError.
+    or a file that has it. PublishError: it goes on as it was, where that can be.
     """
-    global _publisher, _connects
     where = parse(default_endpoint() if endpoint == "on" else endpoint)
     box = recording.box_path()
     if box is None:
@@ -100,30 +104,44 @@ def start(endpoint: str, hz: float = 10.0, server_key: str = "") -> None:
         )
     stream = _load()
     own, server, admitted = _keys(where, server_key)
+    make = partial(
+        stream.Publisher,
+        box,
+        interval_ns=round(_NS_PER_S / hz),
+        own_secret_key=own.secret if own else None,
+        own_public_key=own.public if own else None,
+        server_key=server,
+        admitted=admitted,
+    )
+    # First, as the new one may be at the same place. Where the old one was bound to any
+    # free port its status tells which.
+    before, make_before = status(), _make
     stop()
     try:
-        publisher = stream.Publisher(
-            box,
-            str(where),
-            interval_ns=round(_NS_PER_S / hz),
-            own_secret_key=own.secret if own else None,
-            own_public_key=own.public if own else None,
-            server_key=server,
-            admitted=admitted,
-        )
+        _run(make, str(where))
     except OSError as error:
-        raise PublishError(f"nothing is published: {cause_of(error)}") from None
+        told = f"nothing is published: {cause_of(error)}"
+        if before is not None and make_before is not None:
+            with suppress(OSError):
+                _run(make_before, before["endpoint"])
+                told = f"{cause_of(error)}; still published: {before['endpoint']}"
+        raise PublishError(told) from None
+
+
+def _run(make: Callable[[str], Publisher], endpoint: str) -> None:
+    global _publisher, _make, _connects
+    publisher = make(endpoint)
     with _lock:
-        _publisher, _connects = publisher, where.connects
+        _publisher, _make, _connects = publisher, make, endpoint.startswith(">")
     # After the recorder's, so that it runs before: what is read is to be there.
     atexit.register(stop)
 
 
 def stop() -> None:
     """Publish no longer. Without start: nothing. Raises nothing."""
-    global _publisher
+    global _publisher, _make
     with _lock:
-        publisher, _publisher = _publisher, None
+        publisher, _publisher, _make = _publisher, None, None
     if publisher is not None:
         atexit.unregister(stop)
         publisher.close()
@@ -212,8 +230,8 @@ def _load() -> Any:
 
 def _forget() -> None:
     """In a forked child: it is the parent that publishes."""
-    global _publisher, _lock
-    _publisher = None
+    global _publisher, _make, _lock
+    _publisher = _make = None
     _lock = threading.Lock()
     atexit.unregister(stop)
 

@@ -3,6 +3,10 @@
 
 #include "support.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -152,6 +156,17 @@ publish(const char *endpoint, int64_t interval_ns)
     return publisher;
 }
 
+static struct mw_publisher *
+publish_to(const char *endpoint)
+{
+    const struct mw_outlet_options options = {
+        .endpoint = endpoint, .connects = true, .interval_ns = MW_NS_PER_MS};
+    struct mw_publisher *publisher = NULL;
+
+    assert_int_equal(try_publish(&publisher, &options), 0);
+    return publisher;
+}
+
 static struct mw_publisher_status
 status_of(const struct mw_publisher *publisher)
 {
@@ -272,20 +287,18 @@ test_collector(void **state)
     void *collector = new_subscriber();
     char endpoint[256];
     size_t size = sizeof endpoint;
-    struct mw_outlet_options options = {.connects = true, .interval_ns = MW_NS_PER_MS};
-    struct mw_publisher *publisher = NULL;
+    struct mw_publisher *publisher;
 
     (void)state;
     assert_int_equal(zmq_bind(collector, "tcp://127.0.0.1:*"), 0);
     zmq_getsockopt(collector, ZMQ_LAST_ENDPOINT, endpoint, &size);
-    options.endpoint = endpoint;
-    assert_int_equal(try_publish(&publisher, &options), 0);
+    publisher = publish_to(endpoint);
     await(collector, "memwatch.sample.a-kernel");
     mw_publisher_free(&publisher);
     await(collector, "memwatch.bye.a-kernel");
 
     /* Nobody there: that is no error, and nothing waits for them. */
-    assert_int_equal(try_publish(&publisher, &options), 0);
+    publisher = publish_to(endpoint);
     mw_publisher_free(&publisher);
 }
 
@@ -311,8 +324,15 @@ test_ipc_files(void **state)
     mw_publisher_free(&publisher);
     assert_int_equal(lstat(path, &found), -1);
 
-    /* What the dead leave is taken over. */
+    /* Somebody's who has another type of socket there. */
     mw_box_put_text(address.sun_path, sizeof address.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(try_publish(&second, &options), -EADDRINUSE);
+    close(fd);
+    assert_int_equal(unlink(path), 0);
+
+    /* What the dead leave is taken over. */
     fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     close(fd);
@@ -512,6 +532,83 @@ test_wrong_keys(void **state)
     assert_int_equal(mw_outlet_public_key("short", belongs), -EINVAL);
 }
 
+/* ---- names ---- */
+
+#define SLOW_NAME "slow.example"
+#define ANSWER_NS (10 * MW_NS_PER_S)
+
+static atomic_int slow_asked;    /* how often that name was asked for */
+static atomic_bool may_be_told;  /* what it stands for: nothing */
+static atomic_int slow_answered; /* how often that was told */
+
+/* libzmq's, in its own thread, is this one. */
+__attribute__((visibility("default"))) int
+getaddrinfo(const char *restrict name, const char *restrict service,
+            const struct addrinfo *restrict hints, struct addrinfo **restrict out)
+{
+    union {
+        void *found;
+        int (*ask)(const char *, const char *, const struct addrinfo *,
+                   struct addrinfo **);
+    } real;
+    int64_t t_begin_ns = mw_clock_mono_ns();
+
+    if (name == NULL || strcmp(name, SLOW_NAME) != 0) {
+        real.found = dlsym(RTLD_NEXT, "getaddrinfo");
+        return real.ask(name, service, hints, out);
+    }
+    atomic_fetch_add(&slow_asked, 1);
+    while (!atomic_load(&may_be_told) && mw_clock_mono_ns() - t_begin_ns < ANSWER_NS) {
+        nap();
+    }
+    atomic_fetch_add(&slow_answered, 1);
+    return EAI_AGAIN;
+}
+
+static int
+count_threads(void)
+{
+    DIR *folder = opendir("/proc/self/task");
+    int count = 0;
+
+    assert_non_null(folder);
+    for (const struct dirent *each = readdir(folder); each != NULL;
+         each = readdir(folder)) {
+        count += each->d_name[0] != '.';
+    }
+    closedir(folder);
+    return count;
+}
+
+/* A name's server that does not answer keeps libzmq's thread, but not us. */
+static void
+test_nobody_waits_for_a_name(void **state)
+{
+    int64_t t_begin_ns = mw_clock_mono_ns();
+    int threads = count_threads();
+    struct mw_publisher *publisher;
+
+    (void)state;
+    atomic_store(&slow_asked, 0);
+    atomic_store(&slow_answered, 0);
+    atomic_store(&may_be_told, false);
+    publisher = publish_to("tcp://" SLOW_NAME ":5555");
+    while (atomic_load(&slow_asked) == 0) {
+        assert_false(is_late(t_begin_ns));
+        nap();
+    }
+    mw_publisher_free(&publisher);
+    assert_int_equal(atomic_load(&slow_answered), 0);
+
+    /* When the answer has come, all is given back. */
+    atomic_store(&may_be_told, true);
+    while (count_threads() > threads) {
+        assert_false(is_late(t_begin_ns));
+        nap();
+    }
+    assert_true(atomic_load(&slow_answered) > 0);
+}
+
 /* ---- fork ---- */
 
 static int
@@ -564,7 +661,8 @@ main(void)
         IN_PLACE(test_collector),      IN_PLACE(test_ipc_files),
         IN_PLACE(test_what_cannot_be), IN_PLACE(test_no_descriptors),
         IN_PLACE(test_port_is_told),   IN_PLACE(test_only_the_listed_are_admitted),
-        IN_PLACE(test_wrong_keys),     IN_PLACE(test_fork),
+        IN_PLACE(test_wrong_keys),     IN_PLACE(test_nobody_waits_for_a_name),
+        IN_PLACE(test_fork),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

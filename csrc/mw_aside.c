@@ -1,0 +1,129 @@
+#include "mw_aside.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "mw_clock.h"
+
+struct errand {
+    void (*act)(void *context);
+    void *context;
+
+    pthread_mutex_t lock; /* guards the two below */
+    pthread_cond_t done;
+    bool is_done;
+    bool is_left; /* by who waited: the thread frees this */
+};
+
+static void
+release(struct errand *self)
+{
+    pthread_mutex_destroy(&self->lock);
+    pthread_cond_destroy(&self->done);
+    free(self);
+}
+
+static void *
+run(void *argument)
+{
+    struct errand *self = argument;
+    bool is_left;
+
+    self->act(self->context);
+    pthread_mutex_lock(&self->lock);
+    self->is_done = true;
+    is_left = self->is_left;
+    pthread_cond_signal(&self->done);
+    pthread_mutex_unlock(&self->lock);
+    if (is_left) {
+        release(self);
+    }
+    return NULL;
+}
+
+static int
+new_errand(struct errand **out)
+{
+    struct errand *self = calloc(1, sizeof *self);
+    pthread_condattr_t monotonic;
+    int err;
+
+    if (self == NULL) {
+        return -ENOMEM;
+    }
+    err = pthread_condattr_init(&monotonic);
+    if (err == 0) {
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        err = pthread_cond_init(&self->done, &monotonic);
+        pthread_condattr_destroy(&monotonic);
+    }
+    if (err != 0) {
+        free(self);
+        return -err;
+    }
+    pthread_mutex_init(&self->lock, NULL);
+    *out = self;
+    return 0;
+}
+
+static int
+start(struct errand *self, pthread_t *thread)
+{
+    sigset_t all;
+    sigset_t before;
+    int err;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    err = pthread_create(thread, NULL, run, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -err;
+}
+
+/* Whether it has been done by then; if not, it is left alone. */
+static bool
+wait_until(struct errand *self, int64_t t_end_ns)
+{
+    struct timespec deadline = mw_clock_deadline(t_end_ns);
+    bool is_done;
+    int err = 0;
+
+    pthread_mutex_lock(&self->lock);
+    while (!self->is_done && err == 0) {
+        err = pthread_cond_timedwait(&self->done, &self->lock, &deadline);
+    }
+    is_done = self->is_done;
+    self->is_left = !is_done;
+    pthread_mutex_unlock(&self->lock);
+    return is_done;
+}
+
+int
+mw_aside_do(void (*act)(void *context), void *context, int64_t patience_ns)
+{
+    struct errand *errand;
+    pthread_t thread;
+    int err = new_errand(&errand);
+
+    if (err != 0) {
+        return err;
+    }
+    errand->act = act;
+    errand->context = context;
+    err = start(errand, &thread);
+    if (err != 0) {
+        release(errand);
+        return err;
+    }
+    if (wait_until(errand, mw_clock_mono_ns() + patience_ns)) {
+        pthread_join(thread, NULL);
+        release(errand);
+    }
+    else {
+        pthread_detach(thread); /* which frees the errand, or has by now */
+    }
+    return 0;
+}

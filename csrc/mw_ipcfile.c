@@ -1,0 +1,65 @@
+#include "mw_ipcfile.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int
+mw_ipcfile_look(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat found;
+    int err = 0;
+    int fd;
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        return -ENAMETOOLONG;
+    }
+    if (lstat(path, &found) != 0) {
+        return errno == ENOENT ? 0 : -errno;
+    }
+    if (!S_ISSOCK(found.st_mode)) {
+        return -EEXIST;
+    }
+    memcpy(address.sun_path, path, strlen(path));
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    /* Refused: nobody has it. Else somebody may: who has a queue before the door, is
+     * another user, or has a socket of another type. */
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ||
+        (errno != ECONNREFUSED && errno != ENOENT)) {
+        err = -EADDRINUSE;
+    }
+    close(fd);
+    return err;
+}
+
+int
+mw_ipcfile_claim(struct mw_ipcfile *self, const char *path)
+{
+    struct stat found;
+
+    /* Not by the umask: it is the whole process's. */
+    if (lstat(path, &found) != 0 || chmod(path, S_IRUSR | S_IWUSR) != 0) {
+        return -errno;
+    }
+    self->device = found.st_dev;
+    self->inode = found.st_ino;
+    return 0;
+}
+
+void
+mw_ipcfile_remove(const struct mw_ipcfile *self, const char *path)
+{
+    struct stat found;
+
+    if (self->inode != 0 && lstat(path, &found) == 0 && found.st_ino == self->inode &&
+        found.st_dev == self->device) {
+        unlink(path);
+    }
+}
