@@ -133,6 +133,10 @@ bench-stream: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## What th
 	$(BIN)/ninja -C build/plain benchmarks/stream_writer
 	$(BIN)/python benchmarks/stream.py build/plain/benchmarks/stream_writer
 
+.PHONY: shipped
+shipped: $(VENV)/.memwatch $(VENV)/.test ## memwatch run beside jupyter execute, on notebooks of others
+	$(BIN)/python benchmarks/shipped.py
+
 .PHONY: cluster
 cluster: $(VENV)/.memwatch $(VENV)/.test ## 200 notebooks on two Dask workers, one killed every 10 s
 	$(BIN)/python benchmarks/cluster.py
