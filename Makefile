@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 SOURCES := pyproject.toml meson.build meson.options \
 	$(wildcard csrc/*.c csrc/*.h csrc/meson.build) \
 	$(wildcard python/meson.build python/memwatch/*.py python/memwatch/*.pyi \
-	    python/memwatch/*/*.py)
+	    python/memwatch/*/*.py python/memwatch/*/page.*)
 C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] benchmarks/*.c)
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -43,8 +43,8 @@ test-python: $(VENV)/.memwatch $(VENV)/.test ## Python tests: real shells, real 
 	$(PYTEST)
 
 .PHONY: browser
-browser: $(VENV)/.memwatch $(VENV)/.browser build/.system-browser ## JupyterLab in headless Chromium; build/screenshots
-	MEMWATCH_NEEDS_BROWSER=1 $(PYTEST) tests/test_jupyterlab.py
+browser: $(VENV)/.memwatch $(VENV)/.browser build/.system-browser ## JupyterLab and the report in headless Chromium; build/screenshots
+	MEMWATCH_NEEDS_BROWSER=1 $(PYTEST) tests/test_jupyterlab.py tests/test_page.py
 
 .PHONY: tsan
 tsan: build/tsan/build.ninja ## C tests under ThreadSanitizer
@@ -132,6 +132,10 @@ callgrind: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja build/.system
 bench-stream: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## What the stream carries, and what it costs
 	$(BIN)/ninja -C build/plain benchmarks/stream_writer
 	$(BIN)/python benchmarks/stream.py build/plain/benchmarks/stream_writer
+
+.PHONY: cluster
+cluster: $(VENV)/.memwatch $(VENV)/.test ## 200 notebooks on two Dask workers, one killed every 10 s
+	$(BIN)/python benchmarks/cluster.py
 
 .PHONY: load
 load: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## 2,000 simulated kernels report to one collector

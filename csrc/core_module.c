@@ -3,7 +3,7 @@
  * The sampler's lock is taken with the GIL held: whoever has it does a few
  * microseconds of work and never waits for the GIL. */
 
-#include "window_module.h"
+#include "process_module.h"
 
 #include <string.h>
 
@@ -180,24 +180,24 @@ core_start_recording(PyObject *module, PyObject *args, PyObject *kwargs)
     struct mw_box_identity given = {.limit_bytes = MW_UNLIMITED};
     PyObject *path = NULL;
     PyObject *limit = Py_None;
-    const char *texts[5] = {NULL};
+    PyObject *texts[] = {Py_None, Py_None, Py_None, Py_None, Py_None};
     int err;
 
-    if (sampler == NULL ||
-        !PyArg_ParseTupleAndKeywords(args, kwargs, "O&|zzzOzz:start_recording", names,
-                                     PyUnicode_FSConverter, &path, &texts[0], &texts[1],
-                                     &texts[2], &limit, &texts[3], &texts[4])) {
+    if (sampler == NULL || !PyArg_ParseTupleAndKeywords(
+                               args, kwargs, "O&|OOOOOO:start_recording", names,
+                               PyUnicode_FSConverter, (void *)&path, &texts[0],
+                               &texts[1], &texts[2], &limit, &texts[3], &texts[4])) {
         return NULL;
     }
     if (take_int_or_none(limit, &given.limit_bytes) < 0) {
         Py_DECREF(path);
         return NULL;
     }
-    mw_box_put_text(given.user, sizeof given.user, texts[0]);
-    mw_box_put_text(given.kernel_id, sizeof given.kernel_id, texts[1]);
-    mw_box_put_text(given.notebook, sizeof given.notebook, texts[2]);
-    mw_box_put_text(given.limit_set_by, sizeof given.limit_set_by, texts[3]);
-    mw_box_put_text(given.limit_group, sizeof given.limit_group, texts[4]);
+    put_text_of(given.user, sizeof given.user, texts[0]);
+    put_text_of(given.kernel_id, sizeof given.kernel_id, texts[1]);
+    put_text_of(given.notebook, sizeof given.notebook, texts[2]);
+    put_text_of(given.limit_set_by, sizeof given.limit_set_by, texts[3]);
+    put_text_of(given.limit_group, sizeof given.limit_group, texts[4]);
     err = mw_sampler_start_recording(sampler, PyBytes_AsString(path), &given);
     Py_DECREF(path);
     if (err != 0) {
@@ -254,6 +254,12 @@ core_exec(PyObject *module)
     if (state->window_type == NULL) {
         return -1;
     }
+    state->process_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_process_spec, NULL);
+    if (state->process_type == NULL ||
+        PyModule_AddType(module, state->process_type) < 0) {
+        return -1;
+    }
     return PyModule_AddType(module, state->window_type);
 }
 
@@ -264,6 +270,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
 
     Py_VISIT(state->cpu_capsule);
     Py_VISIT(state->window_type);
+    Py_VISIT(state->process_type);
     return 0;
 }
 
@@ -278,6 +285,7 @@ core_clear(PyObject *module)
     }
     Py_CLEAR(state->cpu_capsule);
     Py_CLEAR(state->window_type);
+    Py_CLEAR(state->process_type);
     return 0;
 }
 

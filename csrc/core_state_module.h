@@ -12,6 +12,7 @@ struct core_state {
     struct mw_sampler *sampler; /* NULL: not to be had when we last tried */
     PyObject *cpu_capsule;      /* keeps the reader alive; NULL: none is set */
     PyTypeObject *window_type;
+    PyTypeObject *process_type;
 };
 
 static inline struct core_state *
@@ -36,6 +37,21 @@ get_sampler(struct core_state *state)
         raise_os_error(err, "cannot read this process's memory in /proc/self");
     }
     return sampler;
+}
+
+/* For the black box: what `object` is as a text, as far as it is one. Whatever somebody
+ * calls a cell, and whatever is in the environment, measuring goes on. */
+static inline void
+put_text_of(char *room, size_t size, PyObject *object)
+{
+    PyObject *text = object == Py_None ? NULL : PyObject_Str(object);
+    PyObject *bytes =
+        text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "replace");
+
+    mw_box_put_text(room, size, bytes == NULL ? NULL : PyBytes_AsString(bytes));
+    Py_XDECREF(bytes);
+    Py_XDECREF(text);
+    PyErr_Clear();
 }
 
 #endif

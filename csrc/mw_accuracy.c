@@ -26,11 +26,11 @@ counter_batch(void)
  * first thread may run on now. Not all that are online: a container of two
  * processors on a machine of 64 would be told a bound of 97 MiB. */
 static int64_t
-allowed_processors(void)
+allowed_processors(pid_t pid)
 {
     cpu_set_t allowed;
 
-    if (sched_getaffinity(getpid(), sizeof allowed, &allowed) == 0) {
+    if (sched_getaffinity(pid, sizeof allowed, &allowed) == 0) {
         return CPU_COUNT(&allowed);
     }
     return sysconf(_SC_NPROCESSORS_CONF); /* more than a cpu_set_t holds */
@@ -119,12 +119,33 @@ mark_follows(const struct mw_proc *proc, size_t pages, bool *yes)
     return err;
 }
 
+static int
+find_bound(const struct mw_proc *proc, pid_t pid, bool exact, int64_t *bound_bytes)
+{
+    int64_t per_counter_pages = allowed_processors(pid) * (counter_batch() - 1);
+    struct mw_memory memory;
+
+    if (!exact) {
+        /* Before the counters lived per processor each thread kept up to 64 pages
+         * to itself; we cannot see which of the two kinds this one is. */
+        int err = mw_proc_read_memory(proc, &memory);
+
+        if (err != 0) {
+            return err;
+        }
+        if (memory.threads != MW_ABSENT &&
+            memory.threads * (TASK_EVENTS - 1) > per_counter_pages) {
+            per_counter_pages = memory.threads * (TASK_EVENTS - 1);
+        }
+    }
+    *bound_bytes = COUNTERS * per_counter_pages * proc->page_bytes;
+    return 0;
+}
+
 int
 mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
 {
     struct mw_accuracy found = {.exact = false, .mark_errno = proc->mark_errno};
-    struct mw_memory memory;
-    int64_t per_counter_pages = allowed_processors() * (counter_batch() - 1);
     int err = 0;
 
     for (int i = 0; i < TRIES && err == 0 && !found.exact; i++) {
@@ -158,19 +179,26 @@ mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
         }
     }
 
-    if (!found.exact) {
-        /* Before the counters lived per processor each thread kept up to 64 pages
-         * to itself; we cannot see which of the two kinds this one is. */
-        err = mw_proc_read_memory(proc, &memory);
-        if (err != 0) {
-            return err;
-        }
-        if (memory.threads != MW_ABSENT &&
-            memory.threads * (TASK_EVENTS - 1) > per_counter_pages) {
-            per_counter_pages = memory.threads * (TASK_EVENTS - 1);
-        }
+    err = find_bound(proc, getpid(), found.exact, &found.bound_bytes);
+    if (err == 0) {
+        *out = found;
     }
-    found.bound_bytes = COUNTERS * per_counter_pages * proc->page_bytes;
-    *out = found;
-    return 0;
+    return err;
+}
+
+int
+mw_accuracy_of_other(const struct mw_accuracy *own, const struct mw_proc *proc,
+                     pid_t pid, struct mw_accuracy *out)
+{
+    struct mw_accuracy found = {
+        .exact = own->exact,
+        .mark_resets = own->mark_resets && proc->mark_errno == 0,
+        .mark_errno = proc->mark_errno != 0 ? proc->mark_errno : own->mark_errno,
+    };
+    int err = find_bound(proc, pid, found.exact, &found.bound_bytes);
+
+    if (err == 0) {
+        *out = found;
+    }
+    return err;
 }

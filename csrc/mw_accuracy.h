@@ -25,4 +25,10 @@ struct mw_accuracy {
  * not be read or mapped. */
 int mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out);
 
+/* What holds for the figures of process `pid`, which `proc` is, where `own` was found
+ * out for the caller's: its mark follows as ours does, if we may write to it. -errno
+ * where it cannot be read. */
+int mw_accuracy_of_other(const struct mw_accuracy *own, const struct mw_proc *proc,
+                         pid_t pid, struct mw_accuracy *out);
+
 #endif

@@ -90,7 +90,15 @@ mw_box_check(const struct mw_box_head *head, size_t size, int64_t file_bytes)
     if (head->bytes != MW_BOX_BYTES) {
         return MW_BOX_INCONSISTENT;
     }
-    return file_bytes < MW_BOX_BYTES ? MW_BOX_TRUNCATED : MW_BOX_FINE;
+    if (file_bytes < MW_BOX_BYTES || size < sizeof *head) {
+        return MW_BOX_TRUNCATED;
+    }
+    /* What every writer knows, and readers calculate with. */
+    if (head->identity.pid <= 0 || head->identity.t_mono_ns < 0 ||
+        head->identity.t_real_ns < 0 || head->samples < 0 || head->cells < 0) {
+        return MW_BOX_INCONSISTENT;
+    }
+    return MW_BOX_FINE;
 }
 
 #define END_TEXT(text) ((text)[sizeof(text) - 1] = '\0')
@@ -120,8 +128,8 @@ take_cell(const struct mw_box_copies *copies, int slot, struct mw_box_cell *out)
         return false;
     }
     *out = data->cell;
-    if (out->number < 0 || out->status < MW_BOX_OPEN ||
-        out->status > MW_BOX_CANCELLED) {
+    if (out->number < 0 || out->t_mono_ns < 0 || out->t_real_ns < 0 ||
+        out->status < MW_BOX_OPEN || out->status > MW_BOX_CANCELLED) {
         return false;
     }
     if (out->status == MW_BOX_OPEN) {

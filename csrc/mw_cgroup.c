@@ -205,7 +205,8 @@ find_kills(const char *mount, const char *hierarchy, char *group, const char *na
         if (length >= 0 && length < MW_CGROUP_PATH_ROOM) {
             err = mw_cgroup_reread_oom_kills(mount, file, kills);
         }
-        if (err != -ENODATA) {
+        /* A group outside our own part of the tree is told as "/../NAME". */
+        if (err != -ENODATA && err != -EINVAL) {
             return err;
         }
     } while (to_parent(group));

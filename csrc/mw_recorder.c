@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,10 +17,17 @@
 #include "mw_clock.h"
 #include "mw_proc.h"
 
+#ifndef XFS_SUPER_MAGIC /* headers before Linux 5.5 do not tell */
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 struct mw_recorder {
-    struct mw_box_file *file; /* mapped */
+    struct mw_box_file *file; /* mapped: the file itself, or our own copy of it, */
+    int fd;                   /* which is written to this; -1: it is the file itself */
+    dev_t device;             /* what `fd` was opened for: somebody who closes */
+    ino_t inode;              /* descriptors in bulk may have closed it */
     pid_t owner;
     char path[PATH_MAX];
 };
@@ -108,30 +117,94 @@ make_file(const char *path)
     return fd;
 }
 
-/* NULL with *err, a -errno, where it cannot be had. */
-static struct mw_box_file *
-map_file(const char *path, int *err)
+/* Whether a page of it, once allocated, can always be had. */
+static bool
+keeps_its_blocks(int fd)
 {
+    struct statfs found;
+
+    if (fstatfs(fd, &found) != 0) {
+        return false;
+    }
+    switch (found.f_type) {
+    case EXT4_SUPER_MAGIC: /* ext2 and ext3, too */
+    case XFS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The file, or a copy of it in memory: `self` then keeps the descriptor. */
+static int
+map_file(struct mw_recorder *self, const char *path)
+{
+    struct stat found;
+    int kind = MAP_SHARED;
     void *memory;
+    int err = 0;
     int fd = make_file(path);
 
     if (fd < 0) {
-        *err = fd;
-        return NULL;
+        return fd;
     }
-    memory = mmap(NULL, MW_BOX_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    *err = -errno;
-    /* The mapping is enough: nobody who closes descriptors in bulk can take it. */
-    close(fd);
+    self->fd = -1;
+    if (!keeps_its_blocks(fd) && fstat(fd, &found) == 0) {
+        kind = MAP_PRIVATE | MAP_ANONYMOUS;
+        self->fd = fd;
+        self->device = found.st_dev;
+        self->inode = found.st_ino;
+    }
+    memory = mmap(NULL, MW_BOX_BYTES, PROT_READ | PROT_WRITE, kind,
+                  self->fd < 0 ? fd : -1, 0);
     if (memory == MAP_FAILED) {
+        err = errno > 0 ? -errno : -ENOMEM;
+    }
+    /* The mapping is enough: nobody who closes descriptors in bulk can take it. */
+    if (self->fd < 0 || err != 0) {
+        close(fd);
+    }
+    if (err != 0) {
         unlink(path);
-        return NULL;
+        return err;
     }
     /* All pages are ours from now on: touched one by one later they would each be
      * memory that some cell seems to have used. */
     memset(memory, 0, MW_BOX_BYTES);
-    *err = 0;
-    return memory;
+    self->file = memory;
+    return 0;
+}
+
+static bool
+is_still_ours(const struct mw_recorder *self)
+{
+    struct stat found;
+
+    return fstat(self->fd, &found) == 0 && found.st_dev == self->device &&
+           found.st_ino == self->inode;
+}
+
+/* Where the file is not mapped: write that part of it. A part that cannot be written is
+ * one that a reader does not see. */
+static void
+write_part(const struct mw_recorder *self, const void *part, size_t size)
+{
+    if (self->fd >= 0 && is_still_ours(self)) {
+        off_t offset = (const char *)part - (const char *)self->file;
+
+        (void)!pwrite(self->fd, part, size, offset);
+    }
+}
+
+static void
+release(const struct mw_recorder *self)
+{
+    munmap(self->file, MW_BOX_BYTES);
+    if (self->fd >= 0 && is_still_ours(self)) {
+        close(self->fd);
+    }
 }
 
 int
@@ -139,7 +212,6 @@ mw_recorder_new(struct mw_recorder **out, const char *path,
                 const struct mw_box_identity *given, int64_t lifetime_peak_bytes)
 {
     char unfinished[PATH_MAX];
-    struct mw_box_file *file;
     struct mw_box_head *head;
     struct mw_recorder *self = calloc(1, sizeof *self);
     int length;
@@ -155,12 +227,11 @@ mw_recorder_new(struct mw_recorder **out, const char *path,
         goto out;
     }
     memcpy(self->path, path, strlen(path) + 1);
-    file = map_file(unfinished, &err);
-    if (file == NULL) {
+    err = map_file(self, unfinished);
+    if (err != 0) {
         goto out;
     }
-    self->file = file;
-    head = &file->head;
+    head = &self->file->head;
     memcpy(head->magic, MW_BOX_MAGIC, sizeof head->magic);
     head->version = MW_BOX_VERSION;
     head->byte_order = MW_BOX_BYTE_ORDER;
@@ -168,10 +239,11 @@ mw_recorder_new(struct mw_recorder **out, const char *path,
     head->lifetime_peak_bytes = lifetime_peak_bytes;
     head->identity = *given;
     find_identity(&head->identity);
+    write_part(self, self->file, MW_BOX_BYTES);
     if (rename(unfinished, path) != 0) {
         err = -errno;
         unlink(unfinished);
-        munmap(file, MW_BOX_BYTES);
+        release(self);
     }
 out:
     if (err != 0) {
@@ -193,7 +265,7 @@ mw_recorder_free(struct mw_recorder **out)
     if (getpid() == self->owner) {
         unlink(self->path);
     }
-    munmap(self->file, MW_BOX_BYTES);
+    release(self);
     free(self);
     *out = NULL;
 }
@@ -212,6 +284,16 @@ static void
 end_writing(_Atomic uint64_t *sequence, uint64_t even)
 {
     atomic_store_explicit(sequence, even, memory_order_release);
+}
+
+/* One that stands for itself, outside any sequence. */
+static void
+set_figure(const struct mw_recorder *self, _Atomic int64_t *figure, int64_t value)
+{
+    if (atomic_load_explicit(figure, memory_order_relaxed) != value) {
+        atomic_store_explicit(figure, value, memory_order_relaxed);
+        write_part(self, figure, sizeof *figure);
+    }
 }
 
 static uint64_t
@@ -250,6 +332,7 @@ mw_recorder_open_cell(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_b
 
     if (found == MW_RECORDER_NO_SLOT) {
         head->untold++;
+        write_part(self, &head->untold, sizeof head->untold);
         return found;
     }
     slot = &self->file->cells[found];
@@ -261,10 +344,13 @@ mw_recorder_open_cell(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_b
     slot->cell.t_real_ns = real_ns();
     slot->cell.rss_start_bytes = rss_bytes;
     slot->cell.drift_bytes = MW_ABSENT;
+    slot->cell.result = MW_RESULT_ABSENT; /* not the one of the cell before it */
     slot->cell.title = *title;
     mw_recorder_set_peak(self, found, rss_bytes);
     end_writing(&slot->sequence, sequence + 2);
     head->cells++;
+    write_part(self, slot, sizeof *slot);
+    write_part(self, &head->cells, sizeof head->cells);
     return found;
 }
 
@@ -290,14 +376,14 @@ mw_recorder_close_cell(struct mw_recorder *self, int slot_number,
         slot->cell.rss_peak_bytes = result->rss_peak_bytes;
     }
     end_writing(&slot->sequence, sequence + 2);
+    write_part(self, slot, sizeof *slot);
 }
 
 void
 mw_recorder_set_peak(struct mw_recorder *self, int slot, int64_t rss_peak_bytes)
 {
     if (slot != MW_RECORDER_NO_SLOT) {
-        atomic_store_explicit(&self->file->cells[slot].rss_peak_bytes, rss_peak_bytes,
-                              memory_order_relaxed);
+        set_figure(self, &self->file->cells[slot].rss_peak_bytes, rss_peak_bytes);
     }
 }
 
@@ -314,11 +400,12 @@ mw_recorder_add_sample(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_
     atomic_store_explicit(&slot->rss_bytes, rss_bytes, memory_order_relaxed);
     end_writing(&slot->sequence, whole);
     atomic_store_explicit(&head->samples, number + 1, memory_order_release);
+    write_part(self, slot, sizeof *slot);
+    write_part(self, &head->samples, sizeof head->samples);
 }
 
 void
 mw_recorder_set_lifetime_peak(struct mw_recorder *self, int64_t bytes)
 {
-    atomic_store_explicit(&self->file->head.lifetime_peak_bytes, bytes,
-                          memory_order_relaxed);
+    set_figure(self, &self->file->head.lifetime_peak_bytes, bytes);
 }

@@ -4,7 +4,13 @@
  * call, and nothing that could fail. The caller serialises (the sampler's lock). A
  * store to a mapped file may wait for the disk while the kernel writes that page out;
  * the runtime folder is where it is cheap, for it is where Jupyter puts what changes
- * often. */
+ * often.
+ *
+ * A store to a page that the file system cannot provide is a SIGBUS, the end of the
+ * process that we only watch. So only files of ext2 to ext4, XFS and tmpfs are mapped,
+ * and of overlays on them, where blocks that were allocated once are there for ever. On
+ * others (network file systems, those that copy on write) what changes is written by
+ * pwrite(), which costs a microsecond each time, and fails in silence. */
 
 #ifndef MW_RECORDER_H
 #define MW_RECORDER_H

@@ -34,6 +34,7 @@ mw_roster_open(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns,
     self->newest = watch;
     self->count++;
     watch->open = true;
+    watch->unfinished = true;
 }
 
 void
@@ -57,6 +58,24 @@ mw_roster_close(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns,
                 const struct mw_memory *end)
 {
     mw_roster_forget(self, watch);
+    mw_roster_finish(watch, t_ns, end);
+}
+
+int64_t
+mw_roster_last_seen(const struct mw_roster *self, const struct mw_watch *watch,
+                    struct mw_memory *end)
+{
+    bool sampled = self->t_sample_ns > watch->window.t_open_ns;
+
+    *end = MW_MEMORY_ABSENT;
+    end->rss_bytes = sampled ? self->sample_bytes : watch->window.start.rss_bytes;
+    return sampled ? self->t_sample_ns : watch->window.t_open_ns;
+}
+
+void
+mw_roster_finish(struct mw_watch *watch, int64_t t_ns, const struct mw_memory *end)
+{
+    watch->unfinished = false;
     mw_timeline_finish(&watch->timeline, t_ns - watch->window.t_open_ns,
                        end->rss_bytes);
 }
@@ -85,6 +104,8 @@ void
 mw_roster_add_sample(struct mw_roster *self, int64_t t_ns, int64_t rss_bytes)
 {
     keep_lifetime_peak(self, rss_bytes);
+    self->t_sample_ns = t_ns;
+    self->sample_bytes = rss_bytes;
     for (struct mw_watch *watch = self->newest; watch != NULL; watch = watch->next) {
         int64_t age_ns = t_ns - watch->window.t_open_ns;
 

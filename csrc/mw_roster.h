@@ -17,7 +17,8 @@ struct mw_watch {
     struct mw_watch *next;
     struct mw_watch *previous;
     bool open;
-    int cell_slot; /* in the black box; the sampler's */
+    bool unfinished; /* it was opened, and its timeline has no end yet */
+    int cell_slot;   /* in the black box; the sampler's */
     struct mw_window window;
     struct mw_timeline timeline; /* t_ns counts from the window's opening */
 };
@@ -28,6 +29,8 @@ struct mw_roster {
     /* The mark as its last reset left it. Only what is above was raised since. */
     int64_t mark_floor_bytes;
     int64_t lifetime_peak_bytes; /* MW_ABSENT: the kernel never told it */
+    int64_t t_sample_ns;         /* when the last sample was taken ... */
+    int64_t sample_bytes;        /* ... and what it was */
 };
 
 /* `lifetime_peak_bytes` is the mark before anybody reset it. */
@@ -40,6 +43,14 @@ void mw_roster_open(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns
 /* Take it off the list, with its timeline ended at `end`. */
 void mw_roster_close(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns,
                      const struct mw_memory *end);
+
+/* End the timeline of one that is off the list. */
+void
+mw_roster_finish(struct mw_watch *watch, int64_t t_ns, const struct mw_memory *end);
+
+/* What was last seen of the process in that window: when, and its RSS in *end. */
+int64_t mw_roster_last_seen(const struct mw_roster *self, const struct mw_watch *watch,
+                            struct mw_memory *end);
 
 /* Take it off the list, as it is. */
 void mw_roster_forget(struct mw_roster *self, struct mw_watch *watch);

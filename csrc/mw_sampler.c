@@ -6,11 +6,9 @@
 #include <string.h>
 
 #include "mw_clock.h"
-#include "mw_proc.h"
+#include "mw_pace.h"
 #include "mw_scribe.h"
 #include "mw_ticker.h"
-
-#define FIRST_INTERVAL_NS (1 * MW_NS_PER_MS)
 
 #define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
 
@@ -18,13 +16,9 @@
 #define MARK_INTERVAL_NS (100 * MW_NS_PER_MS)
 
 struct mw_sampler {
-    char *root;
-    pid_t pid;
-
-    pthread_mutex_t lock; /* guards everything below */
-    struct mw_proc proc;  /* opened and closed under the lock; while windows are open
-                             it stays as it is, and is read without the lock */
-    struct mw_accuracy accuracy;  /* found out when the files were opened */
+    pthread_mutex_t lock;         /* guards everything below */
+    struct mw_subject subject;    /* opened and closed under the lock; while windows are
+                                     open it stays as it is, and is read without it */
     struct mw_roster roster;      /* the open windows */
     struct mw_cpu_reader cpu;     /* read == NULL: nobody asks */
     int64_t t_cpu_ns;             /* when the processors were last read */
@@ -34,46 +28,20 @@ struct mw_sampler {
     struct mw_ticker *ticker; /* calls tick() below; NULL: not started */
     int64_t t_next_ns;        /* when the next sample is due, with a window open */
     int64_t interval_ns;      /* and how long after it another */
+    int64_t resets;           /* of the mark, so far */
     int64_t samples;
     int64_t missed;
 };
 
-int64_t
-mw_sampler_next_age_ns(int64_t age_ns)
-{
-    int64_t interval_ns = 50 * MW_NS_PER_MS;
-
-    if (age_ns < 250 * MW_NS_PER_MS) {
-        interval_ns = FIRST_INTERVAL_NS;
-    }
-    else if (age_ns < 60 * MW_NS_PER_S) {
-        interval_ns = 10 * MW_NS_PER_MS;
-    }
-    return (age_ns / interval_ns + 1) * interval_ns;
-}
-
-/* Open the files, learn the peak up to now, which the first reset forgets, and
- * find out what the figures may claim. */
+/* Open the files, and learn the peak up to now, which the first reset forgets. */
 static int
 open_files(struct mw_sampler *self)
 {
-    struct mw_memory memory;
-    int err = mw_proc_open(&self->proc, self->root, self->pid);
+    int64_t hwm_bytes;
+    int err = mw_subject_open(&self->subject, &hwm_bytes);
 
     if (err == 0) {
-        err = mw_proc_read_memory(&self->proc, &memory);
-    }
-    if (err == 0) {
-        mw_roster_init(&self->roster, memory.hwm_bytes);
-        if (self->pid != 0) {
-            /* The probe's pages are our own: another's mark would not follow
-             * them. And that process may itself be measuring by its mark. */
-            mw_proc_forgo_mark(&self->proc);
-        }
-        err = mw_accuracy_probe(&self->proc, &self->accuracy);
-    }
-    if (err != 0) {
-        mw_proc_close(&self->proc);
+        mw_roster_init(&self->roster, hwm_bytes);
     }
     return err;
 }
@@ -81,27 +49,30 @@ open_files(struct mw_sampler *self)
 int
 mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
 {
+    return mw_sampler_new_of(out, root, pid, NULL);
+}
+
+int
+mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
+                  const struct mw_accuracy *own)
+{
     struct mw_sampler *self = calloc(1, sizeof *self);
     int err;
 
     if (self == NULL) {
         return -ENOMEM;
     }
-    self->pid = pid;
-    self->proc = MW_PROC_CLOSED;
-    self->root = strdup(root);
-    if (self->root == NULL) {
-        err = -ENOMEM;
-        goto out;
-    }
-    err = open_files(self);
+    err = mw_subject_init(&self->subject, root, pid, own);
     if (err == 0) {
-        err = -pthread_mutex_init(&self->lock, NULL);
+        err = open_files(self);
+        if (err == 0) {
+            err = -pthread_mutex_init(&self->lock, NULL);
+        }
+        if (err != 0) {
+            mw_subject_release(&self->subject);
+        }
     }
-out:
     if (err != 0) {
-        mw_proc_close(&self->proc);
-        free(self->root);
         free(self);
         return err;
     }
@@ -120,8 +91,7 @@ mw_sampler_free(struct mw_sampler **out)
     mw_ticker_free(&self->ticker);
     mw_recorder_free(&self->recorder);
     pthread_mutex_destroy(&self->lock);
-    mw_proc_close(&self->proc);
-    free(self->root);
+    mw_subject_release(&self->subject);
     free(self);
     *out = NULL;
 }
@@ -155,10 +125,10 @@ static void
 schedule(struct mw_sampler *self, int64_t t_now_ns)
 {
     int64_t t_open_ns = self->roster.newest->window.t_open_ns;
-    int64_t next_age_ns = mw_sampler_next_age_ns(t_now_ns - t_open_ns);
+    int64_t next_age_ns = mw_pace_next_age_ns(t_now_ns - t_open_ns);
 
     self->t_next_ns = t_open_ns + next_age_ns;
-    self->interval_ns = mw_sampler_next_age_ns(next_age_ns) - next_age_ns;
+    self->interval_ns = mw_pace_next_age_ns(next_age_ns) - next_age_ns;
     mw_ticker_call_at(self->ticker, self->t_next_ns);
 }
 
@@ -169,22 +139,28 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
 {
     struct mw_memory memory = MW_MEMORY_ABSENT;
     struct mw_cpu cpu;
-    bool with_mark =
-        self->recorder != NULL && t_ns - self->t_mark_ns >= MARK_INTERVAL_NS;
+    /* Who may be killed leaves the mark that was read last. */
+    bool with_mark = (self->recorder != NULL || self->subject.pid != 0) &&
+                     t_ns - self->t_mark_ns >= MARK_INTERVAL_NS;
+    int64_t resets = self->resets;
     int err;
 
     /* Nobody closes the files while we read: a window is open, and if it closes
      * meanwhile they stay open all the same. */
     pthread_mutex_unlock(&self->lock);
-    err = with_mark ? mw_proc_read_memory(&self->proc, &memory)
-                    : mw_proc_read_rss(&self->proc, &memory.rss_bytes);
+    err = with_mark ? mw_proc_read_memory(&self->subject.proc, &memory)
+                    : mw_proc_read_rss(&self->subject.proc, &memory.rss_bytes);
     pthread_mutex_lock(&self->lock);
     if (err == 0) {
         self->samples++;
         mw_roster_add_sample(&self->roster, t_ns, memory.rss_bytes);
         if (with_mark) {
             self->t_mark_ns = t_ns;
-            mw_roster_add_mark(&self->roster, memory.hwm_bytes);
+            /* Who has reset it meanwhile has read it before, for all that were open;
+             * for their own window it is too old. */
+            if (resets == self->resets) {
+                mw_roster_add_mark(&self->roster, memory.hwm_bytes);
+            }
         }
         mw_scribe_sample(self->recorder, &self->roster, t_ns, memory.rss_bytes);
     }
@@ -222,14 +198,15 @@ tick(void *context)
 static int
 reopen_files(struct mw_sampler *self)
 {
-    bool were_open = self->proc.status.fd >= 0;
+    bool were_open = self->subject.proc.status.fd >= 0;
     int64_t lifetime_peak_bytes = self->roster.lifetime_peak_bytes;
     int err;
 
-    if (were_open && (self->roster.newest != NULL || mw_proc_is_intact(&self->proc))) {
+    if (were_open &&
+        (self->roster.newest != NULL || mw_subject_is_intact(&self->subject))) {
         return 0;
     }
-    mw_proc_close(&self->proc);
+    mw_proc_close(&self->subject.proc);
     err = open_files(self);
     if (err == 0 && were_open) {
         mw_roster_add_mark(&self->roster, lifetime_peak_bytes);
@@ -260,7 +237,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     int err = make_ready(self);
 
     if (err == 0) {
-        err = mw_proc_read_memory(&self->proc, &start);
+        err = mw_proc_read_memory(&self->subject.proc, &start);
     }
     if (err != 0) {
         return err;
@@ -269,14 +246,15 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     mw_roster_add_reading(&self->roster, start.rss_bytes);
     /* A mark that is not told is not reset: the other windows would lose what it
      * knows. */
-    marked = self->accuracy.mark_resets && start.hwm_bytes != MW_ABSENT;
+    marked = self->subject.accuracy.mark_resets && start.hwm_bytes != MW_ABSENT;
     /* One that stands no higher than what the process holds is as good as reset. */
     if (marked && start.hwm_bytes > start.rss_bytes) {
-        marked = mw_proc_reset_mark(&self->proc) == 0;
+        marked = mw_proc_reset_mark(&self->subject.proc) == 0;
         if (marked) {
+            self->resets++;
             mw_roster_drop_mark(&self->roster);
         }
-        err = mw_proc_read_memory(&self->proc, &start);
+        err = mw_proc_read_memory(&self->subject.proc, &start);
         if (err != 0) {
             return err;
         }
@@ -289,7 +267,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     read_cpu(self, t_open_ns, &cpu);
     /* A sample that an older window waits for is not put off, or windows opened in
      * quick succession would put it off for ever. */
-    if (self->roster.count == 1 || self->t_next_ns > t_open_ns + FIRST_INTERVAL_NS) {
+    if (self->roster.count == 1 || self->t_next_ns > t_open_ns + MW_PACE_FIRST_NS) {
         schedule(self, t_open_ns);
     }
     return 0;
@@ -302,6 +280,7 @@ mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch,
     int err;
 
     watch->open = false;
+    watch->unfinished = false;
     pthread_mutex_lock(&self->lock);
     err = open_locked(self, watch, title);
     pthread_mutex_unlock(&self->lock);
@@ -318,7 +297,7 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch,
     bool cpu_read;
     int err;
 
-    err = mw_proc_read_memory(&self->proc, &end);
+    err = mw_proc_read_memory(&self->subject.proc, &end);
     if (err != 0) {
         mw_roster_forget(&self->roster, watch);
         mw_scribe_close(self->recorder, watch, ending, NULL);
@@ -329,7 +308,7 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch,
     cpu_read = read_cpu(self, t_close_ns, &cpu);
     mw_roster_close(&self->roster, watch, t_close_ns, &end);
     mw_window_close(&watch->window, t_close_ns, &end, cpu_read ? &cpu : NULL,
-                    self->accuracy.bound_bytes, out);
+                    self->subject.accuracy.bound_bytes, out);
     mw_scribe_sample(self->recorder, &self->roster, t_close_ns, end.rss_bytes);
     mw_scribe_close(self->recorder, watch, ending, out);
     return 0;
@@ -344,6 +323,30 @@ mw_sampler_close(struct mw_sampler *self, struct mw_watch *watch,
     pthread_mutex_lock(&self->lock);
     if (watch->open) {
         err = close_locked(self, watch, ending, out);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return err;
+}
+
+int
+mw_sampler_close_at_last_sample(struct mw_sampler *self, struct mw_watch *watch,
+                                struct mw_result *out)
+{
+    int err = -ESTALE;
+
+    pthread_mutex_lock(&self->lock);
+    if (watch->open) {
+        mw_roster_forget(&self->roster, watch);
+    }
+    if (watch->unfinished) {
+        struct mw_memory end;
+        int64_t t_ns = mw_roster_last_seen(&self->roster, watch, &end);
+
+        mw_roster_finish(watch, t_ns, &end);
+        mw_window_close(&watch->window, t_ns, &end, NULL,
+                        self->subject.accuracy.bound_bytes, out);
+        mw_scribe_close(self->recorder, watch, NULL, out);
+        err = 0;
     }
     pthread_mutex_unlock(&self->lock);
     return err;
@@ -392,7 +395,7 @@ mw_sampler_accuracy(struct mw_sampler *self)
     struct mw_accuracy accuracy;
 
     pthread_mutex_lock(&self->lock);
-    accuracy = self->accuracy;
+    accuracy = self->subject.accuracy;
     pthread_mutex_unlock(&self->lock);
     return accuracy;
 }
@@ -424,7 +427,7 @@ mw_sampler_read_memory(struct mw_sampler *self, struct mw_memory *out)
     pthread_mutex_lock(&self->lock);
     err = reopen_files(self);
     if (err == 0) {
-        err = mw_proc_read_memory(&self->proc, out);
+        err = mw_proc_read_memory(&self->subject.proc, out);
     }
     if (err == 0) {
         mw_roster_add_mark(&self->roster, out->hwm_bytes);
@@ -481,7 +484,7 @@ mw_sampler_after_fork_in_child(struct mw_sampler *self)
     mw_ticker_abandon(&self->ticker);
     /* Its files are the parent's, offset and all: each would disturb the other. */
     self->cpu = (struct mw_cpu_reader){NULL, NULL};
-    mw_proc_close(&self->proc);
+    mw_proc_close(&self->subject.proc);
     mw_recorder_free(&self->recorder);
     while (self->roster.newest != NULL) {
         mw_roster_forget(&self->roster, self->roster.newest);

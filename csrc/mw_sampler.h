@@ -16,8 +16,8 @@
 
 #include <stdbool.h>
 
-#include "mw_accuracy.h"
 #include "mw_scribe.h"
+#include "mw_subject.h"
 
 struct mw_sampler; /* opaque: any thread may call any function below */
 
@@ -39,6 +39,12 @@ struct mw_sampler_status {
  * or /proc unreadable. */
 int mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid);
 void mw_sampler_free(struct mw_sampler **out);
+
+/* The same for another process, whose mark is reset where that is allowed: it has to be
+ * nobody else who measures by it at the same time. `own` is what holds for the caller's
+ * own process: see mw_accuracy_of_other(). */
+int mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
+                      const struct mw_accuracy *own);
 
 /* What mw_accuracy_probe() found when the files were opened. */
 struct mw_accuracy mw_sampler_accuracy(struct mw_sampler *self);
@@ -76,6 +82,11 @@ int mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch,
 int mw_sampler_close(struct mw_sampler *self, struct mw_watch *watch,
                      const struct mw_ending *ending, struct mw_result *out);
 
+/* Close it with what was known when the last sample was taken: for a process that is
+ * gone. Also after mw_sampler_close() has failed. -ESTALE as above. */
+int mw_sampler_close_at_last_sample(struct mw_sampler *self, struct mw_watch *watch,
+                                    struct mw_result *out);
+
 /* Close it, tell nothing. */
 void mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch);
 
@@ -90,10 +101,5 @@ void mw_sampler_read_status(struct mw_sampler *self, struct mw_sampler_status *o
 void mw_sampler_before_fork(struct mw_sampler *self);
 void mw_sampler_after_fork_in_parent(struct mw_sampler *self);
 void mw_sampler_after_fork_in_child(struct mw_sampler *self);
-
-/* Pure: a window that is `age_ns` old is sampled next at the age this returns:
- * every 1 ms in the first quarter second, every 10 ms in the first minute, every
- * 50 ms then. Multiples of the interval, so that late samples do not add up. */
-int64_t mw_sampler_next_age_ns(int64_t age_ns);
 
 #endif

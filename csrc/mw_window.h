@@ -39,6 +39,22 @@ struct mw_result {
     int64_t single_max_cpu_percent;  /* of the busiest, over its busiest interval */
 };
 
+/* Nothing is known. */
+#define MW_RESULT_ABSENT                                                               \
+    ((struct mw_result){.duration_ns = MW_ABSENT,                                      \
+                        .rss_start_bytes = MW_ABSENT,                                  \
+                        .rss_end_bytes = MW_ABSENT,                                    \
+                        .rss_peak_bytes = MW_ABSENT,                                   \
+                        .used_bytes = MW_ABSENT,                                       \
+                        .peaked_bytes = MW_ABSENT,                                     \
+                        .peak_error_bytes = MW_ABSENT,                                 \
+                        .anon_bytes = MW_ABSENT,                                       \
+                        .file_bytes = MW_ABSENT,                                       \
+                        .shmem_bytes = MW_ABSENT,                                      \
+                        .swap_bytes = MW_ABSENT,                                       \
+                        .system_mean_cpu_percent = MW_ABSENT,                          \
+                        .single_max_cpu_percent = MW_ABSENT})
+
 /* Begin. `marked` says whether the mark was reset before `start` was read, and
  * `start` tells it. */
 void mw_window_open(struct mw_window *self, int64_t t_ns, const struct mw_memory *start,

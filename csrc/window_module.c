@@ -7,8 +7,8 @@
 
 typedef struct {
     PyObject_HEAD
-    struct mw_sampler *sampler; /* the module's: it outlives its windows */
-    PyObject *module;
+    struct mw_sampler *sampler; /* the owner's: it outlives its windows */
+    PyObject *owner;            /* the module, or another process */
     struct mw_watch watch;
 } WindowObject;
 
@@ -19,45 +19,49 @@ static const char *const endings[] = {
     [MW_BOX_INTERRUPTED] = "interrupted",
 };
 
+PyObject *
+core_window_open(PyTypeObject *type, struct mw_sampler *sampler, PyObject *owner,
+                 const struct mw_box_title *title)
+{
+    WindowObject *self = PyObject_New(WindowObject, type);
+    int err;
+
+    if (self == NULL) {
+        return NULL;
+    }
+    self->sampler = sampler;
+    self->owner = Py_NewRef(owner);
+    err = mw_sampler_open(sampler, &self->watch, title);
+    if (err != 0) {
+        Py_DECREF(self);
+        return raise_os_error(err, "cannot open a window on the process in /proc");
+    }
+    return (PyObject *)self;
+}
+
 static PyObject *
 window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"label", "execution_count", "cell_id", "source", NULL};
     PyObject *module = PyType_GetModule(type);
     PyObject *count = Py_None;
-    const char *label = NULL;
-    const char *cell_id = NULL;
-    const char *source = NULL;
+    PyObject *label = Py_None;
+    PyObject *cell_id = Py_None;
+    PyObject *source = Py_None;
     struct mw_box_title title = {.execution_count = MW_ABSENT};
     struct mw_sampler *sampler;
-    WindowObject *self;
-    int err;
 
     if (module == NULL ||
-        !PyArg_ParseTupleAndKeywords(args, kwargs, "|zOzz:Window", names, &label,
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "|OOOO:Window", names, &label,
                                      &count, &cell_id, &source) ||
         take_int_or_none(count, &title.execution_count) < 0) {
         return NULL;
     }
-    mw_box_put_text(title.label, sizeof title.label, label);
-    mw_box_put_text(title.cell_id, sizeof title.cell_id, cell_id);
-    mw_box_put_text(title.source, sizeof title.source, source);
+    put_text_of(title.label, sizeof title.label, label);
+    put_text_of(title.cell_id, sizeof title.cell_id, cell_id);
+    put_text_of(title.source, sizeof title.source, source);
     sampler = get_sampler(get_state(module));
-    if (sampler == NULL) {
-        return NULL;
-    }
-    self = PyObject_New(WindowObject, type);
-    if (self == NULL) {
-        return NULL;
-    }
-    self->sampler = sampler;
-    self->module = Py_NewRef(module);
-    err = mw_sampler_open(sampler, &self->watch, &title);
-    if (err != 0) {
-        Py_DECREF(self);
-        return raise_os_error(err, "cannot open a window on /proc/self");
-    }
-    return (PyObject *)self;
+    return sampler == NULL ? NULL : core_window_open(type, sampler, module, &title);
 }
 
 static void
@@ -67,7 +71,7 @@ window_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
 
     mw_sampler_cancel(self->sampler, &self->watch);
-    Py_DECREF(self->module);
+    Py_DECREF(self->owner);
     PyObject_Free(op);
     Py_DECREF(type);
 }
@@ -100,6 +104,28 @@ result_as_dict(const struct mw_result *result)
     return dict;
 }
 
+/* What a closed window returns: figures and timeline; None where it was not open. */
+static PyObject *
+told(WindowObject *self, int err, const struct mw_result *result)
+{
+    const struct mw_timeline *timeline = &self->watch.timeline;
+    Py_ssize_t length = timeline->count * (Py_ssize_t)sizeof(int64_t);
+    PyObject *figures;
+
+    if (err == -ESTALE) {
+        Py_RETURN_NONE;
+    }
+    if (err != 0) {
+        return raise_os_error(err, "cannot close a window on the process in /proc");
+    }
+    figures = result_as_dict(result);
+    if (figures == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("(Ny#y#)", figures, (const char *)timeline->t_ns, length,
+                         (const char *)timeline->rss_bytes, length);
+}
+
 PyDoc_STRVAR(
     window_close_doc,
     "close($self, status=None, previous_rss_end_bytes=None, /)\n--\n\n"
@@ -116,13 +142,10 @@ static PyObject *
 window_close(PyObject *op, PyObject *args)
 {
     WindowObject *self = (WindowObject *)op;
-    const struct mw_timeline *timeline = &self->watch.timeline;
     struct mw_ending ending = {MW_BOX_CANCELLED, MW_ABSENT};
     const char *status = NULL;
     PyObject *drift_from = Py_None;
-    Py_ssize_t length;
     struct mw_result result;
-    PyObject *figures;
     int err;
 
     if (!PyArg_ParseTuple(args, "|zO:close", &status, &drift_from) ||
@@ -135,19 +158,23 @@ window_close(PyObject *op, PyObject *args)
         }
     }
     err = mw_sampler_close(self->sampler, &self->watch, &ending, &result);
-    if (err == -ESTALE) {
-        Py_RETURN_NONE;
-    }
-    if (err != 0) {
-        return raise_os_error(err, "cannot close a window on /proc/self");
-    }
-    figures = result_as_dict(&result);
-    if (figures == NULL) {
-        return NULL;
-    }
-    length = timeline->count * (Py_ssize_t)sizeof(int64_t);
-    return Py_BuildValue("(Ny#y#)", figures, (const char *)timeline->t_ns, length,
-                         (const char *)timeline->rss_bytes, length);
+    return told(self, err, &result);
+}
+
+PyDoc_STRVAR(
+    window_close_at_last_sample_doc,
+    "close_at_last_sample($self, /)\n--\n\n"
+    "The same with what was known when the last sample was taken: for a process\n"
+    "that is gone.");
+
+static PyObject *
+window_close_at_last_sample(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    WindowObject *self = (WindowObject *)op;
+    struct mw_result result;
+    int err = mw_sampler_close_at_last_sample(self->sampler, &self->watch, &result);
+
+    return told(self, err, &result);
 }
 
 PyDoc_STRVAR(window_cancel_doc,
@@ -164,6 +191,8 @@ window_cancel(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef window_methods[] = {
     {"close", window_close, METH_VARARGS, window_close_doc},
+    {"close_at_last_sample", window_close_at_last_sample, METH_NOARGS,
+     window_close_at_last_sample_doc},
     {"cancel", window_cancel, METH_NOARGS, window_cancel_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -8,4 +8,8 @@
 /* To be made a type of memwatch._core, whose state it uses. */
 extern PyType_Spec core_window_spec;
 
+/* A window by `sampler`, which `owner` keeps alive. OSError. */
+PyObject *core_window_open(PyTypeObject *type, struct mw_sampler *sampler,
+                           PyObject *owner, const struct mw_box_title *title);
+
 #endif

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from browsing import chromium
 from support import Kernel, pages
 
 # Black boxes go to Jupyter's runtime folder: not to that of who runs the tests.
@@ -49,3 +50,10 @@ def kernel() -> Iterator[Kernel]:
     kernel.run("%load_ext memwatch")
     yield kernel
     kernel.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; whoever asks for it is skipped where there is none."""
+    with chromium() as started:
+        yield started

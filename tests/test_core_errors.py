@@ -62,7 +62,7 @@ from memwatch import _core
 
 def check():
     with no_descriptors():
-        expect(errno.EMFILE, "cannot open a window on /proc/self", _core.Window)
+        expect(errno.EMFILE, "cannot open a window on the process", _core.Window)
         expect(errno.EMFILE, "cannot read /proc/self/status", _core.memory)
         expect(errno.EMFILE, "cannot read /proc/self/cgroup", _core.cgroup)
     assert _core.Window().close()[0]["rss_end_bytes"] > 0
@@ -95,7 +95,7 @@ for fd in map(int, os.listdir("/proc/self/fd")):
             os.close(fd)
     except OSError:
         pass  # the listing's own
-expect(errno.EBADF, "cannot close a window on /proc/self", window.close)
+expect(errno.EBADF, "cannot close a window on the process in /proc", window.close)
 assert window.close() is None
 assert _core.Window().close() is not None
 assert _core.memory()["rss_bytes"] > 0
@@ -130,8 +130,6 @@ def test_window_that_is_cancelled():
 def test_wrong_arguments():
     from memwatch import _core
 
-    with pytest.raises(TypeError, match="must be str or None"):
-        _core.Window(1)
     with pytest.raises(TypeError, match="invalid keyword argument"):
         _core.Window(name="x")
     with pytest.raises(OverflowError):

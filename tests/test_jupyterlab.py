@@ -4,21 +4,17 @@ import json
 import os
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 
 import nbformat
 import pytest
 
+from browsing import CONTRAST, SCREENSHOTS, importable, need
 from memwatch import CellReport, pictures
 from support import MIB, lines_in
-
-ROOT = Path(__file__).parent.parent
-SCREENSHOTS = ROOT / "build/screenshots"
 
 GROWS = """\
 import mmap, time
@@ -37,43 +33,6 @@ NOTHING_TO_SEE = "kept = len(held)"
 CELLS = ["%load_ext memwatch", GROWS, NOTHING_TO_SEE, GIVES_BACK, "%memwatch plot"]
 SHAPES = (2, 4)
 """The execution counts of those that have a shape."""
-
-# No sandbox: root and containers can have none, and it sees no page but ours.
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-component-update", "--disable-background-networking", "--disable-sync",
-]  # fmt: skip
-
-
-def need(found, what):
-    """Skip where that is not there; but fail who has said that it has to be."""
-    if not found:
-        if os.environ.get("MEMWATCH_NEEDS_BROWSER"):
-            pytest.fail(f"{what} is not there")
-        pytest.skip(f"{what} is not there; `make browser` installs what it takes")
-
-
-def importable(name):
-    from importlib.util import find_spec
-
-    return find_spec(name) is not None
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
-    program = next(filter(None, found), None)
-    need(importable("jupyterlab"), "JupyterLab")
-    need(importable("playwright"), "Playwright")
-    need(program, "Chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=program, headless=True, args=FLAGS
-        )
-        yield started
-        started.close()
 
 
 def settings(folder, plugin, values):
@@ -176,30 +135,11 @@ def is_saved(response):
     return is_it and response.request.method == "PUT" and response.ok
 
 
-CONTRAST = """element => {
-    const luminance = colour => {
-        const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map(each => {
-            const c = each / 255;
-            return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-        });
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    let behind = element;
-    const nothing = /^(transparent|rgba\\(.*, 0\\))$/;
-    while (nothing.test(getComputedStyle(behind).backgroundColor))
-        behind = behind.parentElement;
-    const both = [
-        luminance(getComputedStyle(element).color),
-        luminance(getComputedStyle(behind).backgroundColor),
-    ].sort((a, b) => a - b);
-    return (both[1] + 0.05) / (both[0] + 0.05);
-}"""
-
-
 @pytest.mark.parametrize(
     ("name", "theme"), [("light", "JupyterLab Light"), ("dark", "JupyterLab Dark")]
 )
 def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
+    need(importable("jupyterlab"), "JupyterLab")
     from playwright.sync_api import expect
 
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)

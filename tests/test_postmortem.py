@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import memwatch
 from memwatch import _core, boxes, postmortem
 from memwatch.cli import main
 from memwatch.runtime import runtime_folder
@@ -424,4 +425,108 @@ def test_strange_texts_do_not_reach_the_terminal(tmp_path):
     _core.stop_recording()
     shown = run(copy)
     assert "\x1b" not in shown
-    assert "?[2Jbad" in shown
+    assert " [2Jbad" in shown
+
+
+# ---- what somebody may have put where we look ----
+
+
+@pytest.mark.parametrize(
+    "label", [42, Path("x"), "a\0b", "caf\udce9", None, "x" * 9999]
+)
+def test_any_label_will_do(tmp_path, label):
+    _core.start_recording(tmp_path / "some.box")
+    try:
+        with memwatch.watch(label) as w:
+            (cell,) = boxes.read_box(tmp_path / "some.box")["cells"]
+        assert w.report.used_bytes is not None
+        assert (cell["label"] is None) == (label is None)
+    finally:
+        _core.stop_recording()
+
+
+def test_any_environment_will_do(tmp_path):
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "from memwatch import boxes\n"
+        "ip = InteractiveShell.instance()\n"
+        "ip.run_line_magic('load_ext', 'memwatch')\n"
+        "print(ascii(boxes.read_box(boxes.find_boxes()[0])['user']))\n"
+    )
+    environment = os.environ | {"USER": "caf\udce9", "JPY_SESSION_NAME": "\udce9"}
+    assert run_python(code, env=environment) == "'caf?'\n"
+
+
+def test_a_relative_runtime_folder(tmp_path):
+    code = (
+        "import os\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "ip = InteractiveShell.instance()\n"
+        "ip.run_line_magic('load_ext', 'memwatch')\n"
+        "os.chdir('/')\n"
+    )
+    environment = os.environ | {"JUPYTER_RUNTIME_DIR": "runtime"}
+    run_python(code, env=environment, cwd=tmp_path)
+    assert list((tmp_path / "runtime/memwatch").iterdir()) == []
+
+
+def dead_box(tmp_path, **patched):
+    """A box whose process is gone, with some of its head's figures overwritten."""
+    path = tmp_path / "live.box"
+    _core.start_recording(path, kernel_id="a-kernel")
+    content = bytearray(path.read_bytes())
+    _core.stop_recording()
+    # struct mw_box_identity: after 48 bytes of the head eight figures each of 8 bytes.
+    names = ["pid", "start_ticks", "pid_namespace", "parent_pid", "session_id", "uid",
+             "t_mono_ns", "t_real_ns"]  # fmt: skip
+    start = content.index(os.getpid().to_bytes(8, "little"), 40)
+    for name, value in patched.items():
+        place = start + 8 * names.index(name)
+        content[place : place + 8] = value.to_bytes(8, "little", signed=True)
+    runtime_folder().mkdir(exist_ok=True)
+    gone = runtime_folder() / "999999999-1.box"
+    gone.write_bytes(content)
+    return gone
+
+
+@pytest.mark.parametrize("name", ["pid", "t_mono_ns", "t_real_ns"])
+def test_a_damaged_box_is_told_in_a_line(tmp_path, name):
+    path = dead_box(tmp_path, **{name: -(2**63)})
+    assert "it contradicts itself" in run(path, code=2).replace("\n", " ")
+    run()
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "ip = InteractiveShell.instance()\n"
+        "ip.run_line_magic('load_ext', 'memwatch')\n"
+    )
+    assert run_python(code) == ""
+
+
+def test_a_box_of_another_container_is_offered_last(tmp_path):
+    elsewhere = dead_box(tmp_path, pid_namespace=1)
+    found = report()
+    assert found["path"] == str(elsewhere)
+    assert found["alive"] is None
+    assert found["verdict"].startswith("unknown: it ran on another machine")
+    boxes.prune_boxes()
+    assert elsewhere.exists()
+
+
+def test_an_old_file_with_young_samples_is_kept(tmp_path):
+    """Where files lie in memory their time is that of their making."""
+    path = dead_box(tmp_path, start_ticks=1)
+    long_ago = time.time() - 20 * 24 * 3600
+    os.utime(path, (long_ago, long_ago))
+    boxes.prune_boxes()
+    assert path.exists()
+
+
+def test_control_characters_of_a_cell_are_not_printed(tmp_path):
+    _core.start_recording(tmp_path / "some.box", kernel_id="k")
+    window = _core.Window("In [1]", 1, None, "x # \x1b]0;owned\x07\x1b[2J")
+    box = boxes.read_box(tmp_path / "some.box")
+    window.cancel()
+    _core.stop_recording()
+    told = postmortem._in_one_line(postmortem.examine("some.box", box))
+    assert "owned" in told
+    assert told.isprintable()

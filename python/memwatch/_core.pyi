@@ -47,10 +47,10 @@ class _Cgroup(TypedDict):
 class Window:
     def __new__(
         cls,
-        label: str | None = None,
+        label: object = None,
         execution_count: int | None = None,
-        cell_id: str | None = None,
-        source: str | None = None,
+        cell_id: object = None,
+        source: object = None,
     ) -> Window: ...
     def close(
         self,
@@ -58,7 +58,22 @@ class Window:
         previous_rss_end_bytes: int | None = None,
         /,
     ) -> tuple[_Figures, bytes, bytes] | None: ...
+    def close_at_last_sample(self) -> tuple[_Figures, bytes, bytes] | None: ...
     def cancel(self) -> None: ...
+
+class _ProcessMemory(TypedDict):
+    rss_bytes: int
+    hwm_bytes: int | None
+    anon_bytes: int | None
+    file_bytes: int | None
+    shmem_bytes: int | None
+    swap_bytes: int | None
+
+@final
+class Process:
+    def __new__(cls, pid: int) -> Process: ...
+    def window(self) -> Window: ...
+    def memory(self) -> _ProcessMemory: ...
 
 def accuracy() -> _Accuracy: ...
 def memory() -> _Memory: ...

@@ -20,6 +20,7 @@ __all__ = [
     "Series",
     "find_boxes",
     "is_alive",
+    "last_seen_ns",
     "mark_told",
     "name_of",
     "prune_boxes",
@@ -29,6 +30,7 @@ __all__ = [
 _NAME = re.compile(r"(?P<pid>\d{1,10})-(?P<start_ticks>\d{1,19})(\.told)?\.\w+(\.new)?")
 _KEPT_DAYS = 7
 _KEPT_FILES = 100
+_DAY_NS = 24 * 3600 * 1_000_000_000
 
 
 class Series(TypedDict):
@@ -139,19 +141,40 @@ def mark_told(path: Path) -> None:
     path.rename(path.with_suffix(".told.box"))
 
 
+def last_seen_ns(box: Box) -> int:
+    """When its process was last heard of, in nanoseconds since 1970."""
+    times = box["timeline"]["t_mono_ns"]
+    last = times[-1] if times else box["t_mono_ns"]
+    return box["t_real_ns"] + last - box["t_mono_ns"]
+
+
 def prune_boxes() -> None:
     """Remove what dead processes have left: after 7 days, or past 100 files.
 
-    Raises nothing: what cannot be removed stays.
+    What another machine or container has left is only known to be dead by its long
+    silence: it stays four times as long. Raises nothing: what cannot be removed stays.
     """
-    long_ago = time.time() - _KEPT_DAYS * 24 * 3600
     for place, path in enumerate(_files()):
         try:
-            stale = place >= _KEPT_FILES or path.lstat().st_mtime < long_ago
-            if stale and not _is_of_the_living(path):
+            if _is_stale(path, place >= _KEPT_FILES):
                 path.unlink()
         except OSError:
             continue
+
+
+def _is_stale(path: Path, is_too_many: bool) -> bool:
+    days = (time.time() - path.lstat().st_mtime) / 86_400
+    if not (is_too_many or days > _KEPT_DAYS) or _is_of_the_living(path):
+        return False
+    try:
+        box = read_box(path)
+    except (BoxError, OSError):
+        return True
+    # Not by the file's own time: where it lies in memory it never changes.
+    days = (time.time_ns() - last_seen_ns(box)) / _DAY_NS
+    if is_alive(box) is None:
+        return days > 4 * _KEPT_DAYS
+    return is_too_many or days > _KEPT_DAYS
 
 
 def _files() -> list[Path]:

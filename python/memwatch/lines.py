@@ -32,6 +32,19 @@ def short(size_bytes: int | None) -> str:
     return f"{gib:.{2 if gib < 10 else 1 if gib < 100 else 0}f} GiB"
 
 
+def printable(text: str, length: int | None = None) -> str:
+    """`text` in at most `length` characters, none of which a terminal would obey.
+
+    That is what Unicode calls control and format characters, those that turn the
+    direction of writing among them, lone surrogates, and spaces but the plain one.
+    """
+    if length is not None and len(text) > length:
+        text = text[: length - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
 def in_mib(size_bytes: int) -> float:
     """`size_bytes` in MiB (2**20 bytes), for a scale."""
     return size_bytes / _MIB

@@ -28,6 +28,7 @@ from . import (
     recording,
     tables,
 )
+from .boxes import prune_boxes
 from .children import watch_children
 from .completion import complete
 from .extension import CellWatcher, inside_a_cell
@@ -222,6 +223,13 @@ class MemWatch(Magics):
     def _max_timelines_mib_changed(self, change: Any) -> None:
         history.max_timelines_bytes = int(change["new"] * _MIB)
 
+    @validate("publish_hz")
+    def _is_a_rate(self, proposal: Any) -> float:
+        value: float = proposal["value"]
+        if not math.isfinite(value):
+            raise TraitError(f"MemWatch.publish_hz is a number, not {value}")
+        return value
+
     @observe("max_history_reports")
     def _max_history_reports_changed(self, change: Any) -> None:
         history.max_reports = change["new"]
@@ -325,7 +333,14 @@ def load(shell: Any) -> None:
 def _tell_of_predecessor(shell: Any) -> None:
     """Say, once, where the kernel before this one was killed."""
     own = recording.box_path()
-    told = None if own is None else postmortem.tell_of_predecessor(own)
+    if own is None:
+        return
+    try:
+        told = postmortem.tell_of_predecessor(own)
+        prune_boxes()  # not before it was told
+    except Exception as error:
+        tell_once("predecessor", f"what was before is not known: {cause_of(error)}")
+        return
     if told is None:
         return
     if inside_a_cell() or not hasattr(shell, "kernel"):

@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
+from .lines import printable
+
 __all__ = [
     "MAX_BODY_BYTES",
     "Cell",
@@ -88,19 +90,6 @@ class Message:
     limit_set_by: str | None
     limit_group: str | None
     cell: Cell | None
-
-
-def printable(text: str, length: int) -> str:
-    """`text` in at most `length` characters, none of which a terminal would obey.
-
-    That is what Unicode calls control and format characters, those that turn the
-    direction of writing among them, lone surrogates, and spaces but the plain one.
-    """
-    if len(text) > length:
-        text = text[: length - 1] + "…"
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def read_topic(topic: bytes) -> tuple[Kind, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 
-from .lines import mib
+from .lines import mib, printable
 from .report import CellReport
 
 __all__ = [
@@ -294,11 +294,9 @@ def _rows(
 
 def _label(report: CellReport) -> str:
     label = report.label or "a block"
-    if len(label) > _LABEL_LENGTH:
-        label = label[: _LABEL_LENGTH - 1] + "…"
     # Half a surrogate pair cannot be sent, and control characters do not belong here.
     label = label.encode("utf-8", "replace").decode("utf-8")
-    return "".join(each if each.isprintable() else " " for each in label)
+    return printable(label, _LABEL_LENGTH)
 
 
 def _number(report: CellReport) -> str:

@@ -12,8 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from . import _boxes
-from .boxes import Box, BoxCell, BoxError, find_boxes, is_alive, mark_told, read_box
-from .lines import mib
+from .boxes import (
+    Box,
+    BoxCell,
+    BoxError,
+    find_boxes,
+    is_alive,
+    last_seen_ns,
+    mark_told,
+    read_box,
+)
+from .lines import mib, printable
 
 __all__ = [
     "LastCell",
@@ -136,8 +145,10 @@ def examine(
 
 
 def find_dead(pid: int | None = None) -> list[tuple[Path, Box]]:
-    """The boxes of processes that do not run here, the newest first; of `pid` only, if
-    it is given, and then of a running one too.
+    """The boxes of processes that do not run here, newest first; of `pid` only, if
+    that is given, and then of a running one too.
+
+    Those of another machine, container or boot, which may run there, come last.
     """
     found = []
     for path in find_boxes():
@@ -145,9 +156,10 @@ def find_dead(pid: int | None = None) -> list[tuple[Path, Box]]:
             box = read_box(path)
         except (BoxError, OSError):
             continue
-        wanted = is_alive(box) is False if pid is None else box["pid"] == pid
+        wanted = not is_alive(box) if pid is None else box["pid"] == pid
         if wanted:
             found.append((path, box))
+    found.sort(key=lambda each: (is_alive(each[1]) is None, -last_seen_ns(each[1])))
     return found
 
 
@@ -163,10 +175,8 @@ def tell_of_predecessor(own: Path) -> str | None:
             continue
         try:
             box = read_box(path)
-            if is_alive(box) is not False:
-                continue
             me = read_box(own) if me is None else me
-            if not _same_session(me, box):
+            if not _is_predecessor(box, me):
                 continue
             found = examine(path, box)
             mark_told(path)
@@ -176,9 +186,13 @@ def tell_of_predecessor(own: Path) -> str | None:
     return None
 
 
-def _same_session(me: Box, other: Box) -> bool:
-    if me["uid"] != other["uid"]:
+def _is_predecessor(other: Box, me: Box) -> bool:
+    alive = is_alive(other)
+    if alive or me["uid"] != other["uid"]:
         return False
+    if alive is None:
+        # It ran in another container: a kernel that is started anew is there no more.
+        return me["kernel_id"] == other["kernel_id"]
     if me["notebook"] is not None and me["notebook"] == other["notebook"]:
         return True
     # Kernels have sessions of their own, what runs in a terminal has the terminal's.
@@ -315,6 +329,7 @@ def _in_one_line(found: PostMortem) -> str:
         cell = found.cells[0]
         where = f"in {cell.label or 'a block'}"
         where += f" ({cell.source})" if cell.source else ""
+    where = printable(where)  # a notebook may be anybody's
     rss = f"RSS {_size(found.rss_bytes)} at the last sample"
     if found.growth_bytes_per_s is not None:
         rss += f", growing by {mib(found.growth_bytes_per_s, 2)} MiB/s"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _core, machine
-from .boxes import name_of, prune_boxes
+from .boxes import name_of
 from .runtime import make_runtime_folder
 from .trouble import cause_of, tell_once
 
@@ -45,7 +45,7 @@ def start(shell: Any = None) -> None:
             limit_set_by=limit["set_by"],
             limit_group=group["group"] if limit["set_by"] == "cgroup" else None,
         )
-    except OSError as error:
+    except Exception as error:  # whatever it is: the session is to go on
         tell_once(
             "recording",
             f"there is no black box, so nothing will be known of a killed kernel:"
@@ -54,7 +54,6 @@ def start(shell: Any = None) -> None:
         return
     _path = path
     atexit.register(stop)
-    prune_boxes()
 
 
 def stop() -> None:

@@ -11,7 +11,8 @@ __all__ = ["make_runtime_folder", "runtime_folder"]
 
 def runtime_folder() -> Path:
     """``memwatch`` in Jupyter's runtime folder; it need not be there."""
-    return Path(_jupyter_runtime_folder(), "memwatch")
+    # In full: a relative one would be another after os.chdir().
+    return Path(os.path.abspath(_jupyter_runtime_folder()), "memwatch")
 
 
 def make_runtime_folder() -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import nlargest
 from typing import TypedDict
 
-from .lines import mib
+from .lines import mib, printable
 from .pictures import blocks, over_time, points_of
 from .report import CellReport
 
@@ -85,9 +85,7 @@ def _name(report: CellReport) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    # A terminal would obey what a cell's text has of control characters.
-    text = "".join(each if each.isprintable() else " " for each in text)
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return printable(text, width)
 
 
 def _duration(duration_ns: float | None) -> str:

@@ -5,10 +5,35 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 
 #include "mw_clock.h"
 #include "mw_reader.h"
 #include "mw_recorder.h"
+
+/* A file system on which files are not mapped. */
+static bool is_network;
+
+int __real_fstatfs(int fd, struct statfs *found);
+int __wrap_fstatfs(int fd, struct statfs *found);
+int __wrap_fstatfs64(int fd, struct statfs *found);
+
+int
+__wrap_fstatfs(int fd, struct statfs *found)
+{
+    int err = __real_fstatfs(fd, found);
+
+    if (is_network) {
+        found->f_type = 0x6969; /* NFS */
+    }
+    return err;
+}
+
+int
+__wrap_fstatfs64(int fd, struct statfs *found)
+{
+    return __wrap_fstatfs(fd, found);
+}
 
 struct place {
     char folder[64];
@@ -138,6 +163,29 @@ test_cells(void **state)
     assert_int_equal(view.cells[0].result.rss_start_bytes, 10);
     assert_int_equal(view.cells[1].status, MW_BOX_CANCELLED);
     assert_int_equal(view.cells[1].rss_peak_bytes, 70);
+    mw_recorder_free(&recorder);
+}
+
+/* A slot is used again and again: what the cell before it cost is not the new one's. */
+static void
+test_a_cancelled_cell_has_no_result(void **state)
+{
+    const struct place *place = *state;
+    struct mw_recorder *recorder = new_recorder(place);
+    struct mw_box_title title = title_of("In [1]", "");
+    struct mw_result result = {.rss_end_bytes = 77, .duration_ns = 7};
+    struct mw_box_view view;
+
+    for (int i = 0; i <= MW_BOX_CELLS; i++) {
+        mw_recorder_close_cell(recorder, mw_recorder_open_cell(recorder, i, 1, &title),
+                               i == MW_BOX_CELLS ? MW_BOX_CANCELLED : MW_BOX_OK,
+                               i == MW_BOX_CELLS ? NULL : &result, MW_ABSENT);
+    }
+    view = view_of(place);
+    assert_int_equal(view.cells[MW_BOX_CELLS - 1].status, MW_BOX_CANCELLED);
+    assert_true(view.cells[MW_BOX_CELLS - 1].result.rss_end_bytes == MW_ABSENT);
+    assert_true(view.cells[MW_BOX_CELLS - 1].result.duration_ns == MW_ABSENT);
+    assert_int_equal(view.cells[0].result.rss_end_bytes, 77);
     mw_recorder_free(&recorder);
 }
 
@@ -386,6 +434,19 @@ test_other_versions_and_other_machines(void **state)
     file->head.byte_order = MW_BOX_BYTE_ORDER;
     file->head.bytes = 1;
     assert_int_equal(fault_of(place), MW_BOX_INCONSISTENT);
+    file->head.bytes = MW_BOX_BYTES;
+    for (int i = 0; i < 5; i++) {
+        int64_t *const figures[] = {
+            &file->head.identity.pid, &file->head.identity.t_mono_ns,
+            &file->head.identity.t_real_ns, (int64_t *)&file->head.samples,
+            (int64_t *)&file->head.cells};
+        int64_t before = *figures[i];
+
+        *figures[i] = MW_ABSENT;
+        assert_int_equal(fault_of(place), MW_BOX_INCONSISTENT);
+        *figures[i] = before;
+    }
+    assert_int_equal(fault_of(place), MW_BOX_FINE);
     memset(file, 0, sizeof *file);
     assert_int_equal(fault_of(place), MW_BOX_UNFINISHED);
     memset(file, 'x', sizeof *file);
@@ -496,6 +557,34 @@ test_no_space(void **state)
     assert_int_equal(exit_status_of(fail_for_want_of_space), 0);
 }
 
+/* Somebody who closes descriptors in bulk, and whose file gets our number. */
+static void
+test_nothing_is_written_to_a_foreign_file(void **state)
+{
+    const struct place *place = *state;
+    struct mw_recorder *recorder = new_recorder(place);
+    struct mw_box_title title = title_of("In [1]", "");
+    char path[128];
+    struct stat found;
+    int own;
+
+    (void)snprintf(path, sizeof path, "%s/foreign", place->folder);
+    own = open(path, O_RDWR | O_CREAT, 0600);
+    for (int fd = 3; fd < 64; fd++) {
+        if (fd != own && fstat(fd, &found) == 0 && S_ISREG(found.st_mode) &&
+            found.st_size == MW_BOX_BYTES) {
+            assert_int_equal(dup2(own, fd), fd);
+        }
+    }
+    mw_recorder_add_sample(recorder, 1, 1);
+    mw_recorder_close_cell(recorder, mw_recorder_open_cell(recorder, 1, 1, &title),
+                           MW_BOX_OK, NULL, 0);
+    mw_recorder_free(&recorder);
+    assert_int_equal(fstat(own, &found), 0);
+    assert_int_equal(found.st_size, 0);
+    close(own);
+}
+
 /* What one left who was killed while it made its box. */
 static void
 test_leftovers_are_replaced(void **state)
@@ -538,6 +627,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_who, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cells, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_cancelled_cell_has_no_result, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_more_cells_than_slots, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_samples, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_torn_slots_are_passed_over, set_up,
@@ -552,10 +643,15 @@ main(void)
         cmocka_unit_test(test_text_is_cut_between_characters),
         cmocka_unit_test(test_no_folder),
         cmocka_unit_test(test_no_space),
+        cmocka_unit_test_setup_teardown(test_nothing_is_written_to_a_foreign_file,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_leftovers_are_replaced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_child_leaves_its_parents_box, set_up,
                                         tear_down),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("mapped", tests, NULL, NULL);
+
+    is_network = true;
+    return failed + cmocka_run_group_tests_name("written", tests, NULL, NULL);
 }

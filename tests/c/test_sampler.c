@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "mw_clock.h"
+#include "mw_pace.h"
 #include "own_sampler.h"
 
 static struct mw_result
@@ -149,14 +150,14 @@ test_pace(void **state)
     const int64_t ms = MW_NS_PER_MS;
 
     (void)state;
-    assert_int_equal(mw_sampler_next_age_ns(0), 1 * ms);
-    assert_int_equal(mw_sampler_next_age_ns(1 * ms), 2 * ms);
-    assert_int_equal(mw_sampler_next_age_ns(249 * ms + 1), 250 * ms);
-    assert_int_equal(mw_sampler_next_age_ns(250 * ms), 260 * ms);
+    assert_int_equal(mw_pace_next_age_ns(0), 1 * ms);
+    assert_int_equal(mw_pace_next_age_ns(1 * ms), 2 * ms);
+    assert_int_equal(mw_pace_next_age_ns(249 * ms + 1), 250 * ms);
+    assert_int_equal(mw_pace_next_age_ns(250 * ms), 260 * ms);
     /* Late by three intervals: the next one, not three at once. */
-    assert_int_equal(mw_sampler_next_age_ns(1234567890), 1240 * ms);
-    assert_int_equal(mw_sampler_next_age_ns(59990 * ms), 60000 * ms);
-    assert_int_equal(mw_sampler_next_age_ns(60000 * ms), 60050 * ms);
+    assert_int_equal(mw_pace_next_age_ns(1234567890), 1240 * ms);
+    assert_int_equal(mw_pace_next_age_ns(59990 * ms), 60000 * ms);
+    assert_int_equal(mw_pace_next_age_ns(60000 * ms), 60050 * ms);
 }
 
 static void *

@@ -11,7 +11,7 @@ from .. import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("doctor", "keygen", "postmortem", "top")
+_COMMANDS = ("doctor", "keygen", "postmortem", "run", "top")
 """Each is a module of this package, and in it ``command``."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..boxes import Box, BoxError, read_box
+from ..lines import printable
 from ..postmortem import describe, examine, find_dead
 from ..runtime import runtime_folder
 from ..trouble import cause_of
@@ -58,7 +59,7 @@ def command(which: str | None, as_json: bool, signal: int | None) -> None:
         click.echo(json.dumps(report.to_dict(), indent=2))
         return
     for subject, told in describe(report):
-        click.echo(f"{subject:<10} {_printable(told)}")
+        click.echo(f"{subject:<10} {printable(told)}")
     if which is None and len(found) > 1:
         others = ", ".join(str(box["pid"]) for _, box in found[1:6])
         more = len(found) - 6
@@ -85,8 +86,3 @@ def _boxes(which: str | None) -> list[tuple[Path, Box]]:
         raise click.UsageError(f"{which}: {error}") from None
     except OSError as error:
         raise click.UsageError(f"{which}: {cause_of(error)}") from None
-
-
-def _printable(text: str) -> str:
-    """Without what could move a terminal's cursor: a file may be anybody's."""
-    return "".join(each if each.isprintable() else "?" for each in text)

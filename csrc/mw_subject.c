@@ -1,0 +1,60 @@
+#include "mw_subject.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int
+mw_subject_init(struct mw_subject *self, const char *root, pid_t pid,
+                const struct mw_accuracy *own)
+{
+    *self = (struct mw_subject){
+        .root = strdup(root),
+        .pid = pid,
+        .is_granted = own != NULL,
+        .proc = MW_PROC_CLOSED,
+    };
+    if (own != NULL) {
+        self->own = *own;
+    }
+    return self->root != NULL ? 0 : -ENOMEM;
+}
+
+void
+mw_subject_release(struct mw_subject *self)
+{
+    mw_proc_close(&self->proc);
+    free(self->root);
+}
+
+int
+mw_subject_open(struct mw_subject *self, int64_t *hwm_bytes)
+{
+    struct mw_memory memory;
+    int err = mw_proc_open(&self->proc, self->root, self->pid);
+
+    if (err == 0) {
+        err = mw_proc_read_memory(&self->proc, &memory);
+    }
+    if (err == 0) {
+        *hwm_bytes = memory.hwm_bytes;
+        if (self->pid != 0 && !self->is_granted) {
+            /* The probe's pages are our own: another's mark would not follow
+             * them. And that process may itself be measuring by its mark. */
+            mw_proc_forgo_mark(&self->proc);
+        }
+        err = self->is_granted ? mw_accuracy_of_other(&self->own, &self->proc,
+                                                      self->pid, &self->accuracy)
+                               : mw_accuracy_probe(&self->proc, &self->accuracy);
+    }
+    if (err != 0) {
+        mw_proc_close(&self->proc);
+    }
+    return err;
+}
+
+bool
+mw_subject_is_intact(const struct mw_subject *self)
+{
+    return self->proc.status.fd >= 0 && mw_proc_is_intact(&self->proc);
+}

@@ -1,0 +1,32 @@
+/* The process that is measured: its files, which may have to be opened anew, and what
+ * its figures may claim. Not thread-safe: the caller serialises, but for reading `proc`
+ * while nobody opens or closes it. */
+
+#ifndef MW_SUBJECT_H
+#define MW_SUBJECT_H
+
+#include "mw_accuracy.h"
+
+struct mw_subject {
+    char *root;
+    pid_t pid;              /* 0: the caller's own */
+    bool is_granted;        /* another's mark may be reset, and then ... */
+    struct mw_accuracy own; /* ... this is what holds for the caller's own process */
+    struct mw_proc proc;    /* the files, or MW_PROC_CLOSED */
+    struct mw_accuracy accuracy; /* found out when they were opened */
+};
+
+/* Process `pid` below `root`; nothing is opened yet. `own` as in mw_sampler_new_of().
+ * -ENOMEM; then there is nothing to release. */
+int mw_subject_init(struct mw_subject *self, const char *root, pid_t pid,
+                    const struct mw_accuracy *own);
+void mw_subject_release(struct mw_subject *self);
+
+/* Open the files and find out what the figures may claim. *hwm_bytes is the mark as it
+ * stood before anybody reset it, or MW_ABSENT. -errno; they are then closed. */
+int mw_subject_open(struct mw_subject *self, int64_t *hwm_bytes);
+
+/* Whether they are open, and still the files that were opened. */
+bool mw_subject_is_intact(const struct mw_subject *self);
+
+#endif

@@ -1,0 +1,128 @@
+/* memwatch._core.Process. */
+
+#include "process_module.h"
+
+#include <limits.h>
+
+#include "mw_proc.h"
+
+typedef struct {
+    PyObject_HEAD
+    struct mw_sampler *sampler;
+    PyObject *module;
+} ProcessObject;
+
+static PyObject *
+process_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"pid", NULL};
+    PyObject *module = PyType_GetModule(type);
+    struct mw_sampler *own;
+    struct mw_accuracy accuracy;
+    ProcessObject *self;
+    int pid;
+    int err;
+
+    if (module == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "i:Process", names, &pid)) {
+        return NULL;
+    }
+    if (pid <= 0) {
+        PyErr_SetString(PyExc_ValueError, "a pid is a number above 0");
+        return NULL;
+    }
+    own = get_sampler(get_state(module));
+    if (own == NULL) {
+        return NULL;
+    }
+    self = PyObject_New(ProcessObject, type);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->sampler = NULL;
+    self->module = Py_NewRef(module);
+    accuracy = mw_sampler_accuracy(own);
+    err = mw_sampler_new_of(&self->sampler, MW_PROC_ROOT, pid, &accuracy);
+    if (err != 0) {
+        Py_DECREF(self);
+        return raise_os_error(err, "cannot read the process's memory in /proc");
+    }
+    return (PyObject *)self;
+}
+
+static void
+process_dealloc(PyObject *op)
+{
+    ProcessObject *self = (ProcessObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+
+    mw_sampler_free(&self->sampler);
+    Py_DECREF(self->module);
+    PyObject_Free(op);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(process_window_doc,
+             "window($self, /)\n--\n\n"
+             "A window on it, open from now on. OSError where it is gone.");
+
+static PyObject *
+process_window(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    ProcessObject *self = (ProcessObject *)op;
+
+    return core_window_open(get_state(self->module)->window_type, self->sampler, op,
+                            NULL);
+}
+
+PyDoc_STRVAR(
+    process_memory_doc,
+    "memory($self, /)\n--\n\n"
+    "What it holds now, in bytes: rss, anon, file, shmem, swap from one read of\n"
+    "its status, and hwm, the high-water mark since it was last reset. OSError.");
+
+static PyObject *
+process_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    ProcessObject *self = (ProcessObject *)op;
+    struct mw_memory memory;
+    int err = mw_sampler_read_memory(self->sampler, &memory);
+
+    if (err != 0) {
+        return raise_os_error(err, "cannot read the process's status in /proc");
+    }
+    const struct int_item items[] = {
+        {"rss_bytes", memory.rss_bytes},     {"hwm_bytes", memory.hwm_bytes},
+        {"anon_bytes", memory.anon_bytes},   {"file_bytes", memory.file_bytes},
+        {"shmem_bytes", memory.shmem_bytes}, {"swap_bytes", memory.swap_bytes},
+    };
+    return INTS_AS_DICT(items);
+}
+
+static PyMethodDef process_methods[] = {
+    {"window", process_window, METH_NOARGS, process_window_doc},
+    {"memory", process_memory, METH_NOARGS, process_memory_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(
+    process_doc,
+    "Process(pid)\n--\n\n"
+    "Another process. Its high-water mark is reset by every window, so nobody\n"
+    "else is to measure by it at the same time. OSError where there is none, or\n"
+    "it may not be read.");
+
+static PyType_Slot process_slots[] = {
+    {Py_tp_doc, (void *)process_doc},
+    {Py_tp_new, process_new},
+    {Py_tp_dealloc, process_dealloc},
+    {Py_tp_methods, process_methods},
+    {0, NULL},
+};
+
+PyType_Spec core_process_spec = {
+    .name = "memwatch._core.Process",
+    .basicsize = sizeof(ProcessObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = process_slots,
+};

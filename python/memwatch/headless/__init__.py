@@ -1,0 +1,1 @@
+"""Notebooks that are run with nobody looking: ``memwatch run``."""

@@ -1,0 +1,124 @@
+"""One run against an earlier one, cell by cell. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+
+from .budgets import Size
+from .excesses import Excess, Subject, What, figure_of, used_by
+from .results import CellRun, NotebookRun
+
+__all__ = ["NOISE_BYTES", "compare", "find_earlier", "pairs"]
+
+NOISE_BYTES = 2**20
+"""What a cell may differ by from one run to the next, whatever the tolerance: where an
+address space is laid out anew each time, the same cell does not cost the same pages."""
+
+_WHATS: tuple[What, ...] = ("peak", "used")
+
+
+def find_earlier(
+    run: NotebookRun, earlier: Sequence[NotebookRun]
+) -> NotebookRun | None:
+    """The run of the same notebook among `earlier`: by path, else by its file's name.
+
+    By name only where no other there has it. None: it was not run then.
+    """
+    for same in (_path, _name):
+        known = [each for each in earlier if same(each) == same(run)]
+        if len(known) == 1:
+            return known[0]
+    return None
+
+
+def _path(run: NotebookRun) -> str:
+    return str(Path(run.notebook))
+
+
+def _name(run: NotebookRun) -> str:
+    return Path(run.notebook).name
+
+
+def compare(run: NotebookRun, earlier: NotebookRun, tolerance: Size) -> list[Excess]:
+    """What of `run` cost more than in `earlier`, by more than the tolerance.
+
+    Of each cell that is in both the peak and what it used, and what the notebook used,
+    where all of it was run both times.
+    A share is one of the earlier figure; a difference of NOISE_BYTES or less is none.
+    What could not be measured in either is not compared.
+    """
+    rule = f"--baseline and {tolerance.text}"
+    found: list[Excess] = []
+    if run.state == earlier.state == "ok":  # else one of them is a part
+        whole = Subject(run, None, used_by(run))
+        found += _more(whole, "used", used_by(earlier), tolerance, rule)
+    for now, then in pairs(run.cells, earlier.cells):
+        for what in _WHATS:
+            subject = Subject(run, now, figure_of(now.report, what))
+            before = figure_of(then.report, what)
+            found += _more(subject, what, before, tolerance, rule)
+    return found
+
+
+def _more(
+    subject: Subject, what: What, before: int | None, tolerance: Size, rule: str
+) -> list[Excess]:
+    now = subject.value_bytes
+    if now is None or before is None:
+        return []
+    allowed = max(tolerance.of(abs(before)) or 0, NOISE_BYTES)
+    if now - before <= allowed:
+        return []
+    return [subject.excess(what, rule, before + allowed, before)]
+
+
+# ---- which cell was which ----
+
+
+def pairs(
+    now: Sequence[CellRun], then: Sequence[CellRun]
+) -> list[tuple[CellRun, CellRun]]:
+    """The cells that are in both, in the order of `now`.
+
+    By cell id; else by source, where it is the only one left that has it, or the next
+    of several; else by place: it follows the same cell, and whatever followed that cell
+    then is nobody else's.
+    """
+    partner: dict[int, int] = {}  # positions in `now` to positions in `then`
+    _by_key(partner, now, then, _cell_id)
+    _by_key(partner, now, then, _source)
+    taken = set(partner.values())
+    for i in range(len(now)):
+        if i in partner:
+            continue
+        after = partner.get(i - 1) if i else -1
+        if after is None or after + 1 in taken or after + 1 >= len(then):
+            continue
+        partner[i] = after + 1
+        taken.add(after + 1)
+    return [(now[i], then[partner[i]]) for i in sorted(partner)]
+
+
+def _by_key(
+    partner: dict[int, int],
+    now: Sequence[CellRun],
+    then: Sequence[CellRun],
+    key: Callable[[CellRun], Hashable],
+) -> None:
+    taken = set(partner.values())
+    waiting: dict[Hashable, list[int]] = {}
+    for j, cell in enumerate(then):
+        if j not in taken and key(cell) is not None:
+            waiting.setdefault(key(cell), []).append(j)
+    for i, cell in enumerate(now):
+        if i not in partner and waiting.get(key(cell)):
+            partner[i] = waiting[key(cell)].pop(0)
+
+
+def _cell_id(cell: CellRun) -> str | None:
+    return None if cell.report is None else cell.report.cell_id
+
+
+def _source(cell: CellRun) -> str:
+    return cell.source

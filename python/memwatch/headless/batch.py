@@ -1,0 +1,79 @@
+"""Several notebooks, some at a time, in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal as signals
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+
+from .results import NotebookRun
+from .runner import Listener, Options, Silent, Stop, not_begun, run_notebook
+
+__all__ = ["Job", "run_all"]
+
+OnRun = Callable[["Job", NotebookRun], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A notebook that was read, and what its result calls it."""
+
+    path: str
+    notebook: NotebookNode
+    options: Options
+
+
+def run_all(
+    jobs: Sequence[Job],
+    at_once: int,
+    on_run: OnRun,
+    listener: Listener | None = None,
+) -> list[NotebookRun]:
+    """Run them, `at_once` at a time; their results, in their order.
+
+    `on_run` is called with each as soon as it is through. Ctrl-C and SIGTERM end those
+    that run, as `interrupted`; those that were not begun are `interrupted`, too, and
+    none of their cells was run.
+    """
+    return asyncio.run(_run_all(jobs, at_once, on_run, listener or Silent()))
+
+
+async def _run_all(
+    jobs: Sequence[Job], at_once: int, on_run: OnRun, listener: Listener
+) -> list[NotebookRun]:
+    room = asyncio.Semaphore(at_once)
+    tasks: list[asyncio.Task[NotebookRun]] = []
+    loop = asyncio.get_running_loop()
+
+    def listen_to_signals() -> None:
+        for signal in (signals.SIGINT, signals.SIGTERM):
+            loop.add_signal_handler(signal, interrupt)
+
+    # nbclient takes the handlers for itself whenever it starts a kernel.
+    stop = Stop(listen_to_signals)
+
+    def interrupt() -> None:
+        stop.requested = True
+        for task in tasks:
+            task.cancel()
+
+    async def run(job: Job) -> NotebookRun:
+        try:
+            async with room:
+                result = await run_notebook(
+                    job.notebook, job.path, job.options, listener, stop
+                )
+                # nbclient took them away at its end.
+                listen_to_signals()
+        except asyncio.CancelledError:
+            result = not_begun(job.notebook, job.path)
+            listener.ended(result)
+        on_run(job, result)
+        return result
+
+    listen_to_signals()
+    tasks += [asyncio.ensure_future(run(job)) for job in jobs]
+    return [await task for task in tasks]

@@ -1,0 +1,203 @@
+"""What notebooks may cost, and which cells cost more. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from .excesses import Excess, Subject, What, figure_of, ran, used_by
+from .results import NotebookRun
+
+__all__ = [
+    "Budget",
+    "BudgetError",
+    "Budgets",
+    "Size",
+    "check",
+    "parse_size",
+    "read_budgets",
+]
+
+
+class BudgetError(ValueError):
+    """No size, or no budget; one line, which says what was expected."""
+
+
+# ---- sizes ----
+
+_UNITS = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+}
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*(%|[A-Za-z]{1,3})")
+_MOST_BYTES = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A size in bytes, or a share of some other."""
+
+    text: str
+    """As it was written."""
+    size_bytes: int | None
+    """None: it is a share."""
+    percent: Decimal | None = None
+
+    def of(self, whole_bytes: int | None) -> int | None:
+        """In bytes; a share is one of `whole_bytes`, and None where that is."""
+        if self.percent is None:
+            return self.size_bytes
+        if whole_bytes is None:
+            return None
+        return int(Decimal(whole_bytes) * self.percent / 100)
+
+
+def parse_size(text: str) -> Size:
+    """``512MiB``, ``2GiB``, ``1.5GB`` (10**9 bytes), ``60%``; BudgetError for others.
+
+    Capital or small letters, with or without a space before the unit. A number without
+    a unit is none, nor is ``2G``, which some read as GiB and others as GB.
+    """
+    told = text.strip()
+    match = _SIZE.fullmatch(told)
+    unit = match[2].upper() if match else ""
+    if not match or (unit != "%" and unit not in _UNITS):
+        raise BudgetError(f"'{text}' is no size: 512MiB, 2GiB, 1.5GB, or 60%")
+    number = Decimal(match[1])
+    if unit == "%":
+        return Size(told, None, number)
+    size = int(number * _UNITS[unit])
+    if size > _MOST_BYTES:
+        raise BudgetError(f"'{text}' is more than any memory has")
+    return Size(told, size)
+
+
+# ---- budgets ----
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What something may cost at most, and who says so."""
+
+    what: What
+    size: Size
+    said_by: str
+    """``--max-peak``, ``its tag``, ``its metadata``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """All that holds for one notebook: whoever says so, each has to be kept."""
+
+    notebook: tuple[Budget, ...] = ()
+    cells: Mapping[int, tuple[Budget, ...]] = field(default_factory=dict)
+    """By the cell's place among all cells."""
+
+
+_TAG = re.compile(r"memwatch-max-(peak|used)=(.*)")
+_KINDS: tuple[What, ...] = ("peak", "used")
+
+
+def read_budgets(
+    notebook: Mapping[str, Any],
+    max_peak: Size | None = None,
+    max_used: Size | None = None,
+) -> Budgets:
+    """The budgets of `notebook`: its own, its cells', and those of the two options.
+
+    Its own are ``metadata.memwatch.max_peak`` and ``.max_used``, a cell's the same in
+    its metadata, or its tags ``memwatch-max-peak=2GiB``, ``memwatch-max-used=10%``.
+    BudgetError, naming the cell, for what is no size.
+    """
+    own = []
+    if max_peak is not None:
+        own.append(Budget("peak", max_peak, "--max-peak"))
+    if max_used is not None:
+        own.append(Budget("used", max_used, "--max-used"))
+    own += _in_metadata(notebook.get("metadata"), "the notebook's metadata")
+    cells = {}
+    for index, cell in enumerate(notebook.get("cells", ())):
+        metadata = cell.get("metadata")
+        where = f"cell {index + 1}"
+        found = (*_in_metadata(metadata, where), *_in_tags(metadata, where))
+        if found and cell.get("cell_type") == "code":
+            cells[index] = found
+    return Budgets(tuple(own), cells)
+
+
+def _in_metadata(metadata: Any, where: str) -> Iterator[Budget]:
+    there = metadata.get("memwatch") if isinstance(metadata, Mapping) else None
+    if not isinstance(there, Mapping):
+        return
+    for what in _KINDS:
+        text = there.get(f"max_{what}")
+        if text is None:
+            continue
+        if not isinstance(text, str):
+            raise BudgetError(
+                f"{where}: max_{what} is {text!r}, and has to be a text as '512MiB'"
+            )
+        yield Budget(what, _parsed(text, f"{where}: max_{what}"), "its metadata")
+
+
+def _in_tags(metadata: Any, where: str) -> Iterator[Budget]:
+    tags = metadata.get("tags") if isinstance(metadata, Mapping) else None
+    for tag in tags if isinstance(tags, list) else ():
+        match = _TAG.fullmatch(tag) if isinstance(tag, str) else None
+        if match:
+            what: What = "peak" if match[1] == "peak" else "used"
+            yield Budget(what, _parsed(match[2], f"{where}: tag '{tag}'"), "its tag")
+
+
+def _parsed(text: str, where: str) -> Size:
+    try:
+        return parse_size(text)
+    except BudgetError as error:
+        raise BudgetError(f"{where}: {error}") from None
+
+
+# ---- whether they are kept ----
+
+
+def check(run: NotebookRun, budgets: Budgets) -> list[Excess]:
+    """What of `run` went over its budgets: the notebook as a whole, then its cells.
+
+    A peak is that of each cell that ran; what the notebook used is from its first
+    cell's start to its last one's end. What ran and could not be measured, and a share
+    of a limit that is not known, are in the list too: nobody can say it was kept.
+    """
+    found: list[Excess] = []
+    for budget in budgets.notebook:
+        limit = budget.size.of(run.limit_bytes)
+        if budget.what == "used":
+            if ran(run):
+                one = Subject(run, None, used_by(run))
+                found += _over(one, budget, limit)
+            continue
+        for cell in ran(run):
+            report = cell.report
+            peak = None if report is None else report.rss_peak_bytes
+            found += _over(Subject(run, cell, peak), budget, limit)
+    for cell in ran(run):
+        for budget in budgets.cells.get(cell.index, ()):
+            limit = budget.size.of(run.limit_bytes)
+            value = figure_of(cell.report, budget.what)
+            found += _over(Subject(run, cell, value), budget, limit)
+    return found
+
+
+def _over(subject: Subject, budget: Budget, limit: int | None) -> Iterator[Excess]:
+    value = subject.value_bytes
+    if limit is None or value is None or value > limit:
+        rule = f"{budget.said_by} {budget.size.text}"
+        yield subject.excess(budget.what, rule, limit)

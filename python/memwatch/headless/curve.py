@@ -1,0 +1,166 @@
+"""The memory of a notebook, cell after cell, as an SVG for a page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import accumulate
+
+from ..lines import mib
+from ..pictures import Points, describe, peak_of, points_of, simplified
+from .excesses import Excess
+from .results import CellRun, NotebookRun
+
+__all__ = ["curve"]
+
+# The drawing in its own units, stretched to the page's width; text stands outside of
+# it, in the page's own size.
+_WIDTH, _HEIGHT = 1000, 100
+_COLUMNS = 400
+_NARROWEST = 6
+"""A cell that took no time is to be seen all the same."""
+_LEAST_EXTENT_BYTES = 2**20
+_LABELLED = 2.5
+"""Percent of the width from which on a cell's number has room."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    cell: CellRun
+    points: Points
+    peak_bytes: int
+    x: float
+    width: float
+
+
+def curve(run: NotebookRun, excesses: Sequence[Excess] = (), row: str = "") -> str:
+    """An SVG as wide as the page; empty where no cell has samples.
+
+    Time goes from left to right, cell after cell, the pauses between them left out; a
+    cell is as wide as it took, and never thinner than a hair. Vermillion is each cell's
+    peak, dashed the limits that are within sight: the memory limit in force, and
+    budgets that were exceeded. A click on a cell leads to its row: `row` and its place
+    are the row's id. It uses the page's style (classes ``memory``, ``peak``, ``limit``,
+    ``band``, ``few``) and no ids.
+    """
+    spans = _spans(run)
+    if not spans:
+        return ""
+    low = min(size for span in spans for _, size in span.points)
+    high = max(span.peak_bytes for span in spans)
+    limits = _limits(run, excesses, high)
+    top = max([low + _LEAST_EXTENT_BYTES, high, *(size for _, size in limits)])
+    extent = top - low
+
+    def height(size: int) -> float:
+        return round((top - size) * _HEIGHT / extent, 1)
+
+    drawn = [_band(span, row, i % 2 == 0) for i, span in enumerate(spans)]
+    # A peak that is the end, too, lies below the curve.
+    drawn += [
+        f'<path class="peak" d="M{span.x:.1f} {height(span.peak_bytes)}'
+        f'h{span.width:.1f}"/>'
+        for span in spans
+    ]
+    drawn += [_shape(span, height) for span in spans]
+    drawn += [
+        f'<path class="limit" d="M0 {height(size)}H{_WIDTH}"/>' for _, size in limits
+    ]
+    count = "1 cell" if len(spans) == 1 else f"{len(spans)} cells"
+    told = f"Memory over {count}: {mib(low, 2)} to {mib(high, 2)} MiB"
+    return (
+        f'<svg class="curve" role="img" aria-label="{told}">'
+        f'<svg y="1.2em" width="100%" height="10rem" preserveAspectRatio="none"'
+        f' viewBox="0 -2 {_WIDTH} {_HEIGHT + 4}">{"".join(drawn)}</svg>'
+        f'<text x="0" y=".9em">{mib(top, 2)} MiB</text>'
+        f"{_limit_names([name for name, _ in limits])}"
+        f"{''.join(_number(span) for span in spans)}</svg>"
+        f'<p class="scale"><span>lowest {mib(low, 2)} MiB</span>'
+        '<span class="key">a cell\'s peak</span>'
+        f"<span>{_seconds(spans)} in cells</span></p>"
+    )
+
+
+def _spans(run: NotebookRun) -> list[_Span]:
+    known = []
+    for cell in run.cells:
+        if cell.report is not None:
+            points = points_of(cell.report)
+            if points:
+                known.append((cell, points, peak_of(cell.report, points)))
+    if not known:
+        return []
+    times = [max(points[-1][0] - points[0][0], 0) for _, points, _ in known]
+    least = min(_NARROWEST, _WIDTH / len(known))
+    room, whole = _WIDTH - least * len(known), sum(times) or 1
+    widths = [least + time * room / whole for time in times]
+    begins = accumulate(widths, initial=0.0)
+    return [
+        _Span(cell, points, peak, x, width)
+        for (cell, points, peak), x, width in zip(known, begins, widths, strict=False)
+    ]
+
+
+def _limits(
+    run: NotebookRun, excesses: Sequence[Excess], high: int
+) -> list[tuple[str, int]]:
+    named = {}
+    if run.limit_bytes is not None:
+        named[run.limit_bytes] = f"limit {mib(run.limit_bytes, 2)} MiB"
+    for each in excesses:
+        if each.rule.startswith("--max-peak") and each.limit_bytes is not None:
+            named[each.limit_bytes] = each.rule
+    return [(name, size) for size, name in named.items() if size <= 2 * high]
+
+
+def _band(span: _Span, row: str, is_even: bool) -> str:
+    report = span.cell.report
+    assert report is not None
+    kind = "band even" if is_even else "band"
+    # Reached by keyboard in the table; a hundred stops on the way there help nobody.
+    return (
+        f'<a href="#{escape(row)}{span.cell.index}" tabindex="-1">'
+        f'<rect class="{kind}" x="{span.x:.1f}" y="-2" width="{span.width:.1f}"'
+        f' height="{_HEIGHT + 4}"><title>{escape(describe(report))}</title></rect></a>'
+    )
+
+
+def _shape(span: _Span, height: object) -> str:
+    assert callable(height)
+    columns = max(2, round(_COLUMNS * span.width / _WIDTH))
+    points = simplified(span.points, columns)
+    begin, extent = points[0][0], max(points[-1][0] - points[0][0], 1)
+    places = [
+        (span.x + (t_ns - begin) * span.width / extent, height(size))
+        for t_ns, size in points
+    ]
+    if len(places) == 1:
+        places.append((span.x + span.width, places[0][1]))
+    line = "L".join(f"{x:.1f} {y}" for x, y in places)
+    below = f"L{places[-1][0]:.1f} {_HEIGHT + 9}L{places[0][0]:.1f} {_HEIGHT + 9}Z"
+    return f'<path class="area" d="M{line}{below}"/><path class="memory" d="M{line}"/>'
+
+
+def _limit_names(names: list[str]) -> str:
+    if not names:
+        return ""
+    told = escape(", ".join(names))
+    return f'<text x="100%" y=".9em" text-anchor="end">┄ {told}</text>'
+
+
+def _number(span: _Span) -> str:
+    report = span.cell.report
+    share = span.width / _WIDTH * 100
+    if report is None or report.execution_count is None or share < _LABELLED:
+        return ""
+    middle = (span.x + span.width / 2) / _WIDTH * 100
+    few = "" if share >= 4 * _LABELLED else ' class="few"'
+    return (
+        f'<text{few} x="{middle:.1f}%" y="100%" dy="-.35em" text-anchor="middle">'
+        f"{report.execution_count}</text>"
+    )
+
+
+def _seconds(spans: Sequence[_Span]) -> str:
+    return f"{sum(s.points[-1][0] - s.points[0][0] for s in spans) / 1e9:.2f} s"

@@ -1,0 +1,161 @@
+"""What cost more than it may, and the words for it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..lines import mib
+from ..report import CellReport
+from .results import CellRun, NotebookRun
+
+__all__ = [
+    "Excess",
+    "Subject",
+    "What",
+    "describe",
+    "figure_of",
+    "first_line",
+    "label_of",
+    "ran",
+    "told",
+    "used_by",
+]
+
+What = Literal["peak", "used"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excess:
+    """Something cost more than it may, or cannot be told to have cost less."""
+
+    notebook: str
+    index: int | None
+    """The cell's place among all cells; None: the notebook as a whole."""
+    label: str
+    """``In [3]``, ``cell 4`` for one without a number, ``the notebook``."""
+    source: str | None
+    """The cell's first line."""
+    what: What
+    rule: str
+    """What it breaks, in words: ``--max-peak 2GiB``."""
+    limit_bytes: int | None
+    """None: a share of a limit, and none is known."""
+    value_bytes: int | None
+    """None: could not be measured."""
+    earlier_bytes: int | None = None
+    """What it was in the run that it is compared with."""
+
+    @property
+    def over_bytes(self) -> int | None:
+        """By how much; None where that is not known."""
+        if self.limit_bytes is None or self.value_bytes is None:
+            return None
+        return self.value_bytes - self.limit_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "notebook": self.notebook,
+            "index": self.index,
+            "label": self.label,
+            "source": self.source,
+            "what": self.what,
+            "rule": self.rule,
+            "limit_bytes": self.limit_bytes,
+            "value_bytes": self.value_bytes,
+            "over_bytes": self.over_bytes,
+            "earlier_bytes": self.earlier_bytes,
+        }
+
+
+def used_by(run: NotebookRun) -> int | None:
+    """What the notebook kept, in bytes: its last cell's end less its first one's start.
+
+    None where either is not known. Where a cell died it is up to its last sample.
+    """
+    reports = [each.report for each in ran(run)]
+    if not reports or reports[0] is None or reports[-1] is None:
+        return None
+    start, end = reports[0].rss_start_bytes, reports[-1].rss_end_bytes
+    return None if start is None or end is None else end - start
+
+
+def label_of(cell: CellRun) -> str:
+    """What a person calls the cell: ``In [3]``, ``cell 4`` where it has no number."""
+    if cell.report is not None and cell.report.label:
+        return cell.report.label
+    return f"cell {cell.index + 1}"
+
+
+def first_line(cell: CellRun) -> str | None:
+    """The first line of its text that is not empty, at most 120 characters."""
+    lines = (line.strip() for line in cell.source.splitlines())
+    return next((line[:120] for line in lines if line), None)
+
+
+def ran(run: NotebookRun) -> list[CellRun]:
+    """The cells that took part."""
+    # A cell without text takes no part: kernels do not run it.
+    return [c for c in run.cells if c.state != "not run" and (c.report or c.source)]
+
+
+def figure_of(report: CellReport | None, what: What) -> int | None:
+    """What a cell held at most, or kept, in bytes; None where it is not known."""
+    if report is None:
+        return None
+    return report.rss_peak_bytes if what == "peak" else report.used_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A cell that ran, or the notebook as a whole (None), and one figure of it."""
+
+    run: NotebookRun
+    cell: CellRun | None
+    value_bytes: int | None
+
+    def excess(
+        self, what: What, rule: str, limit: int | None, earlier: int | None = None
+    ) -> Excess:
+        """That this figure is more than `limit` allows."""
+        cell = self.cell
+        return Excess(
+            notebook=self.run.notebook,
+            index=None if cell is None else cell.index,
+            label="the notebook" if cell is None else label_of(cell),
+            source=None if cell is None else first_line(cell),
+            what=what,
+            rule=rule,
+            limit_bytes=limit,
+            value_bytes=self.value_bytes,
+            earlier_bytes=earlier,
+        )
+
+
+# ---- words ----
+
+_MEANT = {"peak": "held at most", "used": "kept"}
+
+
+def describe(excess: Excess) -> str:
+    """One line: which cell of which notebook, and by how much it went over."""
+    source = f" `{excess.source}`" if excess.source else ""
+    return f"{excess.notebook}: {excess.label}{source} {told(excess)}"
+
+
+def told(excess: Excess) -> str:
+    """What it cost and what it may, without its name."""
+    meant = _MEANT[excess.what]
+    if excess.value_bytes is None:
+        return f"ran, and what it {meant} could not be measured: {excess.rule}"
+    value = f"{meant} {mib(excess.value_bytes, 2)} MiB"
+    if excess.limit_bytes is None:
+        return (
+            f"{value}; {excess.rule} is a share of the memory limit, and none is known:"
+            " give a size"
+        )
+    over = f"{mib(excess.over_bytes, 2)} MiB more than {excess.rule}"
+    if excess.earlier_bytes is not None:
+        return f"{value}, {over} (then {mib(excess.earlier_bytes, 2)} MiB)"
+    return f"{value}, {over}"

@@ -1,0 +1,344 @@
+"""Which notebooks are to be run, where the executed ones go, and reading them."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import stat
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..trouble import cause_of
+from .extras import need
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+__all__ = [
+    "MAX_NOTEBOOK_BYTES",
+    "Found",
+    "InputError",
+    "Task",
+    "expand",
+    "parse_notebook",
+    "plan",
+    "read_notebook",
+    "read_whole",
+    "split_two",
+]
+
+_MIB = 2**20
+
+MAX_NOTEBOOK_BYTES = 256 * _MIB
+"""What is larger is not read: as Python's objects it would be a multiple of that."""
+
+_UPGRADE = "jupyter nbconvert --to notebook --nbformat 4"
+
+
+class InputError(Exception):
+    """What was given cannot be run; one line, which names it and says what to do."""
+
+
+# ---- which ones ----
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A notebook that is to be run."""
+
+    path: str
+    """As it was given, or as the pattern or the folder that was given names it."""
+    name: str
+    """What it is called below an output folder: its path below what the pattern has
+    before its first wildcard, or below the folder; else its file's name alone."""
+
+
+def expand(given: Sequence[str]) -> tuple[list[Found], list[InputError]]:
+    """The notebooks that `given` names, in order, each once; and what names none.
+
+    A path is that file. A folder is all ``*.ipynb`` in it and below, by name, but for
+    hidden folders (``.ipynb_checkpoints``). What is no path is a pattern (``*``, ``?``,
+    ``[a-z]``, ``**`` for any folders). The same file by another name is not run twice.
+    """
+    found: dict[str, Found] = {}
+    errors = []
+    for each in given:
+        try:
+            for one in _named_by(each):
+                found.setdefault(os.path.realpath(one.path), one)
+        except InputError as error:
+            errors.append(error)
+    return list(found.values()), errors
+
+
+def _named_by(given: str) -> list[Found]:
+    if not given or "\0" in given:
+        raise InputError("an empty path names no notebook")
+    if os.path.isdir(given):
+        below = _below(given, "**/*.ipynb")
+        if not below:
+            raise InputError(f"{given}: no .ipynb in this folder or below it")
+        return below
+    if os.path.lexists(given):
+        return [Found(given, os.path.basename(given))]
+    if not glob.has_magic(given):
+        raise InputError(f"{given}: there is no such file")
+    parts = Path(given).parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    folder = str(Path(*parts[:fixed])) if fixed else ""
+    matching = _below(folder, str(Path(*parts[fixed:])))
+    if not matching:
+        raise InputError(f"{given}: no file matches this pattern")
+    return matching
+
+
+def _below(folder: str, pattern: str) -> list[Found]:
+    names = glob.glob(pattern, root_dir=folder or None, recursive=True)
+    paths = [(name, os.path.join(folder, name)) for name in sorted(set(names))]
+    return [
+        Found(path, name)
+        for name, path in paths
+        if os.path.isfile(path) and ".ipynb_checkpoints" not in Path(name).parts
+    ]
+
+
+# ---- where to ----
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One notebook to run."""
+
+    notebook: str
+    output: str | None
+    """Where the executed one is to be written; None: nowhere."""
+
+
+def split_two(
+    given: Sequence[str], *, all_inputs: bool
+) -> tuple[Sequence[str], str | None]:
+    """Tell ``IN OUT`` from two inputs: the inputs, and OUT or None.
+
+    Two plain paths are IN and OUT, as with papermill, unless `all_inputs` (some option
+    says where outputs go). But a notebook that somebody wrote is never taken for OUT:
+    one that is there has to be the executed IN of an earlier run, by its own metadata.
+    InputError where it is not.
+    """
+    if all_inputs or len(given) != 2:
+        return given, None
+    first, second = given
+    if any(os.path.isdir(each) or _is_pattern(each) for each in given):
+        return given, None
+    if not os.path.lexists(second):
+        return [first], second
+    if os.path.realpath(first) != os.path.realpath(second):
+        try:
+            own = read_notebook(second).metadata.get("memwatch")
+        except InputError:
+            own = None
+        if isinstance(own, dict) and _same_name(own.get("notebook"), first):
+            return [first], second
+    raise InputError(
+        f"{second} is there and not what running {first} wrote: --output {second}"
+        " replaces it; --no-output, --output-dir DIR or --in-place run both"
+    )
+
+
+def _is_pattern(given: str) -> bool:
+    return not os.path.lexists(given) and glob.has_magic(given)
+
+
+def _same_name(written: Any, given: str) -> bool:
+    return isinstance(written, str) and Path(written).name == Path(given).name
+
+
+def plan(
+    found: Sequence[Found],
+    *,
+    output: str | None = None,
+    output_dir: str | None = None,
+    in_place: bool = False,
+) -> list[Task]:
+    """Where each executed notebook goes: nowhere, unless one of the three says so.
+
+    `output` is for one notebook, `output_dir` keeps the names, `in_place` replaces each
+    notebook. InputError for two of the three, for two notebooks that would write one
+    file, for an output that is one of the notebooks themselves.
+    """
+    if sum((output is not None, output_dir is not None, in_place)) > 1:
+        raise InputError("one of OUT, --output-dir and --in-place, not two of them")
+    if output is not None and len(found) > 1:
+        raise InputError(
+            f"{len(found)} notebooks cannot all be written to {output}:"
+            " --output-dir DIR keeps their names, --in-place replaces them"
+        )
+    tasks = [
+        Task(
+            each.path,
+            each.path
+            if in_place
+            else os.path.join(output_dir, each.name)
+            if output_dir is not None
+            else output,
+        )
+        for each in found
+    ]
+    if not in_place:
+        _refuse_collisions(tasks)
+    return tasks
+
+
+def _refuse_collisions(tasks: list[Task]) -> None:
+    inputs = {os.path.realpath(each.notebook): each.notebook for each in tasks}
+    writers: dict[str, str] = {}
+    for task in tasks:
+        if task.output is None:
+            continue
+        target = os.path.realpath(task.output)
+        if target in inputs:
+            raise InputError(
+                f"{task.output}: writing it would replace the notebook"
+                f" {inputs[target]}, which is to be run: --in-place if that is meant"
+            )
+        if target in writers:
+            raise InputError(
+                f"{writers[target]} and {task.notebook} would both write"
+                f" {task.output}: give their folder, or run them one by one"
+            )
+        writers[target] = task.notebook
+
+
+# ---- reading ----
+
+
+def read_notebook(
+    path: str | os.PathLike[str], max_bytes: int = MAX_NOTEBOOK_BYTES
+) -> NotebookNode:
+    """The notebook in the file `path`, of format 4, checked against its schema.
+
+    Missing and double cell ids are mended, as Jupyter does. InputError for a file that
+    cannot be read or is larger than `max_bytes` (which is not read at all), no JSON,
+    another schema, another format, no cells.
+    """
+    told = os.fspath(path)
+    return parse_notebook(read_whole(told, max_bytes), told)
+
+
+def read_whole(told: str, max_bytes: int) -> bytes:
+    """All of the file; InputError where it is none, or larger than `max_bytes`."""
+    try:
+        # A pipe that nobody writes to is not waited for.
+        descriptor = os.open(told, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            there = os.fstat(descriptor)
+            if not stat.S_ISREG(there.st_mode):
+                raise InputError(f"{told}: it is no file")
+            _refuse_large(told, there.st_size, max_bytes)
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(max_bytes + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise InputError(f"{told}: {_cause(error)}") from None
+    _refuse_large(told, len(data), max_bytes)
+    return data
+
+
+def _cause(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    return error.strerror or cause_of(error)
+
+
+def _refuse_large(told: str, size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise InputError(
+            f"{told}: {size_bytes / _MIB:,.0f} MiB, and at most"
+            f" {max_bytes / _MIB:,.0f} MiB are read: clear its outputs"
+            f" (jupyter nbconvert --clear-output --inplace {told})"
+        )
+
+
+def parse_notebook(data: bytes, told: str) -> NotebookNode:
+    """The notebook that `data` is the file of; `told` names it in an InputError."""
+    nbformat = need("nbformat", "run", "reading notebooks")
+    notebook = _json(data, told)
+    major = notebook.get("nbformat")
+    if not isinstance(major, int) or isinstance(major, bool):
+        raise InputError(f"{told}: no notebook: its JSON has no number 'nbformat'")
+    if major < 4:
+        raise InputError(
+            f"{told}: a notebook of format {major}; upgrade it to 4:"
+            f" {_UPGRADE} --inplace {told}"
+        )
+    if major > 4:
+        raise InputError(f"{told}: a notebook of format {major}; format 4 can be run")
+    try:
+        return _valid(nbformat, notebook, told)
+    except RecursionError:
+        raise InputError(f"{told}: its JSON is nested too deep") from None
+
+
+def _json(data: bytes, told: str) -> dict[str, Any]:
+    if not data.strip():
+        raise InputError(f"{told}: the file is empty")
+    try:
+        notebook = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{told}: no notebook: not UTF-8 at byte {error.start}"
+        ) from None
+    except RecursionError:
+        raise InputError(f"{told}: its JSON is nested too deep") from None
+    except ValueError as error:  # no JSON, and numbers of more than 4300 digits
+        if b"\n<<<<<<< " in data and b"\n>>>>>>> " in data:
+            raise InputError(
+                f"{told}: no JSON: git's conflict markers are in it (nbdime helps)"
+            ) from None
+        raise InputError(f"{told}: no notebook: not JSON ({error})") from None
+    if not isinstance(notebook, dict):
+        raise InputError(f"{told}: no notebook: its JSON is no object")
+    return notebook
+
+
+def _valid(nbformat: Any, notebook: dict[str, Any], told: str) -> NotebookNode:
+    from nbformat import validator
+
+    rwbase: Any = import_module("nbformat.v4.rwbase")
+    cells = notebook.get("cells")
+    if cells == []:
+        raise InputError(f"{told}: it has no cells: nothing to run")
+    try:
+        node = nbformat.from_dict(notebook)
+        # They take much for granted: what is none of it is found by them or below.
+        rwbase.rejoin_lines(node)
+        rwbase.strip_transient(node)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # mended in silence
+            _, node = validator.normalize(node, version=4)
+        nbformat.validate(node)
+    except nbformat.ValidationError as error:
+        raise InputError(f"{told}: no valid notebook: {_where(error)}") from None
+    except RecursionError:
+        raise
+    except Exception as error:  # nbformat's code, at the mercy of what is in a file
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:160]
+        raise InputError(
+            f"{told}: no valid notebook: its parts are not what they should be"
+            f" ({reason})"
+        ) from None
+    valid: NotebookNode = node
+    return valid
+
+
+def _where(error: Any) -> str:
+    # jsonschema's whole story is pages long; its first line may quote all of a cell.
+    reason = str(getattr(error, "message", error)).strip().partition("\n")[0]
+    reason = reason if len(reason) <= 160 else reason[:159] + "…"
+    place = "/".join(str(each) for each in getattr(error, "path", ()))
+    return f"{reason} (at {place})" if place else reason

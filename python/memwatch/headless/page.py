@@ -1,0 +1,180 @@
+"""Runs as one self-contained HTML page: ``--html REPORT``."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from ..lines import mib
+from ..report import CellReport
+from .curve import curve
+from .excesses import Excess, first_line, label_of, told, used_by
+from .exports import deliver
+from .extras import need
+from .results import CellRun, NotebookRun
+
+__all__ = ["render", "write_page"]
+
+_UNKNOWN = "\N{EN DASH}"
+_SET_BY = {
+    "cgroup": "set by the control group",
+    "jupyterhub": "set by JupyterHub",
+    "memory": "the machine's memory",
+}
+_LONGEST_SOURCE = 20_000
+"""Characters of a cell's text: what is longer is data, and nobody reads it."""
+
+
+def write_page(
+    path: str | os.PathLike[str],
+    runs: Sequence[NotebookRun],
+    excesses: Sequence[Excess] = (),
+) -> None:
+    """render() to the file `path`, whole or not at all; OSError, MissingExtraError."""
+    deliver(path, [render(runs, excesses)])
+
+
+def render(runs: Sequence[NotebookRun], excesses: Sequence[Excess] = ()) -> str:
+    """The page, as text.
+
+    Nothing is loaded from anywhere, and no script runs but its own: what notebooks
+    bring is escaped, and the page's policy forbids the rest. Tables can be sorted by
+    any column; without scripts they are in the notebook's order. MissingExtraError
+    without jinja2.
+    """
+    jinja2 = need("jinja2", "run", "--html")
+    from .. import __version__
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _part("page.css"), _part("page.js")
+    text: str = environment.from_string(_part("page.html")).render(
+        version=__version__,
+        style=jinja2.utils.markupsafe.Markup(style),
+        script=jinja2.utils.markupsafe.Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        markup=jinja2.utils.markupsafe.Markup,
+        summary=in_short(runs, excesses),
+        notebooks=[_notebook(i, run, excesses) for i, run in enumerate(runs)],
+        excesses=[_excess(each, runs) for each in excesses],
+    )
+    return text
+
+
+def _part(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def in_short(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
+    """``3 notebooks: 2 ok, 1 died; 4 over budget``."""
+    states: dict[str, int] = {}
+    for run in runs:
+        states[run.state] = states.get(run.state, 0) + 1
+    count = "1 notebook" if len(runs) == 1 else f"{len(runs)} notebooks"
+    ended = ", ".join(f"{number} {state}" for state, number in states.items())
+    over = f"; {len(excesses)} over budget" if excesses else ""
+    return f"{count}: {ended}{over}" if runs else f"no notebooks{over}"
+
+
+def _notebook(
+    number: int, run: NotebookRun, excesses: Sequence[Excess]
+) -> dict[str, Any]:
+    own = [each for each in excesses if each.notebook == run.notebook]
+    row = f"n{number}c"
+    used = used_by(run)
+    ran = sum(cell.state != "not run" for cell in run.cells)
+    return {
+        "id": f"n{number}",
+        "name": run.notebook,
+        "state": run.state,
+        "message": run.message,
+        "facts": _facts(run),
+        "ran": ran,
+        "count": len(run.cells),
+        "used": _size(used),
+        "peak": _size(run.rss_peak_bytes),
+        "time": _time(run.duration_ns),
+        "is_over": bool(own),
+        "excesses": [told(each) for each in own if each.index is None],
+        "curve": curve(run, own, row),
+        "cells": [_cell(f"{row}{cell.index}", cell, own) for cell in run.cells],
+    }
+
+
+def _facts(run: NotebookRun) -> list[tuple[str, str]]:
+    limit = None
+    if run.limit_bytes is not None:
+        by = _SET_BY.get(run.limit_set_by or "", run.limit_set_by)
+        limit = f"{mib(run.limit_bytes, 2)} MiB{f', {by}' if by else ''}"
+    facts = {
+        "kernel": run.kernel_name,
+        "started": run.started_at,
+        "host": run.host,
+        "memory limit": limit,
+        "written to": run.output,
+        "attempts": str(run.attempts) if run.attempts > 1 else None,
+    }
+    return [(name, value) for name, value in facts.items() if value]
+
+
+def _cell(row: str, cell: CellRun, excesses: Sequence[Excess]) -> dict[str, Any]:
+    report = cell.report or CellReport()  # which knows nothing
+    source = cell.source.strip("\n")
+    more = len(source) - _LONGEST_SOURCE
+    if more > 0:
+        source = f"{source[:_LONGEST_SOURCE]}\n… {more:,} more characters"
+    at_least = "≥ " if report.peak_method == "sampled" else ""
+    return {
+        "id": row,
+        "index": cell.index,
+        "label": label_of(cell),
+        "state": cell.state,
+        "first": first_line(cell) or "",
+        "source": source,
+        "used": _size(report.used_bytes),
+        "peak": _size(report.rss_peak_bytes, at_least),
+        "peaked": _size(report.peaked_bytes),
+        "total": _size(report.rss_end_bytes),
+        "time": _time(report.duration_ns),
+        "excesses": [told(each) for each in excesses if each.index == cell.index],
+    }
+
+
+def _excess(excess: Excess, runs: Sequence[NotebookRun]) -> dict[str, Any]:
+    names = [run.notebook for run in runs]
+    number = names.index(excess.notebook) if excess.notebook in names else 0
+    place = "" if excess.index is None else f"c{excess.index}"
+    return {
+        "href": f"#n{number}{place}",
+        "notebook": excess.notebook if len(runs) > 1 else None,
+        "label": excess.label,
+        "source": excess.source,
+        "told": told(excess),
+    }
+
+
+def _size(size_bytes: int | None, before: str = "") -> dict[str, Any]:
+    """What is shown, and what it is sorted by."""
+    if size_bytes is None:
+        return {"text": _UNKNOWN, "value": ""}
+    return {"text": before + mib(size_bytes, 2), "value": size_bytes}
+
+
+def _time(duration_ns: int | None) -> dict[str, Any]:
+    if duration_ns is None:
+        return {"text": _UNKNOWN, "value": ""}
+    return {"text": f"{duration_ns / 1e9:.2f}", "value": duration_ns}

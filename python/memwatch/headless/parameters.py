@@ -1,0 +1,124 @@
+"""Parameters, as papermill has them: ``-p``, ``-r``, ``-f``, ``-y``."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .extras import need
+from .inputs import InputError, read_whole
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+__all__ = ["collect", "inject"]
+
+_MAX_FILE_BYTES = 16 * 2**20
+_WHAT = "setting parameters"
+
+
+def collect(
+    typed: Iterable[tuple[str, str]] = (),
+    raw: Iterable[tuple[str, str]] = (),
+    files: Iterable[str] = (),
+    yaml: Iterable[str] = (),
+) -> dict[str, Any]:
+    """All parameters by name; papermill's order: -f, -y, -p, -r, the later wins.
+
+    `typed` become what they look like (True, False, None, integers, floats), `raw` stay
+    texts. InputError for what is no YAML, or no table of names; MissingExtraError.
+    """
+    typed, raw, files, yaml = list(typed), list(raw), list(files), list(yaml)
+    if not (typed or raw or files or yaml):
+        return {}
+    need("papermill", "papermill", _WHAT)
+    from papermill.cli import _resolve_type
+
+    found: dict[str, Any] = {}
+    for path in files:
+        found.update(_table(read_whole(path, _MAX_FILE_BYTES), path))
+    for text in yaml:
+        found.update(_table(text.encode("utf-8", "replace"), "-y"))
+    for name, value in typed:
+        found[name] = _resolve_type(value)
+    found.update(raw)
+    for name in found:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise InputError(f"{name!r} is no name that a parameter can have")
+    return found
+
+
+def _table(text: bytes, told: str) -> dict[Any, Any]:
+    import yaml
+    from papermill.iorw import NoDatesSafeLoader
+
+    try:
+        found = yaml.load(text, Loader=NoDatesSafeLoader)
+    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{told}: no YAML and no JSON ({reason})") from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise InputError(f"{told}: a table is expected, as 'name: value'")
+    return found
+
+
+def inject(
+    notebook: NotebookNode,
+    parameters: dict[str, Any],
+    kernel_name: str | None = None,
+) -> NotebookNode:
+    """`notebook` with the cell that sets `parameters`, by papermill; a copy.
+
+    After the cell tagged ``parameters``, in place of the one that an earlier run put
+    there, else at the top. `kernel_name` is the kernel that was asked for; None: that
+    of the notebook, else ``python3``. Without parameters `notebook` itself. InputError
+    where papermill knows no way to write parameters in the kernel's language;
+    MissingExtraError.
+    """
+    if not parameters:
+        return notebook
+    parameterize = need("papermill.parameterize", "papermill", _WHAT)
+    from papermill.exceptions import PapermillException
+
+    kernel = kernel_name or notebook.metadata.get("kernelspec", {}).get("name")
+    kernel = kernel or "python3"
+    language = _language(notebook, kernel)
+    prepared = copy.deepcopy(notebook)
+    prepared.metadata.setdefault("papermill", type(prepared)())
+    # papermill asks every cell for its tags.
+    bare = [each for each in prepared.cells if "tags" not in each.metadata]
+    for cell in bare:
+        cell.metadata["tags"] = []
+    log = logging.getLogger("papermill")
+    level = log.level
+    log.setLevel(logging.ERROR)  # that no cell is tagged is no trouble
+    try:
+        made: NotebookNode = parameterize.parameterize_notebook(
+            prepared, parameters, kernel_name=kernel, language=language
+        )
+    except (PapermillException, ValueError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"parameters cannot be set: {reason}") from None
+    finally:
+        log.setLevel(level)
+    for cell in bare:
+        del cell.metadata["tags"]
+    return made
+
+
+def _language(notebook: NotebookNode, kernel: str) -> str:
+    """What the kernel speaks, which not every notebook says; "" if nobody does."""
+    spec = notebook.metadata.get("kernelspec", {})
+    if spec.get("name") == kernel:
+        told = notebook.metadata.get("language_info", {}).get("name")
+        if spec.get("language") or told:
+            return str(spec.get("language") or told)
+    specs = need("jupyter_client.kernelspec", "run", _WHAT)
+    try:
+        return str(specs.get_kernel_spec(kernel).language)
+    except specs.NoSuchKernel:
+        return ""

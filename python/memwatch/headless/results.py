@@ -1,0 +1,102 @@
+"""What comes out of a notebook's run, and of several. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..report import CellReport
+
+__all__ = ["CellRun", "CellState", "NotebookRun", "NotebookState"]
+
+CellState = Literal["ok", "error", "interrupted", "timeout", "died", "not run"]
+NotebookState = Literal["ok", "error", "interrupted", "timeout", "died", "no kernel"]
+
+_EXIT_CODES: dict[NotebookState, int] = {
+    "ok": 0,
+    "error": 1,
+    "interrupted": 130,
+    "timeout": 1,
+    "died": 137,
+    "no kernel": 2,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRun:
+    """One code cell of a notebook."""
+
+    index: int
+    """Its place among all cells of the notebook, from 0."""
+    state: CellState
+    report: CellReport | None = None
+    """What it cost; None where it was not run. Of one that died: up to its last sample,
+    with `status` ``died``."""
+    source: str = ""
+    """All of its text."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "index": self.index,
+            "state": self.state,
+            "source": self.source,
+            "report": None if self.report is None else self.report.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotebookRun:
+    """One notebook. Sizes are bytes, times nanoseconds; what is not known is None."""
+
+    schema: int = 1
+    notebook: str
+    """The path as it was given."""
+    output: str | None = None
+    """Where the executed notebook is; None: nowhere."""
+    state: NotebookState = "ok"
+    message: str | None = None
+    """Where the state is not ``ok``: why, in one line."""
+    kernel_name: str | None = None
+    language: str | None = None
+    kernel_pid: int | None = None
+    host: str | None = None
+    started_at: str | None = None
+    """ISO 8601, UTC."""
+    duration_ns: int | None = None
+    """From the start of its kernel to the end of its last cell."""
+    rss_peak_bytes: int | None = None
+    """The highest of its cells'."""
+    limit_bytes: int | None = None
+    """The memory limit in force; None: none, or not known."""
+    limit_set_by: str | None = None
+    attempts: int = 1
+    """How often it was begun: more than once where a cluster's worker died."""
+    cells: list[CellRun] = field(default_factory=list)
+    """Its code cells, in order."""
+
+    @property
+    def exit_code(self) -> int:
+        """What `memwatch run` ends with for it, budgets apart."""
+        return _EXIT_CODES[self.state]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "schema": self.schema,
+            "notebook": self.notebook,
+            "output": self.output,
+            "state": self.state,
+            "message": self.message,
+            "kernel_name": self.kernel_name,
+            "language": self.language,
+            "kernel_pid": self.kernel_pid,
+            "host": self.host,
+            "started_at": self.started_at,
+            "duration_ns": self.duration_ns,
+            "rss_peak_bytes": self.rss_peak_bytes,
+            "limit_bytes": self.limit_bytes,
+            "limit_set_by": self.limit_set_by,
+            "attempts": self.attempts,
+            "cells": [cell.to_dict() for cell in self.cells],
+        }

@@ -1,0 +1,427 @@
+"""One notebook, from first cell to last: nbclient executes, memwatch measures."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import signal as signals
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from nbclient import NotebookClient
+from nbclient.exceptions import (
+    CellExecutionError,
+    CellTimeoutError,
+    DeadKernelError,
+)
+from nbformat import NotebookNode
+
+from .. import _core, machine
+from ..lines import mib
+from ..report import CellReport, Status
+from .kernels import KernelMemory
+from .results import CellRun, CellState, NotebookRun, NotebookState
+
+__all__ = [
+    "Listener",
+    "Options",
+    "Runner",
+    "Silent",
+    "Stop",
+    "not_begun",
+    "run_notebook",
+]
+
+_SOURCE_LENGTH = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How notebooks are run."""
+
+    kernel_name: str | None = None
+    """Instead of the one that the notebook names."""
+    timeout: float | None = None
+    """Seconds for each cell; None: no limit."""
+    startup_timeout: float = 60
+    """Seconds for the kernel to be ready."""
+    allow_errors: bool = False
+    """Whether the cells after one that raises are run, too."""
+    cwd: str | None = None
+    """The folder to run in; None: the notebook's own."""
+
+
+class Stop:
+    """Somebody's wish that notebooks end now.
+
+    `listen` is called when nbclient has taken the signal handlers for itself.
+    """
+
+    def __init__(self, listen: Callable[[], None] = lambda: None) -> None:
+        self.requested = False
+        self.listen = listen
+
+
+class Listener(Protocol):
+    """Who is told how far a notebook has got."""
+
+    def begun(self, notebook: str, cells: int) -> None:
+        """Its kernel is being started."""
+
+    def cell(
+        self, notebook: str, place: int, source: str, memory: KernelMemory
+    ) -> None:
+        """That code cell, counted from 1, is sent; `memory` is live."""
+
+    def ended(self, run: NotebookRun) -> None:
+        """It is through, or it is not."""
+
+
+class Silent:
+    """Nobody."""
+
+    def begun(self, notebook: str, cells: int) -> None:
+        """Ignored."""
+
+    def cell(
+        self, notebook: str, place: int, source: str, memory: KernelMemory
+    ) -> None:
+        """Ignored."""
+
+    def ended(self, run: NotebookRun) -> None:
+        """Ignored."""
+
+
+@dataclass
+class _Progress:
+    """What is known so far."""
+
+    cells: list[int]
+    """The indices of the code cells that have text."""
+    memory: KernelMemory | None = None
+    process: Any = None
+    pid: int | None = None
+    running: int | None = None
+    done: dict[int, tuple[CellState, CellReport | None]] = field(default_factory=dict)
+    kills_before: int | None = None
+    failure: tuple[NotebookState, str] | None = None
+
+
+async def run_notebook(
+    notebook: NotebookNode,
+    path: str,
+    options: Options,
+    listener: Listener | None = None,
+    stop: Stop | None = None,
+) -> NotebookRun:
+    """Execute `notebook` in place, and measure each cell.
+
+    Raises nothing that a notebook or its kernel can cause: that is in what it returns.
+    Cancelled, with `stop` requested before, it ends as `interrupted`. The result calls
+    it `path`.
+    """
+    runner = Runner(notebook, path, options, listener, stop)
+    run = await runner.run()
+    runner.listener.ended(run)
+    return run
+
+
+def not_begun(notebook: NotebookNode, path: str) -> NotebookRun:
+    """The result of one that was to be run, and was interrupted before."""
+    return NotebookRun(
+        notebook=path,
+        state="interrupted",
+        message="interrupted before it was begun",
+        cells=[
+            CellRun(index=index, state="not run", source=notebook.cells[index].source)
+            for index in _code_cells(notebook)
+        ],
+    )
+
+
+def _code_cells(notebook: NotebookNode) -> list[int]:
+    return [
+        index
+        for index, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code" and cell.source.strip()
+    ]
+
+
+class _Client(NotebookClient):
+    """Tells of a cell that fails while its kernel is still there."""
+
+    def __init__(self, runner: Runner, notebook: NotebookNode, **traits: Any) -> None:
+        super().__init__(notebook, **traits)
+        self._runner = runner
+
+    async def async_start_new_kernel(self, **options: Any) -> None:
+        self._runner.stop.listen()
+        await super().async_start_new_kernel(**options)
+
+    async def async_execute_cell(self, *arguments: Any, **options: Any) -> NotebookNode:
+        try:
+            return await super().async_execute_cell(*arguments, **options)
+        except BaseException as error:
+            self._runner.failed(error)
+            raise
+
+
+class Runner:
+    """One notebook: what nbclient tells of it is put together to a NotebookRun.
+
+    Another's `client` may execute it: then that has to call begin(), the hooks() and
+    failed(), and result() at the end; run() is for our own.
+    """
+
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        path: str,
+        options: Options,
+        listener: Listener | None = None,
+        stop: Stop | None = None,
+        client: NotebookClient | None = None,
+    ) -> None:
+        self.notebook = notebook
+        self.path = path
+        self.options = options
+        self.listener = listener or Silent()
+        self.stop = stop or Stop()
+        self.progress = _Progress(_code_cells(notebook))
+        self.client = client or self._own_client()
+        self._started_ns, self._began_ns = time.time_ns(), time.monotonic_ns()
+
+    def _own_client(self) -> NotebookClient:
+        options = self.options
+        # Only where it is given: else the notebook says which.
+        kernel = options.kernel_name
+        given: Any = {} if kernel is None else {"kernel_name": kernel}
+        return _Client(
+            self,
+            self.notebook,
+            timeout=options.timeout,
+            startup_timeout=int(options.startup_timeout),
+            allow_errors=options.allow_errors,
+            resources={}
+            if options.cwd is None
+            else {"metadata": {"path": options.cwd}},
+            **self.hooks(),
+            **given,
+        )
+
+    def hooks(self) -> dict[str, Any]:
+        """nbclient's, by their names."""
+        return {
+            "on_notebook_start": self._on_notebook_start,
+            "on_cell_execute": self._on_cell_execute,
+            "on_cell_executed": self._on_cell_executed,
+        }
+
+    async def run(self) -> NotebookRun:
+        """Execute it with our own client."""
+        self.begin()
+        return self.result(*await self._execute())
+
+    def begin(self) -> None:
+        """It is about to be executed."""
+        # What is left of an earlier run would be taken for this one's.
+        for index in self.progress.cells:
+            self.notebook.cells[index].outputs = []
+            self.notebook.cells[index].execution_count = None
+        self.listener.begun(self.path, len(self.progress.cells))
+        self._started_ns, self._began_ns = time.time_ns(), time.monotonic_ns()
+
+    def result(self, state: NotebookState, message: str | None) -> NotebookRun:
+        """All that is known of it, now that it has ended."""
+        reports = [report for _, report in self.progress.done.values() if report]
+        peaks = [each.rss_peak_bytes for each in reports if each.rss_peak_bytes]
+        limit, _ = machine.find_limit({})
+        return NotebookRun(
+            notebook=self.path,
+            state=state,
+            message=message,
+            kernel_name=self.client.kernel_name or self._default_kernel(),
+            language=self.notebook.metadata.get("language_info", {}).get("name"),
+            kernel_pid=self.progress.pid,
+            host=socket.gethostname(),
+            started_at=_iso_8601(self._started_ns),
+            duration_ns=time.monotonic_ns() - self._began_ns,
+            rss_peak_bytes=max(peaks, default=None),
+            limit_bytes=limit["limit_bytes"],
+            limit_set_by=limit["set_by"],
+            cells=[self.cell_run(index) for index in self.progress.cells],
+        )
+
+    async def _execute(self) -> tuple[NotebookState, str | None]:
+        try:
+            await self.client.async_execute()
+        except (Exception, asyncio.CancelledError) as error:
+            return self.outcome(error)
+        finally:
+            # Where no kernel was to be had nbclient leaves this behind, for a traceback
+            # at the end of the process.
+            atexit.unregister(self.client._cleanup_kernel)
+        return "ok", None
+
+    def outcome(self, error: BaseException) -> tuple[NotebookState, str]:
+        """What the notebook as a whole came to, when executing it raised that."""
+        from jupyter_client.kernelspec import NoSuchKernel
+
+        if isinstance(error, NoSuchKernel):
+            return "no kernel", (
+                f"no kernel '{error.name}' on this machine: `jupyter kernelspec list`"
+                " tells which there are, --kernel NAME takes another"
+            )
+        if self.progress.failure is not None:
+            return self.progress.failure
+        if _is_interrupt(error):
+            return "interrupted", "interrupted in no cell"
+        if self.progress.memory is None:
+            return "no kernel", f"the kernel does not start: {_one_line(error)}"
+        return "error", f"{type(error).__name__}: {_one_line(error)}"
+
+    def failed(self, error: BaseException) -> None:
+        """A cell did not come to its end; the kernel is not shut down yet."""
+        if self.progress.failure is None:
+            self.progress.failure = self._failure(error)
+
+    def _failure(self, error: BaseException) -> tuple[NotebookState, str]:
+        where = self._where()
+        # nbclient takes a cancellation for the kernel's death.
+        if _is_interrupt(error) or self.stop.requested:
+            self._close("interrupted", "interrupted")
+            return "interrupted", f"interrupted in {where}"
+        if isinstance(error, CellExecutionError):
+            return "error", f"{where} raised {error.ename}: {error.evalue}"
+        if isinstance(error, CellTimeoutError):
+            self._close("timeout", "interrupted")
+            return "timeout", f"{where} took longer than {self.options.timeout:g} s"
+        if isinstance(error, DeadKernelError) or not self._is_alive():
+            return self._died()
+        self._close("error", "error")
+        return "error", f"{where}: {type(error).__name__}: {_one_line(error)}"
+
+    # ---- nbclient's hooks ----
+
+    async def _on_notebook_start(self, notebook: NotebookNode) -> None:
+        manager: Any = self.client.km
+        provisioner = manager.provisioner
+        self.progress.pid = provisioner.pid
+        # It is taken away from the provisioner when it has ended.
+        self.progress.process = provisioner.process
+        self.progress.memory = KernelMemory(provisioner.pid)
+        self.progress.kills_before = _oom_kills()
+
+    async def _on_cell_execute(self, cell: NotebookNode, cell_index: int) -> None:
+        progress = self.progress
+        assert progress.memory is not None
+        progress.running = cell_index
+        place = progress.cells.index(cell_index) + 1
+        self.listener.cell(self.path, place, cell.source, progress.memory)
+        progress.memory.open()
+
+    async def _on_cell_executed(
+        self, cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]
+    ) -> None:
+        if execute_reply["content"]["status"] == "ok":
+            self._close("ok", "ok")
+        else:
+            self._close("error", "error")
+
+    # ---- how a cell ends ----
+
+    def _close(self, state: CellState, status: Status) -> None:
+        progress = self.progress
+        index, progress.running = progress.running, None
+        if index is None or progress.memory is None:
+            return
+        report = progress.memory.close(status, **self._title(index))
+        progress.done[index] = (state, report)
+
+    def _died(self) -> tuple[NotebookState, str]:
+        where, progress = self._where(), self.progress
+        index, progress.running = progress.running, None
+        report = None
+        if index is not None and progress.memory is not None:
+            report = progress.memory.close("died", **self._title(index))
+            progress.done[index] = ("died", report)
+        held = ""
+        if report is not None:
+            held = f" at {mib(report.rss_end_bytes, 2)} MiB, its last sample"
+        return "died", f"the kernel {self._how_it_ended()} in {where}{held}"
+
+    def _how_it_ended(self) -> str:
+        code = None if self.progress.process is None else self.progress.process.poll()
+        before, now = self.progress.kills_before, _oom_kills()
+        if code is None:
+            return "died"
+        if code >= 0:
+            return f"ended by itself, with status {code},"
+        if code == -signals.SIGKILL and None not in (before, now) and now != before:
+            return "was OOM-killed"
+        try:
+            name = f" ({signals.Signals(-code).name})"
+        except ValueError:
+            name = ""
+        return f"was killed by signal {-code}{name}"
+
+    def _default_kernel(self) -> str | None:
+        """That of a notebook which names none."""
+        name = getattr(self.client.km, "kernel_name", "")
+        return str(name) or None
+
+    def _is_alive(self) -> bool:
+        return self.progress.process is None or self.progress.process.poll() is None
+
+    def _where(self) -> str:
+        index = self.progress.running
+        if index is None and self.progress.done:
+            index = max(self.progress.done)
+        if index is None:
+            return "no cell"
+        place = self.progress.cells.index(index) + 1
+        source = self._title(index)["source"]
+        return f"code cell {place} of {len(self.progress.cells)} ({source})"
+
+    def _title(self, index: int) -> dict[str, Any]:
+        cell = self.notebook.cells[index]
+        count = self.client.code_cells_executed
+        first_line = cell.source.lstrip().partition("\n")[0].rstrip()
+        return {
+            "label": f"In [{count}]",
+            "execution_count": count,
+            "cell_id": cell.get("id"),
+            "source": first_line[:_SOURCE_LENGTH],
+        }
+
+    def cell_run(self, index: int) -> CellRun:
+        """What is known of the cell at that place of the notebook."""
+        state, report = self.progress.done.get(index, ("not run", None))
+        source = self.notebook.cells[index].source
+        return CellRun(index=index, state=state, report=report, source=source)
+
+
+def _oom_kills() -> int | None:
+    """The count of the control group that the kernel shares with us."""
+    try:
+        return _core.cgroup()["oom_kills"]
+    except OSError:
+        return None
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    return isinstance(error, (asyncio.CancelledError, KeyboardInterrupt))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _iso_8601(t_ns: int) -> str:
+    from datetime import datetime, timezone
+
+    moment = datetime.fromtimestamp(t_ns // 1000 / 1e6, timezone.utc)
+    return moment.isoformat(timespec="milliseconds")

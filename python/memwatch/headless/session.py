@@ -1,0 +1,142 @@
+"""A batch, from what was typed to what is written: read, run, write, compare."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ..trouble import cause_of
+from . import baseline, budgets, exports, inputs, metadata, page, parameters, summary
+from .batch import Job, OnRun, run_all
+from .budgets import Budgets, Size
+from .excesses import Excess
+from .results import NotebookRun
+from .runner import Listener, Options
+
+__all__ = ["Batch", "Outputs", "RunAll"]
+
+RunAll = Callable[[Sequence[Job], OnRun, Listener], list[NotebookRun]]
+"""Who runs jobs: here, or a cluster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """The files that tell of all notebooks; None: not written. ``-`` is stdout."""
+
+    json: str | None = None
+    csv: str | None = None
+    html: str | None = None
+    markdown: str | None = None
+
+
+@dataclass
+class Batch:
+    """Notebooks that are to be run, and what came out of them."""
+
+    max_peak: Size | None = None
+    max_used: Size | None = None
+    earlier: Sequence[NotebookRun] = ()
+    tolerance: Size | None = None
+    with_metadata: bool = True
+    runs: list[NotebookRun] = field(default_factory=list)
+    excesses: list[Excess] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    """What could not be read or written, one line each."""
+    remarks: list[str] = field(default_factory=list)
+    """What else is to be known, one line each."""
+    _jobs: list[Job] = field(default_factory=list)
+    _outputs: dict[str, str | None] = field(default_factory=dict)
+    _budgets: dict[str, Budgets] = field(default_factory=dict)
+
+    def add(
+        self, task: inputs.Task, options: Options, values: dict[str, object]
+    ) -> None:
+        """Read a notebook; one that cannot be run is an error, and the others are."""
+        path = task.notebook
+        try:
+            notebook = inputs.read_notebook(path)
+            notebook = parameters.inject(notebook, values, options.kernel_name)
+            # Last, for it tells cells by their places.
+            self._budgets[path] = budgets.read_budgets(
+                notebook, self.max_peak, self.max_used
+            )
+        except inputs.InputError as error:
+            self.errors.append(str(error))
+            return
+        except budgets.BudgetError as error:
+            self.errors.append(f"{path}: {error}")
+            return
+        if options.cwd is None:
+            folder = os.path.dirname(os.path.abspath(path))
+            options = dataclasses.replace(options, cwd=folder)
+        self._outputs[path] = task.output
+        self._jobs.append(Job(path, notebook, options))
+
+    def run(
+        self, listener: Listener, at_once: int = 1, run_jobs: RunAll | None = None
+    ) -> None:
+        """Run them, and write each executed notebook as soon as it is through."""
+        if run_jobs is None:
+            run_all(self._jobs, at_once, self._finish, listener)
+        else:
+            run_jobs(self._jobs, self._finish, listener)
+        # In the order of the notebooks, not in that of their ends.
+        places = {job.path: place for place, job in enumerate(self._jobs)}
+        self.runs.sort(key=lambda each: places[each.notebook])
+
+    def _finish(self, job: Job, run: NotebookRun) -> None:
+        output = self._outputs[job.path]
+        if output is not None:
+            run = self._write(job, dataclasses.replace(run, output=output))
+        self.runs.append(run)
+
+    def _write(self, job: Job, run: NotebookRun) -> NotebookRun:
+        assert run.output is not None
+        if self.with_metadata:
+            metadata.apply(job.notebook, run)
+        try:
+            os.makedirs(os.path.dirname(run.output) or ".", exist_ok=True)
+            exports.write_notebook(run.output, job.notebook)
+        except OSError as error:
+            self.errors.append(f"{run.output} is not written: {cause_of(error)}")
+            return dataclasses.replace(run, output=None)
+        return run
+
+    def compare(self) -> None:
+        """See what went over its budgets, and over the earlier run."""
+        for run in self.runs:
+            self.excesses += budgets.check(run, self._budgets[run.notebook])
+            before = baseline.find_earlier(run, self.earlier)
+            if before is None and self.earlier:
+                self.remarks.append(f"{run.notebook}: not in the baseline")
+            elif before is not None and self.tolerance is not None:
+                self.excesses += baseline.compare(run, before, self.tolerance)
+
+    def write(self, outputs: Outputs) -> None:
+        """Write what tells of all of them."""
+        both = (self.runs, self.excesses)
+        writers: list[tuple[str | None, Callable[[str], None]]] = [
+            (outputs.json, lambda path: exports.write_json(path, *both)),
+            (outputs.csv, lambda path: exports.write_csv(path, self.runs)),
+            (outputs.html, lambda path: page.write_page(path, *both)),
+            (outputs.markdown, lambda path: summary.write_summary(path, *both)),
+        ]
+        for path, write in writers:
+            if path is None:
+                continue
+            try:
+                write(path)
+            except OSError as error:
+                self.errors.append(f"{path} is not written: {cause_of(error)}")
+
+    @property
+    def exit_code(self) -> int:
+        """The worst that happened: interrupted, died, not to be run, raised, over."""
+        codes = {run.exit_code for run in self.runs}
+        if self.errors:
+            codes.add(2)
+        if self.excesses:
+            codes.add(3)
+        return next((code for code in (130, 137, 2, 1, 3) if code in codes), 0)

@@ -1,0 +1,153 @@
+"""Runs as Markdown, for a CI's summary: ``--markdown FILE``. Pure but for writing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from ..lines import mib
+from .excesses import Excess, first_line, label_of, ran, told, used_by
+from .exports import deliver
+from .page import in_short
+from .results import CellRun, NotebookRun
+
+__all__ = ["summary", "write_summary"]
+
+# GitHub shows 1 MiB of a step's summary, and nobody reads as much.
+_MOST_EXCESSES = 50
+_MOST_NOTEBOOKS = 100
+_MOST_CELLS = 10
+_LONGEST = 60
+
+
+def write_summary(
+    path: str | os.PathLike[str],
+    runs: Sequence[NotebookRun],
+    excesses: Sequence[Excess] = (),
+) -> None:
+    """summary() to the file `path`, whole or not at all, or to stdout; OSError."""
+    deliver(path, [summary(runs, excesses)])
+
+
+def summary(runs: Sequence[NotebookRun], excesses: Sequence[Excess] = ()) -> str:
+    """Markdown as GitHub and GitLab show it, some 30 KiB at most."""
+    parts = [f"### memwatch run: {in_short(runs, excesses)}"]
+    if excesses:
+        parts.append("**Over budget**\n\n" + _excesses(runs, excesses))
+    if runs:
+        parts.append(_notebooks(runs, excesses))
+    highest = _highest(runs)
+    if highest:
+        parts.append("**Highest peaks**\n\n" + highest)
+    return "\n\n".join(parts) + "\n"
+
+
+def _excesses(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
+    # The most over first; what cannot be told before all that can.
+    known = sorted(
+        excesses,
+        key=lambda each: (each.over_bytes is not None, -(each.over_bytes or 0)),
+    )
+    lines = [
+        f"- {_text(each.notebook)}: {_text(each.label)} {_code(each.source)}"
+        f"{_text(told(each))}"
+        for each in known[:_MOST_EXCESSES]
+    ]
+    return "\n".join([*lines, *_more(len(known) - _MOST_EXCESSES)])
+
+
+def _notebooks(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
+    over = {each.notebook for each in excesses}
+    # What failed first, then what went over; else as they were run.
+    ordered = sorted(
+        runs, key=lambda run: (run.state == "ok", run.notebook not in over)
+    )
+    rows = [
+        [
+            _text(run.notebook),
+            f"**{run.state}**" if run.state != "ok" else "ok",
+            f"{sum(c.state != 'not run' for c in run.cells)} of {len(run.cells)}",
+            mib(used_by(run), 2),
+            mib(run.rss_peak_bytes, 2),
+            _seconds(run.duration_ns),
+        ]
+        for run in ordered[:_MOST_NOTEBOOKS]
+    ]
+    head = ["notebook", "state", "cells run", "used MiB", "peak MiB", "seconds"]
+    lines = [_table(head, rows, 3), *_more(len(runs) - _MOST_NOTEBOOKS)]
+    reasons = [
+        f"- {_text(run.notebook)}: {_text(run.message)}"
+        for run in ordered[:_MOST_NOTEBOOKS]
+        if run.message
+    ]
+    return "\n".join([*lines, *(["", *reasons] if reasons else [])])
+
+
+def _highest(runs: Sequence[NotebookRun]) -> str:
+    cells = [(run, cell) for run in runs for cell in ran(run)]
+    ordered = sorted(cells, key=lambda pair: -_peak(pair[1]))
+    rows = [
+        [
+            _text(run.notebook),
+            f"{_text(label_of(cell))} {_code(first_line(cell))}",
+            mib(cell.report.used_bytes, 2),
+            mib(cell.report.rss_peak_bytes, 2),
+            _seconds(cell.report.duration_ns),
+        ]
+        for run, cell in ordered[:_MOST_CELLS]
+        if cell.report is not None and _peak(cell) >= 0
+    ]
+    head = ["notebook", "cell", "used MiB", "peak MiB", "seconds"]
+    return _table(head, rows, 2) if rows else ""
+
+
+def _peak(cell: CellRun) -> int:
+    peak = None if cell.report is None else cell.report.rss_peak_bytes
+    return -1 if peak is None else peak
+
+
+def _table(head: list[str], rows: list[list[str]], texts: int) -> str:
+    """The first `texts` columns are words, the others numbers."""
+    rule = [":--" if i < texts else "--:" for i in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+
+
+def _more(count: int) -> list[str]:
+    return (
+        ["", f"and {count} more: --html and --json have them all"] if count > 0 else []
+    )
+
+
+def _seconds(duration_ns: int | None) -> str:
+    return "?" if duration_ns is None else f"{duration_ns / 1e9:.2f}"
+
+
+# ---- what others wrote ----
+
+
+def _text(text: str) -> str:
+    """As words alone: no markup, no link, no mention, no line's end."""
+    plain = "".join(each if each.isprintable() else " " for each in text)
+    plain = re.sub(r"([\\`*_{}\[\]()#|~<>$!])", r"\\\1", plain.replace("&", "&amp;"))
+    # A name or an address that GitHub would make a link of.
+    return re.sub(r"@(?=\w)|(?<=\w)://|(?<=www)\.", _broken, plain)
+
+
+def _broken(match: re.Match[str]) -> str:
+    return "".join(f"&#{ord(each)};" for each in match[0])
+
+
+def _code(text: str | None) -> str:
+    """As code, with a space after it; nothing for no text.
+
+    <code>, because Markdown's own cannot hold each text in a table.
+    """
+    if not text:
+        return ""
+    cut = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    plain = "".join(each if each.isprintable() else " " for each in cut)
+    harmless = re.sub(
+        r"[\\`*_\[\]<>&|~$!:@]|(?<=www)\.", _broken, plain, flags=re.ASCII
+    )
+    return f"<code>{harmless}</code> "

@@ -1,0 +1,463 @@
+"""What is given to `memwatch run`: names, patterns, folders, and what is in them."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from memwatch.headless import inputs, parameters
+from memwatch.headless.extras import MissingExtraError, need
+from memwatch.headless.inputs import InputError
+from support import MIB, run_python
+
+V4 = nbformat.v4
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+
+
+def write(path, *sources, **metadata):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cells = [V4.new_code_cell(source) for source in sources or ("x = 1",)]
+    nbformat.write(V4.new_notebook(cells=cells, metadata={**KERNEL, **metadata}), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*given):
+    found, errors = inputs.expand(given)
+    return [(each.path, each.name) for each in found], [str(each) for each in errors]
+
+
+# ---- which ones ----
+
+
+def test_paths_patterns_and_folders(folder):
+    for name in ("nb/b.ipynb", "nb/a.ipynb", "nb/deep/er/c.ipynb", "d.ipynb"):
+        write(folder / name)
+    for name in ("nb/.ipynb_checkpoints/a-checkpoint.ipynb", "nb/.hidden/x.ipynb"):
+        write(folder / name)
+    (folder / "nb/text.txt").write_text("x")
+    below = [
+        ("nb/a.ipynb", "a.ipynb"),
+        ("nb/b.ipynb", "b.ipynb"),
+        ("nb/deep/er/c.ipynb", "deep/er/c.ipynb"),
+    ]
+    assert names("nb") == names("nb/") == names("nb/**/*.ipynb") == (below, [])
+    assert names("nb/*.ipynb") == (below[:2], [])
+    assert names("n?/[b-z].ipynb") == ([("nb/b.ipynb", "nb/b.ipynb")], [])
+    assert names("nb/deep/er/c.ipynb") == ([("nb/deep/er/c.ipynb", "c.ipynb")], [])
+    absolute = str(folder / "nb/*.ipynb")
+    assert [name for _, name in names(absolute)[0]] == ["a.ipynb", "b.ipynb"]
+
+
+def test_each_is_run_once(folder):
+    write(folder / "a.ipynb")
+    (folder / "link.ipynb").symlink_to("a.ipynb")
+    given = ("a.ipynb", "./a.ipynb", "link.ipynb", "*.ipynb", ".")
+    assert names(*given) == ([("a.ipynb", "a.ipynb")], [])
+
+
+def test_a_name_with_a_bracket_is_a_name(folder):
+    write(folder / "a[1].ipynb")
+    assert names("a[1].ipynb") == ([("a[1].ipynb", "a[1].ipynb")], [])
+
+
+def test_what_names_none_leaves_the_others(folder):
+    write(folder / "a.ipynb")
+    (folder / "empty").mkdir()
+    found, errors = names("no.ipynb", "a.ipynb", "x*.ipynb", "empty", "", "a\0b")
+    assert found == [("a.ipynb", "a.ipynb")]
+    assert errors == [
+        "no.ipynb: there is no such file",
+        "x*.ipynb: no file matches this pattern",
+        "empty: no .ipynb in this folder or below it",
+        "an empty path names no notebook",
+        "an empty path names no notebook",
+    ]
+
+
+# ---- where to ----
+
+
+def tasks(*given, **options):
+    found, errors = inputs.expand(given)
+    assert not errors
+    return [each.output for each in inputs.plan(found, **options)]
+
+
+def test_without_an_output_nothing_is_written(folder):
+    write(folder / "a.ipynb")
+    assert tasks("a.ipynb") == [None]
+
+
+def test_where_outputs_go(folder):
+    write(folder / "nb/a.ipynb")
+    write(folder / "nb/deep/a.ipynb")
+    assert tasks("nb/a.ipynb", output="out.ipynb") == ["out.ipynb"]
+    assert tasks("nb", output_dir="o") == ["o/a.ipynb", "o/deep/a.ipynb"]
+    assert tasks("nb", in_place=True) == ["nb/a.ipynb", "nb/deep/a.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "told"),
+    [
+        (
+            ["nb/a.ipynb", "nb/deep/a.ipynb"],
+            {"output_dir": "o"},
+            "would both write o/a.ip",
+        ),
+        (
+            ["nb"],
+            {"output": "o.ipynb"},
+            "2 notebooks cannot all be written to o",
+        ),
+        (
+            ["nb/a.ipynb"],
+            {"output": "./nb/a.ipynb"},
+            "would replace the notebook nb/a",
+        ),
+        (["nb/a.ipynb"], {"output_dir": "nb"}, "--in-place if that is meant"),
+        (["nb/a.ipynb"], {"output": "x", "in_place": True}, "not two of them"),
+    ],
+)
+def test_what_would_be_lost_is_refused(folder, given, options, told):
+    write(folder / "nb/a.ipynb")
+    write(folder / "nb/deep/a.ipynb")
+    with pytest.raises(InputError, match=told):
+        tasks(*given, **options)
+
+
+def split(*given, all_inputs=False):
+    return inputs.split_two(given, all_inputs=all_inputs)
+
+
+def test_two_paths_are_in_and_out(folder):
+    write(folder / "a.ipynb")
+    assert split("a.ipynb", "new.ipynb") == (["a.ipynb"], "new.ipynb")
+    assert split("a.ipynb") == (("a.ipynb",), None)
+    three = ("a.ipynb", "b.ipynb", "c.ipynb")
+    assert split(*three) == (three, None)
+    assert split("a.ipynb", "x*.ipynb") == (("a.ipynb", "x*.ipynb"), None)
+    assert split("a.ipynb", ".") == (("a.ipynb", "."), None)
+
+
+def test_a_notebook_that_somebody_wrote_is_no_output(folder):
+    write(folder / "a.ipynb")
+    write(folder / "b.ipynb")
+    with pytest.raises(InputError, match=r"b\.ipynb is there and not what running a"):
+        split("a.ipynb", "b.ipynb")
+    with pytest.raises(InputError, match="--in-place"):
+        split("a.ipynb", "a.ipynb")
+    both = ("a.ipynb", "b.ipynb")
+    assert split(*both, all_inputs=True) == (both, None)
+    # The same command once more.
+    write(folder / "b.ipynb", memwatch={"notebook": "nb/a.ipynb"})
+    assert split("./a.ipynb", "b.ipynb") == (["./a.ipynb"], "b.ipynb")
+    (folder / "b.ipynb").write_text("half a notebook")
+    with pytest.raises(InputError, match="--output b"):
+        split("a.ipynb", "b.ipynb")
+
+
+# ---- reading ----
+
+
+def test_a_notebook(folder):
+    read = inputs.read_notebook(write(folder / "a.ipynb", "a = 1\nb = 2", "c"))
+    assert [cell.source for cell in read.cells] == ["a = 1\nb = 2", "c"]
+    assert read.nbformat == 4
+
+
+def cell(**values):
+    empty = {
+        "cell_type": "code",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+    }
+    return {**empty, "source": "x", **values}
+
+
+def raw(cells=None, **values):
+    cells = [cell()] if cells is None else cells
+    book = {
+        "nbformat": 4,
+        "nbformat_minor": 4,
+        "metadata": {},
+        "cells": cells,
+        **values,
+    }
+    return json.dumps(book).encode()
+
+
+@pytest.mark.filterwarnings("error")
+def test_ids_are_mended_in_silence():
+    both = raw([cell(id="same"), cell(id="same"), cell()], nbformat_minor=5)
+    ids = [each.id for each in inputs.parse_notebook(both, "a").cells]
+    assert len(set(ids)) == 3
+    assert ids[0] == "same"
+    assert "id" not in inputs.parse_notebook(raw(), "a").cells[0]
+
+
+def test_bytes_before_and_lines_apart():
+    read = inputs.parse_notebook(
+        b"\xef\xbb\xbf" + raw([cell(source=["a\n", "b"])]), "a"
+    )
+    assert read.cells[0].source == "a\nb"
+    # One that has text alone is a notebook, too.
+    text = {"cell_type": "markdown", "metadata": {}, "source": "# x"}
+    assert len(inputs.parse_notebook(raw([text]), "a").cells) == 1
+
+
+DEEP = b'{"nbformat": 4, "cells": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+MALFORMED = {
+    "empty": (b"", "the file is empty"),
+    "white": (b" \n", "the file is empty"),
+    "text": (b"# Title\n", "no notebook: not JSON (Expecting value: line 1 column 1"),
+    "half": (raw()[:-20], "no notebook: not JSON ("),
+    "binary": (b"\x89PNG\r\n\x1a\n\0\0\xff", "no notebook: not UTF-8 at byte 0"),
+    "list": (b"[]", "no notebook: its JSON is no object"),
+    "number": (b"3", "no notebook: its JSON is no object"),
+    "other JSON": (b'{"a": 1}', "no notebook: its JSON has no number 'nbformat'"),
+    "true": (b'{"nbformat": true}', "no notebook: its JSON has no number 'nbformat'"),
+    "deep": (DEEP, "its JSON is nested too deep"),
+    "digits": (b'{"nbformat": ' + b"9" * 5000 + b"}", "no notebook: not JSON ("),
+    "merge": (
+        b'{"cells": [\n<<<<<<< HEAD\n1\n=======\n2\n>>>>>>> other\n]}',
+        "no JSON: git's conflict markers are in it (nbdime helps)",
+    ),
+    "v3": (
+        b'{"nbformat": 3, "nbformat_minor": 0, "worksheets": []}',
+        "a notebook of format 3; upgrade it to 4: jupyter nbconvert --to notebook --nb",
+    ),
+    "v5": (b'{"nbformat": 5}', "a notebook of format 5; format 4 can be run"),
+    "no cells": (raw([]), "it has no cells: nothing to run"),
+    "cells gone": (b'{"nbformat": 4, "nbformat_minor": 4, "metadata": {}}', "no valid"),
+    "cells number": (raw(0), "no valid notebook: "),
+    "cells text": (raw("abc"), "no valid notebook: "),
+    "cell text": (raw(["x"]), "no valid notebook: "),
+    "cell type": (raw([cell(cell_type="other")]), "no valid notebook: "),
+    "source": (raw([cell(source=7)]), "no valid notebook: "),
+    "outputs": (raw([cell(outputs=[{"output_type": "x"}])]), "no valid notebook: "),
+    "metadata": (raw(metadata=[]), "no valid notebook: "),
+    "minor": (raw(nbformat_minor="x"), "no valid notebook: "),
+    "minor number": (raw(nbformat_minor=1.5), "no valid notebook: "),
+    "minor below": (raw(nbformat_minor=-1), "no valid notebook: "),
+    "nulls": (raw([None]), "no valid notebook: "),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_ones_are_one_clear_line(folder, name):
+    data, told = MALFORMED[name]
+    path = folder / f"x/{name}.ipynb"
+    path.parent.mkdir()
+    path.write_bytes(data)
+    with pytest.raises(InputError) as raised:
+        inputs.read_notebook(f"x/{name}.ipynb")
+    line = str(raised.value)
+    assert line.startswith(f"x/{name}.ipynb: {told}")
+    assert "\n" not in line
+    assert len(line) < 300
+
+
+def places(value, path=()):
+    yield path
+    inside = ()
+    if isinstance(value, dict):
+        inside = value.items()
+    elif isinstance(value, list):
+        inside = enumerate(value)
+    for key, each in inside:
+        yield from places(each, (*path, key))
+
+
+def test_whatever_else_is_wrong_is_one_line_too():
+    """Parts taken away or replaced, at random and the same each time."""
+    outputs = [
+        V4.new_output("stream", text="x"),
+        V4.new_output("display_data", data={"text/plain": "x", "application/json": {}}),
+        V4.new_output("error", ename="a", evalue="b", traceback=["x"]),
+    ]
+    cells = [V4.new_markdown_cell("x"), V4.new_code_cell("y", outputs=outputs)]
+    whole = nbformat.writes(V4.new_notebook(cells=cells, metadata=KERNEL))
+    chance = random.Random(1)
+    others = ["null", "true", "0", "1.5", '"x"', "[]", "{}", "[null]", '{"a": null}']
+    told = []
+    for _ in range(600):
+        book = json.loads(whole)
+        for _ in range(chance.randint(1, 3)):
+            *path, last = chance.choice([each for each in places(book) if each])
+            part = book
+            for key in path:
+                part = part[key]
+            if chance.random() < 0.3:
+                del part[last]
+            else:
+                part[last] = json.loads(chance.choice(others))
+            if not book:
+                break
+        try:
+            inputs.parse_notebook(json.dumps(book).encode(), "a.ipynb")
+        except InputError as error:
+            told.append(str(error))
+    assert 200 < len(told) < 600
+    assert not [line for line in told if "\n" in line or len(line) > 300]
+
+
+def test_the_upgrade_that_is_advised_works(folder):
+    """And what it upgrades can be read then."""
+    pytest.importorskip("nbconvert")
+    nbformat.v3.nbjson.JSONWriter().write(
+        nbformat.v3.new_notebook(
+            worksheets=[
+                nbformat.v3.new_worksheet(cells=[nbformat.v3.new_code_cell(input="x")])
+            ]
+        ),
+        open("old.ipynb", "w"),  # noqa: SIM115
+    )
+    with pytest.raises(InputError, match="upgrade it to 4") as raised:
+        inputs.read_notebook("old.ipynb")
+    command = str(raised.value).partition("4: ")[2].split()
+    assert command[:2] == ["jupyter", "nbconvert"]
+    subprocess.run([sys.executable, "-m", *command], check=True, timeout=120)
+    assert inputs.read_notebook("old.ipynb").cells[0].source == "x"
+
+
+def test_what_is_too_large_is_not_read(folder):
+    with open("huge.ipynb", "wb") as file:
+        file.truncate(500 * MIB)  # a hole: it takes no disk, and would take memory
+    with pytest.raises(InputError) as raised:
+        inputs.read_notebook("huge.ipynb")
+    assert str(raised.value) == (
+        "huge.ipynb: 500 MiB, and at most 256 MiB are read: clear its outputs"
+        " (jupyter nbconvert --clear-output --inplace huge.ipynb)"
+    )
+    write(folder / "a.ipynb")
+    with pytest.raises(InputError, match="at most 0 MiB are read"):
+        inputs.read_notebook("a.ipynb", max_bytes=100)
+
+
+def test_what_is_no_file(folder):
+    os.mkfifo("pipe")
+    for path, told in (
+        (".", "it is no file"),
+        ("pipe", "it is no file"),
+        ("/dev/null", "it is no file"),
+        ("no.ipynb", "there is no such file"),
+        ("x" * 300, "File name too long"),
+    ):
+        with pytest.raises(InputError, match=rf": {told}$"):
+            inputs.read_notebook(path)
+
+
+# ---- parameters ----
+
+
+def test_types_as_papermill_has_them(folder):
+    pytest.importorskip("papermill")
+    (folder / "p.yaml").write_text("a: 1\nwhen: 2026-01-02\nlist: [1, x]\n")
+    (folder / "p.json").write_text('{"a": 2, "b": null}')
+    found = parameters.collect(
+        typed=[("i", "3"), ("f", "1e3"), ("t", "True"), ("n", "None"), ("s", "3 m")],
+        raw=[("r", "3")],
+        files=["p.yaml", "p.json"],
+        yaml=["{y: [1, 2]}", ""],
+    )
+    assert found == {
+        "a": 2, "when": "2026-01-02", "list": [1, "x"], "b": None, "y": [1, 2],
+        "i": 3, "f": 1000.0, "t": True, "n": None, "s": "3 m", "r": "3",
+    }  # fmt: skip
+    assert parameters.collect() == {}
+    assert parameters.collect([("a", "1")], [("a", "1")]) == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"typed": [("a b", "1")]}, "'a b' is no name that a parameter can have"),
+        ({"yaml": ["[1]"]}, "-y: a table is expected, as 'name: value'"),
+        ({"yaml": ["{1: 2}"]}, "1 is no name that a parameter can have"),
+        ({"yaml": ["{a: ["]}, "-y: no YAML and no JSON"),
+        (
+            {"yaml": ["!!python/object/apply:os.system ['x']"]},
+            "-y: no YAML and no JSON",
+        ),
+        ({"files": ["no.yaml"]}, "no.yaml: there is no such file"),
+    ],
+)
+def test_bad_parameters(folder, given, told):
+    pytest.importorskip("papermill")
+    with pytest.raises(InputError) as raised:
+        parameters.collect(**given)
+    assert str(raised.value).startswith(told)
+    assert "\n" not in str(raised.value)
+
+
+def test_where_parameters_go(folder, caplog):
+    pytest.importorskip("papermill")
+    plain = inputs.read_notebook(write(folder / "a.ipynb", "a = 1", "print(a)"))
+    assert parameters.inject(plain, {}) is plain
+    made = parameters.inject(plain, {"a": 2})
+    assert [each.source for each in made.cells[1:]] == ["a = 1", "print(a)"]
+    assert made.cells[0].metadata.tags == ["injected-parameters"]
+    assert "a = 2" in made.cells[0].source
+    assert made.metadata.papermill.parameters == {"a": 2}
+    # The notebook that was given is as it was, and its cells' metadata too.
+    assert len(plain.cells) == 2
+    assert "papermill" not in plain.metadata
+    assert [each.metadata for each in made.cells[1:]] == [{}, {}]
+    nbformat.validate(made)
+
+    plain.cells[0].metadata["tags"] = ["parameters"]
+    made = parameters.inject(plain, {"a": 2})
+    assert [each.metadata.get("tags") for each in made.cells] == [
+        ["parameters"], ["injected-parameters"], None,
+    ]  # fmt: skip
+    again = parameters.inject(made, {"a": 3})
+    assert len(again.cells) == 3
+    assert "a = 3" in again.cells[1].source
+    assert caplog.text == ""
+
+
+def test_a_language_that_papermill_does_not_know(folder):
+    pytest.importorskip("papermill")
+    path = write(folder / "a.ipynb", kernelspec={"name": "x", "display_name": "X"})
+    with pytest.raises(InputError, match="parameters cannot be set: "):
+        parameters.inject(inputs.read_notebook(path), {"a": 1})
+    bash = {"name": "bash", "display_name": "Bash", "language": "bash"}
+    path = write(folder / "b.ipynb", kernelspec=bash)
+    made = parameters.inject(inputs.read_notebook(path), {"a": 1})
+    assert "a=1" in made.cells[0].source
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(MissingExtraError) as raised:
+        need("no_such.thing", "papermill", "setting parameters")
+    told = "setting parameters needs no_such: pip install 'memwatch[papermill]' ("
+    assert str(raised.value).startswith(told)
+    # The rest is there without it.
+    run_python(
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['papermill', 'jinja2', 'nbformat']))\n"
+        "from memwatch.headless import (baseline, budgets, curve, excesses, exports,\n"
+        "    extras, inputs, metadata, page, parameters, summary)\n"
+        "from memwatch.headless.extras import MissingExtraError\n"
+        "assert parameters.collect() == {}\n"
+        "for call in (lambda: parameters.collect([('a', '1')]),\n"
+        "             lambda: inputs.parse_notebook(b'{}', 'a'),\n"
+        "             lambda: page.render([])):\n"
+        "    try:\n"
+        "        call()\n"
+        "    except MissingExtraError as error:\n"
+        "        assert 'pip install' in str(error)\n"
+        "    else:\n"
+        "        raise SystemExit('no error')\n"
+    )

@@ -1,0 +1,322 @@
+"""Notebooks run with nobody looking: real kernels, of several languages."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from memwatch import _core
+from memwatch.headless.batch import Job, run_all
+from memwatch.headless.runner import Options, run_notebook
+from support import MIB
+
+ACCURACY = _core.accuracy()
+BOUND = ACCURACY["bound_bytes"]
+
+needs_mark = pytest.mark.skipif(
+    not ACCURACY["mark_resets"], reason="no high-water mark to reset"
+)
+
+PAGES = """import mmap
+def pages(mib):
+    m = mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    m[::4096] = b'x' * (mib << 8)
+    return m
+"""
+
+
+def notebook_of(*cells):
+    return new_notebook(cells=[new_code_cell(each) for each in cells])
+
+
+def run(notebook, **options):
+    options.setdefault("timeout", 60)
+    return asyncio.run(run_notebook(notebook, "x.ipynb", Options(**options)))
+
+
+def text_of(cell):
+    return "".join(
+        output.get("text", "") or output.get("data", {}).get("text/plain", "")
+        for output in cell.outputs
+    )
+
+
+@needs_mark
+def test_what_cells_cost():
+    notebook = notebook_of(PAGES, "a = pages(64)", "pages(32); None", "del a", "", "1")
+    notebook.cells.insert(1, new_markdown_cell("# text"))
+    found = run(notebook)
+    assert (found.state, found.exit_code, found.language) == ("ok", 0, "python")
+    assert [cell.index for cell in found.cells] == [0, 2, 3, 4, 6]
+    kept, peaked, freed = (cell.report for cell in found.cells[1:4])
+    assert kept.used_bytes == pytest.approx(64 * MIB, abs=MIB)
+    assert kept.label == "In [2]"
+    assert kept.execution_count == 2
+    assert kept.source == "a = pages(64)"
+    assert kept.cell_id == notebook.cells[2].id
+    assert kept.peak_method == "kernel"
+    assert peaked.used_bytes == pytest.approx(0, abs=MIB)
+    assert peaked.peaked_bytes == pytest.approx(32 * MIB, abs=BOUND + MIB)
+    assert freed.used_bytes == pytest.approx(-64 * MIB, abs=MIB)
+    assert found.rss_peak_bytes == peaked.rss_peak_bytes
+    assert found.duration_ns > 0
+    assert text_of(notebook.cells[6]) == "1"
+    assert json.loads(json.dumps(found.to_dict()))["cells"][1]["state"] == "ok"
+
+
+@needs_mark
+def test_from_inside_and_from_outside():
+    """The same notebook, in one run: what both say of its cells."""
+    notebook = notebook_of(
+        "%load_ext memwatch\n" + PAGES,
+        "a = pages(100)",
+        "b = pages(300); del b",
+        "c = b'x' * (50 << 20)",
+        "import numpy as np; d = np.ones(2 ** 22); e = (d * 2 + 1).sum()",
+        "del a, c",
+        "import memwatch, json\n"
+        "seen = [[r.used_bytes, r.rss_peak_bytes] for r in memwatch.history]\n"
+        "print(json.dumps(seen))",
+    )
+    found = run(notebook)
+    printed = text_of(notebook.cells[6]).splitlines()[0]
+    inside = json.loads(printed)[1:]
+    outside = [cell.report for cell in found.cells[1:6]]
+    assert len(inside) == len(outside) == 5
+    for (used, peak), report in zip(inside, outside, strict=True):
+        assert report.used_bytes == pytest.approx(used, abs=MIB, rel=0.02)
+        assert report.rss_peak_bytes == pytest.approx(peak, abs=MIB, rel=0.02)
+
+
+# ---- kernels of other languages ----
+
+
+def install_kernel(tmp_path, monkeypatch, name, *argv):
+    folder = tmp_path / "kernels" / name
+    folder.mkdir(parents=True)
+    spec = {"argv": argv, "display_name": name, "language": name}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+
+
+@needs_mark
+def test_bash(tmp_path, monkeypatch):
+    """Two processes: a Python, and the bash that it talks to, which does the work."""
+    if importlib.util.find_spec("bash_kernel") is None:
+        pytest.skip("bash_kernel is not installed")
+    install_kernel(
+        tmp_path, monkeypatch, "bash",
+        sys.executable, "-m", "bash_kernel", "-f", "{connection_file}",
+    )  # fmt: skip
+    notebook = notebook_of(
+        "true",
+        "echo 5 > /proc/$$/clear_refs\n"
+        "x=$(head -c 100000000 /dev/zero | tr '\\0' x)\n"
+        "grep -h -E 'VmHWM|VmRSS' /proc/$$/status /proc/$PPID/status",
+    )
+    found = run(notebook, kernel_name="bash")
+    assert found.state == "ok", found.message
+    report = found.cells[1].report
+    bash_peak, _, _, python = (
+        int(size) * 1024 for size in re.findall(r"(\d+) kB", text_of(notebook.cells[1]))
+    )
+    assert report.rss_peak_bytes == pytest.approx(bash_peak + python, rel=0.02)
+    assert report.used_bytes == pytest.approx(100e6, rel=0.02)
+
+
+@needs_mark
+def test_typescript(tmp_path, monkeypatch):
+    """A kernel with no Python in it: deno."""
+    deno = shutil.which("deno", path=str(Path(sys.executable).parent))
+    if deno is None:
+        pytest.skip("deno is not installed")
+    monkeypatch.setenv("DENO_DIR", str(tmp_path / "deno"))
+    install_kernel(
+        tmp_path, monkeypatch, "deno",
+        deno, "jupyter", "--kernel", "--conn", "{connection_file}",
+    )  # fmt: skip
+    peak = "Deno.readTextFileSync('/proc/self/status').match(/VmHWM:\\s+(\\d+)/)[1]"
+    notebook = notebook_of(
+        "1",
+        f"let a = new Uint8Array(100 * 2**20).fill(1); console.log({peak})",
+        f"let b = new Uint8Array(200 * 2**20).fill(1); console.log({peak})",
+    )
+    found = run(notebook, kernel_name="deno")
+    assert found.state == "ok", found.message
+    for cell, mib in zip(found.cells[1:], (100, 200), strict=True):
+        shown = int(re.search(r"\d+", text_of(notebook.cells[cell.index]))[0]) * 1024
+        assert cell.report.rss_peak_bytes == pytest.approx(shown, rel=0.02)
+        assert cell.report.used_bytes == pytest.approx(mib * MIB, rel=0.05)
+
+
+# ---- how else notebooks end ----
+
+
+def states(found):
+    return [cell.state for cell in found.cells]
+
+
+def test_a_cell_that_raises():
+    found = run(notebook_of("1", "1/0", "2"))
+    assert (found.state, found.exit_code) == ("error", 1)
+    assert states(found) == ["ok", "error", "not run"]
+    assert found.cells[1].report.status == "error"
+    assert found.message == (
+        "code cell 2 of 3 (1/0) raised ZeroDivisionError: division by zero"
+    )
+    found = run(notebook_of("1", "1/0", "2"), allow_errors=True)
+    assert (found.state, found.exit_code) == ("ok", 0)
+    assert states(found) == ["ok", "error", "ok"]
+
+
+def test_a_killed_kernel():
+    notebook = notebook_of(
+        "1",
+        "import os, time\nkept = b'x' * (80 << 20)\ntime.sleep(0.2)\n"
+        "os.kill(os.getpid(), 9)",
+        "2",
+    )
+    found = run(notebook)
+    assert (found.state, found.exit_code) == ("died", 137)
+    assert states(found) == ["ok", "died", "not run"]
+    report = found.cells[1].report
+    assert report.status == "died"
+    assert report.peak_method == "sampled"
+    assert report.used_bytes == pytest.approx(80 * MIB, abs=2 * MIB)
+    assert re.fullmatch(
+        r"the kernel was killed by signal 9 \(SIGKILL\) in code cell 2 of 3"
+        r" \(import os, time\) at \d+\.\d\d MiB, its last sample",
+        found.message,
+    )
+
+
+def test_a_kernel_that_exits():
+    found = run(notebook_of("import os; os._exit(3)"))
+    assert found.state == "died"
+    assert "ended by itself, with status 3, in code cell 1 of 1" in found.message
+
+
+def test_a_cell_that_takes_too_long():
+    found = run(notebook_of("1", "import time; time.sleep(600)", "2"), timeout=1)
+    assert (found.state, found.exit_code) == ("timeout", 1)
+    assert states(found) == ["ok", "timeout", "not run"]
+    assert found.cells[1].report.status == "interrupted"
+    assert abs(found.cells[1].report.used_bytes) < MIB
+    assert found.message.endswith("(import time; time.sleep(600)) took longer than 1 s")
+
+
+def test_no_such_kernel(caplog):
+    found = run(notebook_of("1"), kernel_name="nonesuch")
+    assert (found.state, found.exit_code) == ("no kernel", 2)
+    assert states(found) == ["not run"]
+    assert found.message.startswith("no kernel 'nonesuch' on this machine: ")
+
+
+def test_a_kernel_that_does_not_start(tmp_path, monkeypatch):
+    install_kernel(
+        tmp_path, monkeypatch, "broken",
+        sys.executable, "-c", "raise SystemExit(1)", "{connection_file}",
+    )  # fmt: skip
+    found = run(notebook_of("1"), kernel_name="broken")
+    assert (found.state, found.exit_code) == ("no kernel", 2)
+    assert found.message.startswith("the kernel does not start: ")
+
+
+def test_no_cells_and_skipped_cells():
+    found = run(new_notebook())
+    assert (found.state, found.cells, found.rss_peak_bytes) == ("ok", [], None)
+    notebook = notebook_of("1", "1/0")
+    notebook.cells[1].metadata["tags"] = ["skip-execution"]
+    found = run(notebook)
+    assert found.state == "ok"
+    assert states(found) == ["ok", "not run"]
+
+
+def test_what_is_left_of_an_earlier_run_goes():
+    notebook = notebook_of("1/0", "1")
+    notebook.cells[1].outputs = [
+        {"output_type": "stream", "name": "stdout", "text": "x"}
+    ]
+    notebook.cells[1].execution_count = 7
+    run(notebook)
+    assert notebook.cells[1].outputs == []
+    assert notebook.cells[1].execution_count is None
+
+
+# ---- several ----
+
+
+def jobs_of(*notebooks):
+    return [
+        Job(f"{number}.ipynb", each, Options(timeout=60))
+        for number, each in enumerate(notebooks)
+    ]
+
+
+def test_several_at_a_time():
+    """Each waits for the other: so they run at the same time."""
+    meet = (
+        "import os, time\n"
+        "os.mkdir(mine)\n"
+        "while not os.path.exists(other): time.sleep(0.01)\n"
+    )
+    folder = Path(os.environ["JUPYTER_RUNTIME_DIR"])
+    a, b = str(folder / "a"), str(folder / "b")
+    try:
+        seen = []
+        found = run_all(
+            jobs_of(
+                notebook_of(f"mine, other = {a!r}, {b!r}\n" + meet),
+                notebook_of(f"mine, other = {b!r}, {a!r}\n" + meet),
+                notebook_of("1/0"),
+            ),
+            2,
+            lambda job, result: seen.append((job.path, result.state)),
+        )
+    finally:
+        for each in (a, b):
+            shutil.rmtree(each, ignore_errors=True)
+    assert [each.state for each in found] == ["ok", "ok", "error"]
+    assert [each.notebook for each in found] == ["0.ipynb", "1.ipynb", "2.ipynb"]
+    assert sorted(seen) == [("0.ipynb", "ok"), ("1.ipynb", "ok"), ("2.ipynb", "error")]
+
+
+def test_interrupt():
+    """Ctrl-C: what runs is interrupted, what was not begun is not."""
+
+    class Interrupter:
+        def begun(self, notebook, cells):
+            pass
+
+        def ended(self, run):
+            pass
+
+        def cell(self, notebook, place, source, memory):
+            if place == 2:
+                # When the cell runs: from another thread, as a terminal would.
+                threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    found = run_all(
+        jobs_of(
+            notebook_of("1", "import time; time.sleep(600)", "2"), notebook_of("1")
+        ),
+        1,
+        lambda job, result: None,
+        Interrupter(),
+    )
+    assert [each.state for each in found] == ["interrupted"] * 2
+    assert states(found[0]) == ["ok", "interrupted", "not run"]
+    assert found[0].cells[1].report.status == "interrupted"
+    assert states(found[1]) == ["not run"]
+    assert found[0].exit_code == 130
