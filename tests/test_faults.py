@@ -297,6 +297,46 @@ def fault(name, on):
 """
 
 
+SILENT_NAME = """
+import time
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+from memwatch import keys, publishing
+
+keys.make_keys()
+ip = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+ip.run_line_magic("load_ext", "memwatch")
+key = keys.own_keys().public
+asked = ctypes.c_int.in_dll(ctypes.CDLL(os.environ["LD_PRELOAD"]), "name_asked")
+for hz in (10, 20):  # a change, and the exit
+    before = asked.value
+    publishing.start(">tcp://silent.example:5555", hz, key)
+    while asked.value == before: time.sleep(0.01)
+print("asked")
+"""
+
+
+def test_nobody_waits_for_a_names_server_that_is_silent(shim, tmp_path):
+    pytest.importorskip("memwatch._stream", reason="built without libzmq")
+    folders = {
+        "JUPYTER_CONFIG_DIR": str(tmp_path),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path),
+    }
+    env = shim | folders
+    assert run_python(FAULT + SILENT_NAME, env=env) == "asked\n"
+    pytest.importorskip("zmq")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "memwatch", "top", "--once", "--json"),
+            *("--connect", "tcp://silent.example:5555"),
+            *("--server-key", str(tmp_path / "memwatch/keys/own.key")),
+        ],
+        env=env, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"processes":[]' in done.stdout
+
+
 def test_mark_that_is_not_told(shim):
     out, err = run_python_told(
         FAULT + WATCH +

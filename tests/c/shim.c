@@ -5,13 +5,16 @@
 #undef _FILE_OFFSET_BITS
 
 #include <dlfcn.h>
+#include <netdb.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/types.h>
 #include <time.h>
+#include <unistd.h>
 
 atomic_int clock_stands;   /* CLOCK_MONOTONIC, where it stood when this was set */
 atomic_int mark_is_hidden; /* /proc/PID/status has no VmHWM */
+atomic_int name_asked;     /* how often for silent.example, whose server is silent */
 
 int
 clock_gettime(clockid_t clock, struct timespec *now)
@@ -60,4 +63,23 @@ ssize_t
 pread(int fd, void *text, size_t room, off_t offset)
 {
     return pread64(fd, text, room, offset);
+}
+
+int
+getaddrinfo(const char *restrict name, const char *restrict service,
+            const struct addrinfo *restrict hints, struct addrinfo **restrict out)
+{
+    static int (*real)(const char *, const char *, const struct addrinfo *,
+                       struct addrinfo **);
+
+    if (name != NULL && strcmp(name, "silent.example") == 0) {
+        name_asked++;
+        sleep(600); /* longer than any test waits */
+        return EAI_AGAIN;
+    }
+    if (real == NULL) {
+        real = (int (*)(const char *, const char *, const struct addrinfo *,
+                        struct addrinfo **))dlsym(RTLD_NEXT, "getaddrinfo");
+    }
+    return real(name, service, hints, out);
 }

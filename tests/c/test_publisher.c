@@ -546,15 +546,15 @@ __attribute__((visibility("default"))) int
 getaddrinfo(const char *restrict name, const char *restrict service,
             const struct addrinfo *restrict hints, struct addrinfo **restrict out)
 {
-    union {
-        void *found;
-        int (*ask)(const char *, const char *, const struct addrinfo *,
-                   struct addrinfo **);
-    } real;
     int64_t t_begin_ns = mw_clock_mono_ns();
 
     if (name == NULL || strcmp(name, SLOW_NAME) != 0) {
-        real.found = dlsym(RTLD_NEXT, "getaddrinfo");
+        union {
+            void *found;
+            int (*ask)(const char *, const char *, const struct addrinfo *,
+                       struct addrinfo **);
+        } real = {.found = dlsym(RTLD_NEXT, "getaddrinfo")};
+
         return real.ask(name, service, hints, out);
     }
     atomic_fetch_add(&slow_asked, 1);
