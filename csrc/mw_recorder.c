@@ -144,7 +144,6 @@ map_file(struct mw_recorder *self, const char *path)
     struct stat found;
     int kind = MAP_SHARED;
     void *memory;
-    int err = 0;
     int fd = make_file(path);
 
     if (fd < 0) {
@@ -160,15 +159,15 @@ map_file(struct mw_recorder *self, const char *path)
     memory = mmap(NULL, MW_BOX_BYTES, PROT_READ | PROT_WRITE, kind,
                   self->fd < 0 ? fd : -1, 0);
     if (memory == MAP_FAILED) {
-        err = errno > 0 ? -errno : -ENOMEM;
-    }
-    /* The mapping is enough: nobody who closes descriptors in bulk can take it. */
-    if (self->fd < 0 || err != 0) {
+        int err = errno > 0 ? -errno : -ENOMEM;
+
         close(fd);
-    }
-    if (err != 0) {
         unlink(path);
         return err;
+    }
+    /* The mapping is enough: nobody who closes descriptors in bulk can take it. */
+    if (self->fd < 0) {
+        close(fd);
     }
     /* All pages are ours from now on: touched one by one later they would each be
      * memory that some cell seems to have used. */

@@ -436,15 +436,16 @@ test_other_versions_and_other_machines(void **state)
     assert_int_equal(fault_of(place), MW_BOX_INCONSISTENT);
     file->head.bytes = MW_BOX_BYTES;
     for (int i = 0; i < 5; i++) {
+        const int64_t absent = MW_ABSENT;
         int64_t *const figures[] = {
             &file->head.identity.pid, &file->head.identity.t_mono_ns,
             &file->head.identity.t_real_ns, (int64_t *)&file->head.samples,
             (int64_t *)&file->head.cells};
         int64_t before = *figures[i];
 
-        *figures[i] = MW_ABSENT;
+        memcpy(figures[i], &absent, sizeof absent);
         assert_int_equal(fault_of(place), MW_BOX_INCONSISTENT);
-        *figures[i] = before;
+        memcpy(figures[i], &before, sizeof before);
     }
     assert_int_equal(fault_of(place), MW_BOX_FINE);
     memset(file, 0, sizeof *file);
