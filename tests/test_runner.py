@@ -17,6 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from memwatch import _core
+from memwatch.headless import runner
 from memwatch.headless.batch import Job, run_all
 from memwatch.headless.runner import Options, run_notebook
 from support import MIB
@@ -252,6 +253,23 @@ def test_what_is_left_of_an_earlier_run_goes():
     run(notebook)
     assert notebook.cells[1].outputs == []
     assert notebook.cells[1].execution_count is None
+
+
+def test_a_kernel_that_cannot_be_measured_runs_all_the_same(monkeypatch):
+    """Another user's, or one on another machine."""
+
+    def refuse(pid):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(runner, "KernelMemory", refuse)
+    notebook = notebook_of("print(6 * 7)", "1/0")
+    found = run(notebook, allow_errors=True)
+    assert found.state == "ok"
+    assert found.message == "not all was measured: Permission denied"
+    assert [(cell.state, cell.report) for cell in found.cells] == [
+        ("ok", None), ("error", None)
+    ]  # fmt: skip
+    assert text_of(notebook.cells[0]) == "42\n"
 
 
 # ---- several ----

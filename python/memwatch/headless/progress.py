@@ -22,7 +22,9 @@ def line_of(run: NotebookRun) -> str:
     done = sum(cell.state != "not run" for cell in run.cells)
     cells = f"{done} cell{'' if done == 1 else 's'}"
     took = "" if run.duration_ns is None else f" in {run.duration_ns / 1e9:.2f} s"
-    return f"{run.notebook}: ok: {cells}{took}, peak {mib(run.rss_peak_bytes, 2)} MiB"
+    remark = "" if run.message is None else f"; {run.message}"
+    peak = f"peak {mib(run.rss_peak_bytes, 2)} MiB"
+    return f"{run.notebook}: ok: {cells}{took}, {peak}{remark}"
 
 
 class Lines:
@@ -38,7 +40,7 @@ class Lines:
         """Nothing: the end tells."""
 
     def cell(
-        self, notebook: str, place: int, source: str, memory: KernelMemory
+        self, notebook: str, place: int, source: str, memory: KernelMemory | None
     ) -> None:
         """Nothing: a log is not read while it is written."""
 
@@ -75,7 +77,7 @@ class Table:
         self._rows[notebook] = _Row(cells)
 
     def cell(
-        self, notebook: str, place: int, source: str, memory: KernelMemory
+        self, notebook: str, place: int, source: str, memory: KernelMemory | None
     ) -> None:
         """That cell is in the row from now on."""
         row = self._rows[notebook]

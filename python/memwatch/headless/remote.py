@@ -173,12 +173,14 @@ class _Teller:
         self._tell("begun")
 
     def cell(
-        self, notebook: str, place: int, source: str, memory: KernelMemory
+        self, notebook: str, place: int, source: str, memory: KernelMemory | None
     ) -> None:
         """That cell is sent, so the one before it is done."""
         self._tell_done()
         assert self.runner is not None
-        self._memory = _kernels[self] = memory
+        self._memory = memory
+        if memory is not None:
+            _kernels[self] = memory
         index = self.runner.progress.running
         assert index is not None
         self._tell(
@@ -188,7 +190,7 @@ class _Teller:
             source=source.lstrip().partition("\n")[0].rstrip()[:120],
             cell_id=self.runner.notebook.cells[index].get("id"),
             kernel_pid=self.runner.progress.pid,
-            rss_bytes=memory.rss_bytes(),
+            rss_bytes=None if memory is None else memory.rss_bytes(),
         )
 
     def sample(self) -> None:

@@ -56,7 +56,7 @@ class NotebookRun:
     """Where the executed notebook is; None: nowhere."""
     state: NotebookState = "ok"
     message: str | None = None
-    """Where the state is not ``ok``: why, in one line."""
+    """Where the state is not ``ok``: why, in one line. Else what was not measured."""
     kernel_name: str | None = None
     language: str | None = None
     kernel_pid: int | None = None

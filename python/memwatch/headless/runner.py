@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 from .. import _core, machine
 from ..lines import mib
 from ..report import CellReport, Status
+from ..trouble import cause_of
 from .kernels import KernelMemory
 from .results import CellRun, CellState, NotebookRun, NotebookState
 
@@ -72,9 +73,9 @@ class Listener(Protocol):
         """Its kernel is being started."""
 
     def cell(
-        self, notebook: str, place: int, source: str, memory: KernelMemory
+        self, notebook: str, place: int, source: str, memory: KernelMemory | None
     ) -> None:
-        """That code cell, counted from 1, is sent; `memory` is live."""
+        """That code cell, counted from 1, is sent; `memory` is live, if measured."""
 
     def ended(self, run: NotebookRun) -> None:
         """It is through, or it is not."""
@@ -87,7 +88,7 @@ class Silent:
         """Ignored."""
 
     def cell(
-        self, notebook: str, place: int, source: str, memory: KernelMemory
+        self, notebook: str, place: int, source: str, memory: KernelMemory | None
     ) -> None:
         """Ignored."""
 
@@ -108,6 +109,9 @@ class _Progress:
     done: dict[int, tuple[CellState, CellReport | None]] = field(default_factory=dict)
     kills_before: int | None = None
     failure: tuple[NotebookState, str] | None = None
+    is_started: bool = False
+    why_not: str | None = None
+    """Why a cell, or all of them, were not measured."""
 
 
 async def run_notebook(
@@ -242,7 +246,7 @@ class Runner:
         return NotebookRun(
             notebook=self.path,
             state=state,
-            message=message,
+            message=message or self._not_measured(),
             kernel_name=self.client.kernel_name or self._default_kernel(),
             language=self.notebook.metadata.get("language_info", {}).get("name"),
             kernel_pid=self.progress.pid,
@@ -279,7 +283,7 @@ class Runner:
             return self.progress.failure
         if _is_interrupt(error):
             return "interrupted", "interrupted in no cell"
-        if self.progress.memory is None:
+        if not self.progress.is_started:
             return "no kernel", f"the kernel does not start: {_one_line(error)}"
         return "error", f"{type(error).__name__}: {_one_line(error)}"
 
@@ -309,19 +313,29 @@ class Runner:
     async def _on_notebook_start(self, notebook: NotebookNode) -> None:
         manager: Any = self.client.km
         provisioner = manager.provisioner
-        self.progress.pid = provisioner.pid
-        # It is taken away from the provisioner when it has ended.
-        self.progress.process = provisioner.process
-        self.progress.memory = KernelMemory(provisioner.pid)
+        self.progress.is_started = True
+        # Kernels that run elsewhere have neither. The process is taken away from the
+        # provisioner when it has ended.
+        self.progress.pid = getattr(provisioner, "pid", None)
+        self.progress.process = getattr(provisioner, "process", None)
         self.progress.kills_before = _oom_kills()
+        try:
+            if self.progress.pid is None:
+                raise OSError("the kernel is no process of this machine")
+            self.progress.memory = KernelMemory(self.progress.pid)
+        except OSError as error:
+            self.progress.why_not = cause_of(error)
 
     async def _on_cell_execute(self, cell: NotebookNode, cell_index: int) -> None:
         progress = self.progress
-        assert progress.memory is not None
         progress.running = cell_index
         place = progress.cells.index(cell_index) + 1
         self.listener.cell(self.path, place, cell.source, progress.memory)
-        progress.memory.open()
+        try:
+            if progress.memory is not None:
+                progress.memory.open()
+        except OSError as error:
+            progress.why_not = cause_of(error)  # the cell runs all the same
 
     async def _on_cell_executed(
         self, cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]
@@ -336,17 +350,20 @@ class Runner:
     def _close(self, state: CellState, status: Status) -> None:
         progress = self.progress
         index, progress.running = progress.running, None
-        if index is None or progress.memory is None:
+        if index is None:
             return
-        report = progress.memory.close(status, **self._title(index))
+        report = None
+        if progress.memory is not None:
+            report = progress.memory.close(status, **self._title(index))
         progress.done[index] = (state, report)
 
     def _died(self) -> tuple[NotebookState, str]:
         where, progress = self._where(), self.progress
         index, progress.running = progress.running, None
         report = None
-        if index is not None and progress.memory is not None:
-            report = progress.memory.close("died", **self._title(index))
+        if index is not None:
+            if progress.memory is not None:
+                report = progress.memory.close("died", **self._title(index))
             progress.done[index] = ("died", report)
         held = ""
         if report is not None:
@@ -367,6 +384,10 @@ class Runner:
         except ValueError:
             name = ""
         return f"was killed by signal {-code}{name}"
+
+    def _not_measured(self) -> str | None:
+        why = self.progress.why_not
+        return None if why is None else f"not all was measured: {why}"
 
     def _default_kernel(self) -> str | None:
         """That of a notebook which names none."""
