@@ -33,6 +33,8 @@ static atomic_int open_errno;        /* nothing can be opened */
 static atomic_int fstat_errno;       /* nor looked at */
 static atomic_long status_is_cut_at; /* NEVER, or how much of it is read */
 static atomic_long statm_is_cut_at;  /* likewise */
+static atomic_bool hold_status;      /* the thread keeps what it read of status back */
+static atomic_bool status_is_held;   /* and does so now */
 static atomic_bool clock_stands;     /* at clock_ns */
 static _Atomic int64_t clock_ns;
 static _Atomic int64_t clock_ahead_ns; /* where it does not stand */
@@ -45,6 +47,7 @@ no_faults(void **state)
 {
     (void)state;
     mark_is_hidden = reset_hides_mark = clock_stands = false;
+    hold_status = status_is_held = false;
     reset_errno = open_errno = fstat_errno = 0;
     status_is_cut_at = statm_is_cut_at = NEVER;
     clock_ahead_ns = 0;
@@ -98,6 +101,12 @@ __wrap_pread64(int fd, void *text, size_t room, off_t offset)
     long cut_at = is_status ? status_is_cut_at : statm_is_cut_at;
 
     reads++;
+    if (is_status && gettid() != getpid()) {
+        while (hold_status) {
+            status_is_held = true;
+            sched_yield();
+        }
+    }
     if (is_status && mark_is_hidden) {
         char *line = memmem(text, (size_t)length, "\nVmHWM:", 7);
 
@@ -904,6 +913,40 @@ test_signal_storm(void **state)
     assert_all_is_well();
 }
 
+/* The thread has read the mark, and before it comes to tell it another window opens and
+ * resets it: to that one it is none of its own. */
+static void
+test_mark_that_is_too_old(void **state)
+{
+    const struct mw_box_identity given = {0};
+    struct mw_watch outer;
+    struct mw_watch inner;
+    struct mw_result result;
+    char *root = make_root();
+    char path[128];
+    int64_t samples;
+
+    (void)state;
+    SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
+    (void)snprintf(path, sizeof path, "%s/1-1.box", root);
+    assert_int_equal(mw_sampler_start_recording(sampler, path, &given), 0);
+    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
+    spike(32 * MIB);
+    hold_status = true;
+    WAIT_UNTIL(status_is_held);
+    assert_int_equal(mw_sampler_open(sampler, &inner, NULL), 0);
+    samples = status_of(sampler).samples;
+    hold_status = false;
+    WAIT_UNTIL(status_of(sampler).samples > samples + 1);
+    assert_int_equal(mw_sampler_close(sampler, &inner, NULL, &result), 0);
+    assert_true(result.peaked_bytes < 8 * MIB);
+    assert_int_equal(mw_sampler_close(sampler, &outer, NULL, &result), 0);
+    assert_from_kernel(&result, 32 * MIB);
+    mw_sampler_stop_recording(sampler);
+    remove_root(root);
+}
+
 int
 main(void)
 {
@@ -914,6 +957,7 @@ main(void)
             test_inner_window_without_a_mark_leaves_the_outer_one_its_own, no_faults),
         cmocka_unit_test_teardown(test_no_mark_once_it_is_reset, no_faults),
         cmocka_unit_test_teardown(test_reset_that_fails_in_between, no_faults),
+        cmocka_unit_test_teardown(test_mark_that_is_too_old, no_faults),
         cmocka_unit_test(test_lifetime_peak_that_was_never_told_is_absent),
         cmocka_unit_test_teardown(test_status_cut_anywhere_at_the_close, no_faults),
         cmocka_unit_test_teardown(test_status_cut_anywhere_at_the_opening, no_faults),
