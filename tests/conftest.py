@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from browsing import chromium
-from support import Kernel, pages
+from support import MIB, Kernel, pages, wait_for
 
 # Black boxes go to Jupyter's runtime folder: not to that of who runs the tests.
 _runtime = tempfile.TemporaryDirectory(prefix="memwatch-runtime-")
@@ -57,3 +59,33 @@ def browser() -> Iterator[Any]:
     """Headless Chromium; whoever asks for it is skipped where there is none."""
     with chromium() as started:
         yield started
+
+
+_GROUPS = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A memory control group of 300 MiB, made for this test."""
+    v2 = Path("/sys/fs/cgroup/cgroup.controllers")
+    root = v2.parent if v2.exists() else _GROUPS
+    folder = root / f"memwatch-test-{os.getpid()}"
+    limit, size = ("memory.max" if v2.exists() else "memory.limit_in_bytes"), 300 * MIB
+    try:
+        folder.mkdir()
+        (folder / limit).write_text(str(size))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        pytest.skip(f"no memory control group can be made here: {error}")
+    swap = folder / ("memory.swap.max" if v2.exists() else "memory.swappiness")
+    with contextlib.suppress(OSError):
+        swap.write_text("0")
+    yield folder
+
+    def removed() -> bool:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        return not folder.exists()
+
+    wait_for(removed)

@@ -19,7 +19,7 @@ import memwatch
 from memwatch import _core, boxes, postmortem
 from memwatch.cli import main
 from memwatch.runtime import runtime_folder
-from support import BECOME_NOBODY, MIB, Kernel, lines_in, run_python
+from support import BECOME_NOBODY, MIB, Kernel, lines_in, run_python, wait_for
 
 GROW = """import mmap, time
 held = []
@@ -56,14 +56,6 @@ def run(*arguments, code=0):
 
 def report(*arguments):
     return json.loads(run("--json", *arguments))
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.001)
-    return found
 
 
 def grows(box, mib):
@@ -195,35 +187,6 @@ def test_a_terminals_next_shell_says_it(tmp_path):
 
 
 # ---- a real OOM kill ----
-
-GROUP = Path("/sys/fs/cgroup/memory")
-
-
-@pytest.fixture
-def group():
-    """A memory control group of 300 MiB, made for this test."""
-    v2 = Path("/sys/fs/cgroup/cgroup.controllers")
-    root = v2.parent if v2.exists() else GROUP
-    folder = root / f"memwatch-test-{os.getpid()}"
-    limit, size = ("memory.max" if v2.exists() else "memory.limit_in_bytes"), 300 * MIB
-    try:
-        folder.mkdir()
-        (folder / limit).write_text(str(size))
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        pytest.skip(f"no memory control group can be made here: {error}")
-    swap = folder / ("memory.swap.max" if v2.exists() else "memory.swappiness")
-    with contextlib.suppress(OSError):
-        swap.write_text("0")
-    yield folder
-
-    def removed():
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        return not folder.exists()
-
-    wait_for(removed)
 
 
 def test_oom_in_a_control_group(group):

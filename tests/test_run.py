@@ -94,6 +94,26 @@ def test_a_killed_kernel_keeps_what_ran(tmp_path):
     assert json.loads(done.stdout)["notebooks"][0]["state"] == "died"
 
 
+def test_a_kernel_that_the_control_group_kills(tmp_path, group):
+    """A real OOM kill: of the kernel, which holds the most."""
+    write(
+        tmp_path, "a.ipynb", "1",
+        "import time\nheld = []\n"
+        "while True: held.append(b'x' * (1 << 20)); time.sleep(0.002)",
+    )  # fmt: skip
+    enter = f"echo $$ > {group}/cgroup.procs; exec {MEMWATCH} run a.ipynb -o out.ipynb"
+    done = subprocess.run(
+        ["sh", "-c", enter],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 137, done.stderr
+    assert "a.ipynb: died: the kernel was OOM-killed in code cell 2 of 2" in done.stderr
+    out = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    told = out.cells[1].metadata["memwatch"]
+    assert told["state"] == "died"
+    assert 100 * MIB < told["rss_end_bytes"] < 300 * MIB
+
+
 def test_interrupt_writes_what_ran(tmp_path):
     write(
         tmp_path, "a.ipynb", "print('first')",
