@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 __all__ = ["is_beyond"]
 
 _FORM = "an endpoint is ipc://PATH or tcp://ADDRESS:PORT"
@@ -40,6 +38,8 @@ def is_beyond(endpoint: str, *, connects: bool) -> bool:
         raise ValueError(f"{endpoint}: {port!r} is no port")
     if address == "localhost" or (address == "lo" and not connects):
         return False
+    import ipaddress  # a millisecond, which few need
+
     try:
         return not ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:

@@ -23,12 +23,11 @@ from . import (
     commands,
     lines,
     pictures,
-    postmortem,
     publishing,
     recording,
     tables,
 )
-from .boxes import prune_boxes
+from .boxes import find_boxes, prune_boxes
 from .children import watch_children
 from .completion import complete
 from .extension import CellWatcher, inside_a_cell
@@ -336,6 +335,10 @@ def _tell_of_predecessor(shell: Any) -> None:
     if own is None:
         return
     try:
+        if len(find_boxes()) < 2:  # ours: most of the time there is no other
+            return
+        from . import postmortem
+
         told = postmortem.tell_of_predecessor(own)
         prune_boxes()  # not before it was told
     except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from heapq import nlargest
 from typing import TypedDict
@@ -163,6 +162,8 @@ def _retained(allocator: Allocator | None) -> str:
 def repeats(reports: Sequence[CellReport]) -> str:
     """Median and range of what several runs of one cell cost."""
     lines = [f"{len(reports)} run{'s' if len(reports) > 1 else ''}"]
+
+    import statistics  # a millisecond, which few need
 
     def add(name: str, values: list[int | None], told: Callable[[float], str]) -> None:
         known = [value for value in values if value is not None]
