@@ -20,6 +20,16 @@ mw_clock_mono_ns(void)
     return (int64_t)now.tv_sec * MW_NS_PER_S + now.tv_nsec;
 }
 
+/* Nanoseconds since 1970, to tell dates by: this clock can be set. Any thread. */
+static inline int64_t
+mw_clock_real_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * MW_NS_PER_S + now.tv_nsec;
+}
+
 /* The absolute CLOCK_MONOTONIC time `t_mono_ns` as the C library wants it. */
 static inline struct timespec
 mw_clock_deadline(int64_t t_mono_ns)

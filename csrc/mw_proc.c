@@ -36,28 +36,37 @@ mw_proc_open_file(const char *root, pid_t pid, const char *name, int flags)
     return fd < 0 ? -errno : fd;
 }
 
-static int
-keep_open(struct mw_proc_file *file, const char *root, pid_t pid, const char *name,
-          int flags)
+int
+mw_proc_file_keep(struct mw_proc_file *file, int fd)
 {
     struct stat found;
-    int fd = mw_proc_open_file(root, pid, name, flags);
 
-    if (fd < 0) {
-        return fd;
-    }
     if (fstat(fd, &found) != 0) {
-        int err = -errno;
-
-        close(fd);
-        return err;
+        return -errno;
     }
     *file = (struct mw_proc_file){fd, found.st_dev, found.st_ino};
     return 0;
 }
 
-static bool
-is_ours(const struct mw_proc_file *file)
+static int
+keep_open(struct mw_proc_file *file, const char *root, pid_t pid, const char *name,
+          int flags)
+{
+    int fd = mw_proc_open_file(root, pid, name, flags);
+    int err;
+
+    if (fd < 0) {
+        return fd;
+    }
+    err = mw_proc_file_keep(file, fd);
+    if (err != 0) {
+        close(fd);
+    }
+    return err;
+}
+
+bool
+mw_proc_file_is_ours(const struct mw_proc_file *file)
 {
     struct stat found;
 
@@ -65,10 +74,10 @@ is_ours(const struct mw_proc_file *file)
            found.st_ino == file->inode;
 }
 
-static void
-close_file(struct mw_proc_file *file)
+void
+mw_proc_file_close(struct mw_proc_file *file)
 {
-    if (file->fd >= 0 && is_ours(file)) {
+    if (file->fd >= 0 && mw_proc_file_is_ours(file)) {
         close(file->fd);
     }
     file->fd = -1;
@@ -104,23 +113,23 @@ mw_proc_close(struct mw_proc *self)
 {
     int saved_errno = errno;
 
-    close_file(&self->statm);
-    close_file(&self->status);
-    close_file(&self->clear_refs);
+    mw_proc_file_close(&self->statm);
+    mw_proc_file_close(&self->status);
+    mw_proc_file_close(&self->clear_refs);
     errno = saved_errno;
 }
 
 bool
 mw_proc_is_intact(const struct mw_proc *self)
 {
-    return is_ours(&self->statm) && is_ours(&self->status) &&
-           (self->clear_refs.fd < 0 || is_ours(&self->clear_refs));
+    return mw_proc_file_is_ours(&self->statm) && mw_proc_file_is_ours(&self->status) &&
+           (self->clear_refs.fd < 0 || mw_proc_file_is_ours(&self->clear_refs));
 }
 
 void
 mw_proc_forgo_mark(struct mw_proc *self)
 {
-    close_file(&self->clear_refs);
+    mw_proc_file_close(&self->clear_refs);
     if (self->mark_errno == 0) {
         self->mark_errno = EOPNOTSUPP;
     }
@@ -184,7 +193,7 @@ mw_proc_reset_mark(const struct mw_proc *self)
     if (self->clear_refs.fd < 0) {
         return self->mark_errno != 0 ? -self->mark_errno : -EBADF;
     }
-    if (!is_ours(&self->clear_refs)) {
+    if (!mw_proc_file_is_ours(&self->clear_refs)) {
         return -EBADF;
     }
     do {

@@ -24,6 +24,15 @@ struct mw_proc_file {
     ino_t inode;
 };
 
+/* Remember which file `fd` is, and keep it. -errno; then *file is left alone. */
+int mw_proc_file_keep(struct mw_proc_file *file, int fd);
+
+/* Whether it still is the file that was kept; about 0.2 us. */
+bool mw_proc_file_is_ours(const struct mw_proc_file *file);
+
+/* Close it, if it still is that file. Where it is not open: nothing. */
+void mw_proc_file_close(struct mw_proc_file *file);
+
 struct mw_proc {
     struct mw_proc_file statm;
     struct mw_proc_file status;

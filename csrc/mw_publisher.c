@@ -138,10 +138,7 @@ tell_of_box(struct mw_publisher *self, int64_t t_now_ns, bool with_samples)
 static int64_t
 real_minus_mono_ns(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * MW_NS_PER_S + now.tv_nsec - mw_clock_mono_ns();
+    return mw_clock_real_ns() - mw_clock_mono_ns();
 }
 
 static int64_t

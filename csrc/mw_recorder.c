@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "mw_cgroup.h"
@@ -25,23 +24,12 @@
 
 struct mw_recorder {
     struct mw_box_file *file; /* mapped: the file itself, or our own copy of it, */
-    int fd;                   /* which is written to this; -1: it is the file itself */
-    dev_t device;             /* what `fd` was opened for: somebody who closes */
-    ino_t inode;              /* descriptors in bulk may have closed it */
+    struct mw_proc_file out;  /* which is written to this; not open: it is the file */
     pid_t owner;
     char path[PATH_MAX];
 };
 
 /* ---- who we are ---- */
-
-static int64_t
-real_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * MW_NS_PER_S + now.tv_nsec;
-}
 
 static void
 read_boot_id(char *room, size_t size)
@@ -70,7 +58,7 @@ find_identity(struct mw_box_identity *self)
     self->session_id = getsid(0);
     self->uid = getuid();
     self->t_mono_ns = mw_clock_mono_ns();
-    self->t_real_ns = real_ns();
+    self->t_real_ns = mw_clock_real_ns();
     if (mw_proc_read_start_ticks(MW_PROC_ROOT, 0, &self->start_ticks) != 0) {
         self->start_ticks = MW_ABSENT;
     }
@@ -141,7 +129,6 @@ keeps_its_blocks(int fd)
 static int
 map_file(struct mw_recorder *self, const char *path)
 {
-    struct stat found;
     int kind = MAP_SHARED;
     void *memory;
     int fd = make_file(path);
@@ -149,15 +136,12 @@ map_file(struct mw_recorder *self, const char *path)
     if (fd < 0) {
         return fd;
     }
-    self->fd = -1;
-    if (!keeps_its_blocks(fd) && fstat(fd, &found) == 0) {
+    self->out.fd = -1;
+    if (!keeps_its_blocks(fd) && mw_proc_file_keep(&self->out, fd) == 0) {
         kind = MAP_PRIVATE | MAP_ANONYMOUS;
-        self->fd = fd;
-        self->device = found.st_dev;
-        self->inode = found.st_ino;
     }
     memory = mmap(NULL, MW_BOX_BYTES, PROT_READ | PROT_WRITE, kind,
-                  self->fd < 0 ? fd : -1, 0);
+                  self->out.fd < 0 ? fd : -1, 0);
     if (memory == MAP_FAILED) {
         int err = errno > 0 ? -errno : -ENOMEM;
 
@@ -166,7 +150,7 @@ map_file(struct mw_recorder *self, const char *path)
         return err;
     }
     /* The mapping is enough: nobody who closes descriptors in bulk can take it. */
-    if (self->fd < 0) {
+    if (self->out.fd < 0) {
         close(fd);
     }
     /* All pages are ours from now on: touched one by one later they would each be
@@ -176,34 +160,23 @@ map_file(struct mw_recorder *self, const char *path)
     return 0;
 }
 
-static bool
-is_still_ours(const struct mw_recorder *self)
-{
-    struct stat found;
-
-    return fstat(self->fd, &found) == 0 && found.st_dev == self->device &&
-           found.st_ino == self->inode;
-}
-
 /* Where the file is not mapped: write that part of it. A part that cannot be written is
  * one that a reader does not see. */
 static void
 write_part(const struct mw_recorder *self, const void *part, size_t size)
 {
-    if (self->fd >= 0 && is_still_ours(self)) {
+    if (self->out.fd >= 0 && mw_proc_file_is_ours(&self->out)) {
         off_t offset = (const char *)part - (const char *)self->file;
 
-        (void)!pwrite(self->fd, part, size, offset);
+        (void)!pwrite(self->out.fd, part, size, offset);
     }
 }
 
 static void
-release(const struct mw_recorder *self)
+release(struct mw_recorder *self)
 {
     munmap(self->file, MW_BOX_BYTES);
-    if (self->fd >= 0 && is_still_ours(self)) {
-        close(self->fd);
-    }
+    mw_proc_file_close(&self->out);
 }
 
 int
@@ -340,7 +313,7 @@ mw_recorder_open_cell(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_b
     slot->cell.number = head->cells;
     slot->cell.status = MW_BOX_OPEN;
     slot->cell.t_mono_ns = t_mono_ns;
-    slot->cell.t_real_ns = real_ns();
+    slot->cell.t_real_ns = mw_clock_real_ns();
     slot->cell.rss_start_bytes = rss_bytes;
     slot->cell.drift_bytes = MW_ABSENT;
     slot->cell.result = MW_RESULT_ABSENT; /* not the one of the cell before it */

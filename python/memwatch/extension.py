@@ -8,13 +8,11 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
-from .report import CellReport
+from .report import CellReport, first_line
 from .trouble import Trouble
 from .watching import OpenWindow, history, status_of
 
 __all__ = ["CellWatcher", "inside_a_cell"]
-
-_SOURCE_LENGTH = 120
 
 _QUIET_TAG = "memwatch-quiet"
 
@@ -89,7 +87,7 @@ class CellWatcher:
             try:
                 self._starting = _Cell(
                     None,
-                    _first_line(around),
+                    first_line(around),
                     self._next_number() - 1,
                     store_history=True,
                     nested=False,
@@ -134,7 +132,7 @@ class CellWatcher:
             key = id(info)
             cell = _Cell(
                 info.raw_cell,
-                _first_line(info.raw_cell),
+                first_line(info.raw_cell),
                 self._next_number(),
                 getattr(info, "cell_id", None),
                 store_history=info.store_history,
@@ -213,7 +211,7 @@ class CellWatcher:
         info = getattr(result, "info", None)
         source = cell.source
         if info is not None and info.raw_cell != cell.raw_cell:
-            source = _first_line(info.raw_cell)
+            source = first_line(info.raw_cell)
         store_history = cell.store_history if info is None else info.store_history
         number = self._number(result)
         report = cell.window.close(
@@ -257,10 +255,6 @@ def _error_of(result: Any) -> BaseException | None:
         return KeyboardInterrupt()
     error: BaseException | None = result.error_before_exec or result.error_in_exec
     return error
-
-
-def _first_line(raw_cell: str) -> str:
-    return raw_cell.lstrip().partition("\n")[0].rstrip()[:_SOURCE_LENGTH]
 
 
 def inside_a_cell() -> bool:

@@ -335,11 +335,11 @@ def _tell_of_predecessor(shell: Any) -> None:
     if own is None:
         return
     try:
-        if len(find_boxes()) < 2:  # ours: most of the time there is no other
-            return
-        from . import postmortem
+        told = None
+        if len(find_boxes()) > 1:  # most of the time there is only ours
+            from . import postmortem
 
-        told = postmortem.tell_of_predecessor(own)
+            told = postmortem.tell_of_predecessor(own)
         prune_boxes()  # not before it was told
     except Exception as error:
         tell_once("predecessor", f"what was before is not known: {cause_of(error)}")

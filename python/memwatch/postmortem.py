@@ -7,7 +7,6 @@ import signal as signals
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from .boxes import (
     read_box,
 )
 from .lines import mib, printable
+from .report import iso_8601
 
 __all__ = [
     "LastCell",
@@ -129,7 +129,7 @@ def examine(
         previous_cell=ended[-1]["label"] if ended and not running else None,
         rss_bytes=rss_bytes[-1] if rss_bytes else None,
         sampled_at=None if last_ns is None else _date(_real_ns(box, last_ns)),
-        sample_age_ns=None if last_ns is None else _age_ns(box, last_ns),
+        sample_age_ns=None if last_ns is None else _age_ns(box, last_ns, alive),
         sample_interval_ns=_interval_ns(t_ns) if running else None,
         growth_bytes_per_s=_growth(t_ns, rss_bytes, running[0]) if running else None,
         lifetime_peak_bytes=box["lifetime_peak_bytes"],
@@ -156,11 +156,12 @@ def find_dead(pid: int | None = None) -> list[tuple[Path, Box]]:
             box = read_box(path)
         except (BoxError, OSError):
             continue
-        wanted = not is_alive(box) if pid is None else box["pid"] == pid
+        alive = is_alive(box)
+        wanted = not alive if pid is None else box["pid"] == pid
         if wanted:
-            found.append((path, box))
-    found.sort(key=lambda each: (is_alive(each[1]) is None, -last_seen_ns(each[1])))
-    return found
+            found.append((alive is None, -last_seen_ns(box), path, box))
+    found.sort(key=lambda each: each[:2])
+    return [(path, box) for _, _, path, box in found]
 
 
 def tell_of_predecessor(own: Path) -> str | None:
@@ -303,18 +304,17 @@ def _real_ns(box: Box, t_mono_ns: int) -> int:
     return box["t_real_ns"] + t_mono_ns - box["t_mono_ns"]
 
 
-def _age_ns(box: Box, t_mono_ns: int) -> int:
-    if is_alive(box) is None:  # its monotonic clock need not be ours
+def _age_ns(box: Box, t_mono_ns: int, alive: bool | None) -> int:
+    if alive is None:  # its monotonic clock need not be ours
         return time.time_ns() - _real_ns(box, t_mono_ns)
     return time.monotonic_ns() - t_mono_ns
 
 
 def _date(t_real_ns: int) -> str:
     try:
-        moment = datetime.fromtimestamp(t_real_ns // 1000 / 1e6, timezone.utc)
+        return iso_8601(t_real_ns)
     except (ValueError, OverflowError, OSError):
         return "unknown"  # a damaged box
-    return moment.isoformat(timespec="milliseconds")
 
 
 # ---- the words ----

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
 from typing import Any, Literal, TypedDict
 
-__all__ = ["CellReport", "PeakMethod", "Status", "Timeline"]
+__all__ = [
+    "CellReport",
+    "PeakMethod",
+    "Status",
+    "Timeline",
+    "first_line",
+    "iso_8601",
+]
 
 PeakMethod = Literal["kernel", "sampled"]
 Status = Literal["ok", "error", "interrupted", "limit", "died"]
@@ -109,3 +117,16 @@ class CellReport:
 
 
 _FIELDS = tuple(each.name for each in fields(CellReport))
+
+_SOURCE_LENGTH = 120
+
+
+def first_line(text: str) -> str:
+    """What ``CellReport.source`` tells of a cell's text."""
+    return text.lstrip().partition("\n")[0].rstrip()[:_SOURCE_LENGTH]
+
+
+def iso_8601(t_real_ns: int) -> str:
+    """As ``CellReport.started_at`` tells it: nanoseconds since 1970, in UTC."""
+    moment = datetime.fromtimestamp(t_real_ns // 1000 / 1e6, timezone.utc)
+    return moment.isoformat(timespec="milliseconds")

@@ -6,13 +6,12 @@ import os
 import time
 from array import array
 from asyncio import CancelledError
-from datetime import datetime, timezone
 from types import TracebackType
 
 from . import _core, machine
 from .children import close_window, open_window
 from .history import History
-from .report import CellReport, Status, Timeline
+from .report import CellReport, Status, Timeline, iso_8601
 from .trouble import Trouble, tell_once
 
 __all__ = [
@@ -117,18 +116,13 @@ class OpenWindow:
             execution_count=execution_count,
             cell_id=cell_id,
             source=source,
-            started_at=_iso_8601(self._opened_at_ns),
+            started_at=iso_8601(self._opened_at_ns),
             drift_bytes=drift,
             status=status,
             timeline=Timeline(t_ns=array("q", t_ns), rss_bytes=array("q", rss_bytes)),
             **figures,
             **close_window(self._children),
         )
-
-
-def _iso_8601(t_ns: int) -> str:
-    moment = datetime.fromtimestamp(t_ns // 1000 / 1e6, timezone.utc)
-    return moment.isoformat(timespec="milliseconds")
 
 
 class watch:

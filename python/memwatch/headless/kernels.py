@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from array import array
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from .. import _core
-from ..report import CellReport, Status, Timeline
+from ..report import CellReport, Status, Timeline, iso_8601
 
 __all__ = ["KernelMemory"]
 
@@ -74,7 +73,7 @@ class KernelMemory:
         self._previous_end_bytes = figures["rss_end_bytes"]
         return CellReport(
             **title,
-            started_at=_iso_8601(self._opened_at_ns),
+            started_at=iso_8601(self._opened_at_ns),
             drift_bytes=drift,
             status=status,
             timeline=Timeline(t_ns=array("q", t_ns), rss_bytes=array("q", rss_bytes)),
@@ -120,8 +119,3 @@ def _descendants(pid: int) -> list[int]:
         for child in map(int, listed):
             found += [child, *_descendants(child)]
     return found
-
-
-def _iso_8601(t_ns: int) -> str:
-    moment = datetime.fromtimestamp(t_ns // 1000 / 1e6, timezone.utc)
-    return moment.isoformat(timespec="milliseconds")

@@ -6,7 +6,8 @@ import sys
 import time
 from typing import Any
 
-from ..lines import mib
+from ..lines import mib, printable
+from ..report import first_line
 from .kernels import KernelMemory
 from .results import NotebookRun
 
@@ -46,7 +47,7 @@ class Lines:
 
     def ended(self, run: NotebookRun) -> None:
         """Its line."""
-        print(_printable(line_of(run)), file=sys.stderr, flush=True)
+        print(printable(line_of(run)), file=sys.stderr, flush=True)
 
 
 class Table:
@@ -82,7 +83,7 @@ class Table:
         """That cell is in the row from now on."""
         row = self._rows[notebook]
         row.place, row.memory, row.since = place, memory, time.monotonic()
-        row.source = source.strip().partition("\n")[0]
+        row.source = first_line(source)
 
     def ended(self, run: NotebookRun) -> None:
         """The row goes, its line stays above the table."""
@@ -90,7 +91,7 @@ class Table:
         from rich.text import Text
 
         style = "" if run.state == "ok" else "bold red"
-        self._console.print(Text(_printable(line_of(run)), style=style))
+        self._console.print(Text(printable(line_of(run)), style=style))
 
     def _table(self) -> Any:
         from rich.table import Table as Grid
@@ -104,11 +105,11 @@ class Table:
         grid.add_column("source", ratio=1, no_wrap=True, overflow="ellipsis")
         for notebook, row in list(self._rows.items()):
             grid.add_row(
-                Text(_printable(notebook)),
+                Text(printable(notebook)),
                 f"{row.place}/{row.cells}",
                 "" if row.memory is None else f"{time.monotonic() - row.since:.0f}",
                 "" if row.memory is None else mib(row.memory.rss_bytes(), 2),
-                Text(_printable(row.source)),
+                Text(printable(row.source)),
             )
         return grid
 
@@ -120,7 +121,3 @@ class _Row:
         self.source = "the kernel is being started"
         self.memory: KernelMemory | None = None
         self.since = 0.0
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in text)

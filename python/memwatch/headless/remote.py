@@ -6,9 +6,9 @@ import asyncio
 import json
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import Any
 
 import nbformat
@@ -17,6 +17,7 @@ from distributed.utils import sync
 from nbformat import NotebookNode
 
 from .. import __version__
+from ..report import first_line, iso_8601
 from .kernels import KernelMemory
 from .results import NotebookRun
 from .runner import Options, Runner
@@ -164,8 +165,12 @@ class _Teller:
 
     def _tell(self, kind: str, **more: Any) -> None:
         cells = 0 if self.runner is None else len(self.runner.progress.cells)
-        moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        title = {**self._title, "kind": kind, "cells": cells, "told_at": moment}
+        title = {
+            **self._title,
+            "kind": kind,
+            "cells": cells,
+            "told_at": iso_8601(time.time_ns()),
+        }
         self._worker.log_event(TOPIC, {**title, **more})
 
     def begun(self, notebook: str, cells: int) -> None:
@@ -187,7 +192,7 @@ class _Teller:
             "cell",
             index=index,
             place=place,
-            source=source.lstrip().partition("\n")[0].rstrip()[:120],
+            source=first_line(source),
             cell_id=self.runner.notebook.cells[index].get("id"),
             kernel_pid=self.runner.progress.pid,
             rss_bytes=None if memory is None else memory.rss_bytes(),

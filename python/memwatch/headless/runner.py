@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 
 from .. import _core, machine
 from ..lines import mib
-from ..report import CellReport, Status
+from ..report import CellReport, Status, first_line, iso_8601
 from ..trouble import cause_of
 from .kernels import KernelMemory
 from .results import CellRun, CellState, NotebookRun, NotebookState
@@ -35,8 +35,6 @@ __all__ = [
     "not_begun",
     "run_notebook",
 ]
-
-_SOURCE_LENGTH = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +249,7 @@ class Runner:
             language=self.notebook.metadata.get("language_info", {}).get("name"),
             kernel_pid=self.progress.pid,
             host=socket.gethostname(),
-            started_at=_iso_8601(self._started_ns),
+            started_at=iso_8601(self._started_ns),
             duration_ns=time.monotonic_ns() - self._began_ns,
             rss_peak_bytes=max(peaks, default=None),
             limit_bytes=limit["limit_bytes"],
@@ -410,12 +408,11 @@ class Runner:
     def _title(self, index: int) -> dict[str, Any]:
         cell = self.notebook.cells[index]
         count = self.client.code_cells_executed
-        first_line = cell.source.lstrip().partition("\n")[0].rstrip()
         return {
             "label": f"In [{count}]",
             "execution_count": count,
             "cell_id": cell.get("id"),
-            "source": first_line[:_SOURCE_LENGTH],
+            "source": first_line(cell.source),
         }
 
     def cell_run(self, index: int) -> CellRun:
@@ -439,10 +436,3 @@ def _is_interrupt(error: BaseException) -> bool:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _iso_8601(t_ns: int) -> str:
-    from datetime import datetime, timezone
-
-    moment = datetime.fromtimestamp(t_ns // 1000 / 1e6, timezone.utc)
-    return moment.isoformat(timespec="milliseconds")
