@@ -16,8 +16,8 @@
 PyDoc_STRVAR(
     core_accuracy_doc,
     "accuracy($module, /)\n--\n\n"
-    "What this machine's figures may claim, as tried out when memwatch was\n"
-    "loaded: exact (RSS counts every page at once), mark_resets (the kernel's\n"
+    "What this machine's figures may claim, as tried out when the first window\n"
+    "opened, or now: exact (RSS counts every page at once), mark_resets (the kernel's\n"
     "high-water mark can be reset), mark_error (why not, or None),\n"
     "bound_bytes (how far a mark may be off). OSError.");
 
@@ -246,9 +246,8 @@ core_exec(PyObject *module)
         PyErr_NoMemory();
         return -1;
     }
-    /* A /proc that cannot be read is the first window's error, not the import's:
-     * what only imports memwatch goes on. */
-    mw_self_acquire(&state->sampler);
+    /* state->sampler stays NULL until something is measured: opening it probes the
+     * high-water mark, which resets it, and an import changes nothing. */
     state->window_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_window_spec, NULL);
     if (state->window_type == NULL) {

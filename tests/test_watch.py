@@ -256,6 +256,7 @@ def test_out_of_descriptors_in_earnest():
     out = run_python(
         "import os, resource, warnings\n"
         "import memwatch\n"
+        "with memwatch.watch(): pass\n"  # the first window opens its files
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
         "def take_all():\n"
         "    try:\n"
@@ -291,3 +292,35 @@ def test_sampler_is_one_thread():
         for task in os.listdir("/proc/self/task")
     ]
     assert tasks.count("memwatch") == 1
+
+
+def test_an_import_changes_nothing_in_the_process():
+    # ru_maxrss follows VmHWM once that has been reset, so both stand for the reset.
+    run_python(
+        """
+import mmap, os, resource, sys, threading
+
+def readings():
+    with open("/proc/self/status") as file:
+        status = dict(line.split(":", 1) for line in file)
+    return {
+        "VmHWM": int(status["VmHWM"].split()[0]),
+        "maxrss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "descriptors": sorted(os.listdir("/proc/self/fd")),
+        "threads": sorted(os.listdir("/proc/self/task")),
+    }
+
+# A peak that the import's own memory cannot reach.
+with mmap.mmap(-1, 256 << 20, flags=mmap.MAP_PRIVATE) as memory:
+    memory.write(b"x" * len(memory))
+before = readings()
+import memwatch
+memwatch.history, memwatch.CellReport, memwatch.watch("never entered")
+assert readings() == before, (before, readings())
+with memwatch.watch() as w:
+    pass
+after = readings()
+assert w.report.peak_method == "sampled" or after["VmHWM"] < before["VmHWM"]
+assert len(after["threads"]) == len(before["threads"]) + 1
+"""
+    )
