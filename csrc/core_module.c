@@ -222,6 +222,31 @@ core_stop_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(core_set_attributes_doc,
+             "set_attributes($module, object, values, /)\n--\n\n"
+             "Set each attribute of the dict `values` as object.__setattr__() does:\n"
+             "the fast way to fill a new instance of a frozen dataclass.");
+
+static PyObject *
+core_set_attributes(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *object;
+    PyObject *values;
+    PyObject *name;
+    PyObject *value;
+    Py_ssize_t position = 0;
+
+    if (!PyArg_ParseTuple(args, "OO!:set_attributes", &object, &PyDict_Type, &values)) {
+        return NULL;
+    }
+    while (PyDict_Next(values, &position, &name, &value)) {
+        if (PyObject_GenericSetAttr(object, name, value) < 0) {
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
 /* ---- the module ---- */
 
 static PyMethodDef core_methods[] = {
@@ -232,6 +257,7 @@ static PyMethodDef core_methods[] = {
     {"start_recording", (PyCFunction)(void (*)(void))core_start_recording,
      METH_VARARGS | METH_KEYWORDS, core_start_recording_doc},
     {"stop_recording", core_stop_recording, METH_NOARGS, core_stop_recording_doc},
+    {"set_attributes", core_set_attributes, METH_VARARGS, core_set_attributes_doc},
     {"set_cpu_reader", core_set_cpu_reader, METH_O, core_set_cpu_reader_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -248,6 +274,10 @@ core_exec(PyObject *module)
     }
     /* state->sampler stays NULL until something is measured: opening it probes the
      * high-water mark, which resets it, and an import changes nothing. */
+    state->figure_names = core_window_figure_names();
+    if (state->figure_names == NULL) {
+        return -1;
+    }
     state->window_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_window_spec, NULL);
     if (state->window_type == NULL) {
@@ -268,6 +298,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     struct core_state *state = get_state(module);
 
     Py_VISIT(state->cpu_capsule);
+    Py_VISIT(state->figure_names);
     Py_VISIT(state->window_type);
     Py_VISIT(state->process_type);
     return 0;
@@ -283,6 +314,7 @@ core_clear(PyObject *module)
             state->sampler, PyCapsule_GetPointer(state->cpu_capsule, MW_CPU_CAPSULE));
     }
     Py_CLEAR(state->cpu_capsule);
+    Py_CLEAR(state->figure_names);
     Py_CLEAR(state->window_type);
     Py_CLEAR(state->process_type);
     return 0;

@@ -11,6 +11,7 @@ struct core_state {
     PyThread_type_lock lock;    /* guards the two below where there is no GIL */
     struct mw_sampler *sampler; /* NULL: not to be had when we last tried */
     PyObject *cpu_capsule;      /* keeps the reader alive; NULL: none is set */
+    PyObject *figure_names;     /* see core_window_figure_names() */
     PyTypeObject *window_type;
     PyTypeObject *process_type;
 };

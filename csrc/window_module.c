@@ -3,12 +3,17 @@
 #include "window_module.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "mw_clock.h"
 
 typedef struct {
     PyObject_HEAD
     struct mw_sampler *sampler; /* the owner's: it outlives its windows */
     PyObject *owner;            /* the module, or another process */
+    int64_t t_real_ns;          /* when it opened: CLOCK_REALTIME */
     struct mw_watch watch;
 } WindowObject;
 
@@ -31,6 +36,7 @@ core_window_open(PyTypeObject *type, struct mw_sampler *sampler, PyObject *owner
     }
     self->sampler = sampler;
     self->owner = Py_NewRef(owner);
+    self->t_real_ns = mw_clock_real_ns();
     err = mw_sampler_open(sampler, &self->watch, title);
     if (err != 0) {
         Py_DECREF(self);
@@ -76,29 +82,86 @@ window_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-static PyObject *
-result_as_dict(const struct mw_result *result)
-{
-    const struct int_item items[] = {
-        {"duration_ns", result->duration_ns},
-        {"rss_start_bytes", result->rss_start_bytes},
-        {"rss_end_bytes", result->rss_end_bytes},
-        {"rss_peak_bytes", result->rss_peak_bytes},
-        {"used_bytes", result->used_bytes},
-        {"peaked_bytes", result->peaked_bytes},
-        {"peak_error_bytes", result->peak_error_bytes},
-        {"anon_bytes", result->anon_bytes},
-        {"file_bytes", result->file_bytes},
-        {"shmem_bytes", result->shmem_bytes},
-        {"swap_bytes", result->swap_bytes},
-        {"system_mean_cpu_percent", result->system_mean_cpu_percent},
-        {"single_max_cpu_percent", result->single_max_cpu_percent},
-    };
-    const char *method = result->peak_from_kernel ? "kernel" : "sampled";
-    PyObject *dict = INTS_AS_DICT(items);
+#define FIGURE(name) {#name, offsetof(struct mw_result, name)}
+static const struct {
+    const char *name; /* CellReport's */
+    size_t offset;
+} figures[] = {
+    FIGURE(duration_ns),
+    FIGURE(rss_start_bytes),
+    FIGURE(rss_end_bytes),
+    FIGURE(rss_peak_bytes),
+    FIGURE(used_bytes),
+    FIGURE(peaked_bytes),
+    FIGURE(peak_error_bytes),
+    FIGURE(anon_bytes),
+    FIGURE(file_bytes),
+    FIGURE(shmem_bytes),
+    FIGURE(swap_bytes),
+    FIGURE(system_mean_cpu_percent),
+    FIGURE(single_max_cpu_percent),
+};
+#undef FIGURE
+enum { FIGURES = sizeof figures / sizeof *figures };
 
+PyObject *
+core_window_figure_names(void)
+{
+    PyObject *names = PyTuple_New(FIGURES);
+
+    for (Py_ssize_t i = 0; names != NULL && i < FIGURES; i++) {
+        PyObject *name = PyUnicode_InternFromString(figures[i].name);
+
+        if (name == NULL) {
+            Py_CLEAR(names);
+        }
+        else {
+            PyTuple_SetItem(names, i, name);
+        }
+    }
+    return names;
+}
+
+/* ISO 8601 in UTC with milliseconds: CellReport.started_at. */
+static PyObject *
+iso_8601(int64_t t_real_ns)
+{
+    time_t seconds = (time_t)(t_real_ns / MW_NS_PER_S);
+    char text[sizeof "-2147483648-12-31T23:59:60.999+00:00"];
+    struct tm utc;
+    size_t length;
+
+    if (gmtime_r(&seconds, &utc) == NULL) {
+        Py_RETURN_NONE;
+    }
+    length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + length, sizeof text - length, ".%03d+00:00",
+             (int)(t_real_ns / MW_NS_PER_MS % 1000));
+    return PyUnicode_FromString(text);
+}
+
+static PyObject *
+result_as_dict(const WindowObject *self, const struct mw_result *result)
+{
+    struct core_state *state = PyType_GetModuleState(Py_TYPE(self));
+    const char *method = result->peak_from_kernel ? "kernel" : "sampled";
+    PyObject *dict = state == NULL ? NULL : PyDict_New();
+
+    for (Py_ssize_t i = 0; dict != NULL && i < FIGURES; i++) {
+        int64_t value;
+        PyObject *number;
+
+        memcpy(&value, (const char *)result + figures[i].offset, sizeof value);
+        number = int_or_none(value);
+        if (number == NULL ||
+            PyDict_SetItem(dict, PyTuple_GetItem(state->figure_names, i), number) < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(number);
+    }
     if (dict != NULL &&
-        set_item(dict, "peak_method", PyUnicode_FromString(method)) < 0) {
+        (set_item(dict, "peak_method", PyUnicode_InternFromString(method)) < 0 ||
+         set_item(dict, "started_at", iso_8601(self->t_real_ns)) < 0)) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -110,7 +173,7 @@ told(WindowObject *self, int err, const struct mw_result *result)
 {
     const struct mw_timeline *timeline = &self->watch.timeline;
     Py_ssize_t length = timeline->count * (Py_ssize_t)sizeof(int64_t);
-    PyObject *figures;
+    PyObject *dict;
 
     if (err == -ESTALE) {
         Py_RETURN_NONE;
@@ -118,11 +181,11 @@ told(WindowObject *self, int err, const struct mw_result *result)
     if (err != 0) {
         return raise_os_error(err, "cannot close a window on the process in /proc");
     }
-    figures = result_as_dict(result);
-    if (figures == NULL) {
+    dict = result_as_dict(self, result);
+    if (dict == NULL) {
         return NULL;
     }
-    return Py_BuildValue("(Ny#y#)", figures, (const char *)timeline->t_ns, length,
+    return Py_BuildValue("(Ny#y#)", dict, (const char *)timeline->t_ns, length,
                          (const char *)timeline->rss_bytes, length);
 }
 
@@ -132,11 +195,11 @@ PyDoc_STRVAR(
     "End the window; return its figures and the two series of its timeline.\n\n"
     "The two arguments are for the black box: 'ok', 'error', 'interrupted' or None,\n"
     "where nobody knows; and what the process held when the cell before it ended.\n\n"
-    "The figures go by CellReport's names: bytes, nanoseconds, percent; None\n"
-    "where one is not to be had. The series, time and RSS, are bytes of native\n"
-    "64-bit integers. Returns None where the window is closed already, or was\n"
-    "opened by the process that this one was forked from. OSError where /proc\n"
-    "cannot be read.");
+    "The figures have CellReport's names: bytes, nanoseconds, percent, and when\n"
+    "the window opened (started_at); None where one cannot be read. The series,\n"
+    "time and RSS, are bytes of native 64-bit integers. Returns None where the\n"
+    "window is closed already, or was opened by the process that this one was\n"
+    "forked from. OSError where /proc cannot be read.");
 
 static PyObject *
 window_close(PyObject *op, PyObject *args)

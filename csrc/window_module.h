@@ -12,4 +12,9 @@ extern PyType_Spec core_window_spec;
 PyObject *core_window_open(PyTypeObject *type, struct mw_sampler *sampler,
                            PyObject *owner, const struct mw_box_title *title);
 
+/* The names of the figures that close() returns, interned, as a tuple; NULL:
+ * MemoryError.
+ */
+PyObject *core_window_figure_names(void);
+
 #endif

@@ -102,9 +102,10 @@ class History(Sequence[CellReport]):
             self._timelines_bytes = 0
 
     def _keep_the_bounds(self) -> None:
-        while len(self) > self._max_reports:
-            if self._bare:
-                self._bare.popleft()
+        bare, shaped = self._bare, self._shaped
+        while len(bare) + len(shaped) > self._max_reports:
+            if bare:
+                bare.popleft()
             else:
                 self._take_oldest_shaped()
         while self._timelines_bytes > self._max_timelines_bytes:
@@ -221,10 +222,8 @@ def _timeline_bytes(report: CellReport) -> int:
     timeline = report.timeline
     if timeline is None:
         return 0
-    return sum(
-        sys.getsizeof(each)
-        for each in (timeline, timeline["t_ns"], timeline["rss_bytes"])
-    )
+    size = sys.getsizeof
+    return size(timeline) + size(timeline["t_ns"]) + size(timeline["rss_bytes"])
 
 
 def _json_pieces(reports: list[CellReport]) -> Iterator[str]:

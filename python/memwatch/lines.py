@@ -17,8 +17,11 @@ def mib(size_bytes: int | None, digits: int) -> str:
     """`size_bytes` in MiB (2**20 bytes) with `digits` decimals; "?" for None."""
     if size_bytes is None:
         return _UNKNOWN
-    # Adding 0.0 turns the -0.0 that a small negative rounds to into 0.0.
-    return f"{round(size_bytes / _MIB, digits) + 0.0:.{digits}f}"
+    value = size_bytes / _MIB
+    if value < 0:
+        # Adding 0.0 turns the -0.0 that a small negative rounds to into 0.0.
+        value = round(value, digits) + 0.0
+    return f"{value:.{digits}f}"
 
 
 def short(size_bytes: int | None) -> str:

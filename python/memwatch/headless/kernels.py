@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from array import array
 from pathlib import Path
 from typing import Any
 
 from .. import _core
-from ..report import CellReport, Status, Timeline, iso_8601
+from ..report import CellReport, Status, Timeline
 
 __all__ = ["KernelMemory"]
 
@@ -32,12 +31,10 @@ class KernelMemory:
     def __init__(self, pid: int) -> None:
         self._processes = [_core.Process(each) for each in (pid, *_descendants(pid))]
         self._windows: list[_core.Window] = []
-        self._opened_at_ns = 0
         self._previous_end_bytes: int | None = None
 
     def open(self) -> None:
         """A cell is about to be sent. OSError."""
-        self._opened_at_ns = time.time_ns()
         self._windows = [each.window() for each in self._processes]
 
     def rss_bytes(self) -> int | None:
@@ -73,7 +70,6 @@ class KernelMemory:
         self._previous_end_bytes = figures["rss_end_bytes"]
         return CellReport(
             **title,
-            started_at=iso_8601(self._opened_at_ns),
             drift_bytes=drift,
             status=status,
             timeline=Timeline(t_ns=array("q", t_ns), rss_bytes=array("q", rss_bytes)),
