@@ -28,11 +28,9 @@ take_line(struct cursor *text, struct cursor *line)
     return true;
 }
 
-static bool
-take_word(struct cursor *text, const char *word)
+static inline bool
+take_bytes(struct cursor *text, const char *word, size_t length)
 {
-    size_t length = strlen(word);
-
     if ((size_t)(text->end - text->at) < length ||
         memcmp(text->at, word, length) != 0) {
         return false;
@@ -40,6 +38,16 @@ take_word(struct cursor *text, const char *word)
     text->at += length;
     return true;
 }
+
+static bool
+take_word(struct cursor *text, const char *word)
+{
+    return take_bytes(text, word, strlen(word));
+}
+
+/* The same for a literal, whose length the compiler knows: status is read twice in each
+ * window, and its lines are compared with many names. */
+#define TAKE_LITERAL(text, literal) take_bytes(text, literal, sizeof(literal) - 1)
 
 static void
 skip_blanks(struct cursor *text)
@@ -106,14 +114,6 @@ int
 mw_parse_status(const char *text, size_t length, struct mw_memory *out)
 {
     struct mw_memory found = MW_MEMORY_ABSENT;
-    const struct {
-        const char *name;
-        int64_t *bytes;
-    } sizes[] = {
-        {"VmHWM:", &found.hwm_bytes},      {"VmRSS:", &found.rss_bytes},
-        {"RssAnon:", &found.anon_bytes},   {"RssFile:", &found.file_bytes},
-        {"RssShmem:", &found.shmem_bytes}, {"VmSwap:", &found.swap_bytes},
-    };
     struct cursor whole = {text, text + length};
     struct cursor line;
 
@@ -122,7 +122,9 @@ mw_parse_status(const char *text, size_t length, struct mw_memory *out)
     }
     take_line(&whole, &line); /* the name, which may look like any other line */
     while (take_line(&whole, &line)) {
-        if (take_word(&line, "Threads:")) {
+        int64_t *bytes;
+
+        if (TAKE_LITERAL(&line, "Threads:")) {
             skip_blanks(&line);
             if (!take_number(&line, &found.threads)) {
                 return -EBADMSG;
@@ -132,13 +134,15 @@ mw_parse_status(const char *text, size_t length, struct mw_memory *out)
         if (line.at == line.end || (*line.at != 'V' && *line.at != 'R')) {
             continue; /* most lines: spare them the comparisons */
         }
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            if (take_word(&line, sizes[i].name)) {
-                if (!take_kilobytes(&line, sizes[i].bytes)) {
-                    return -EBADMSG;
-                }
-                break;
-            }
+        bytes = TAKE_LITERAL(&line, "VmHWM:")      ? &found.hwm_bytes
+                : TAKE_LITERAL(&line, "VmRSS:")    ? &found.rss_bytes
+                : TAKE_LITERAL(&line, "RssAnon:")  ? &found.anon_bytes
+                : TAKE_LITERAL(&line, "RssFile:")  ? &found.file_bytes
+                : TAKE_LITERAL(&line, "RssShmem:") ? &found.shmem_bytes
+                : TAKE_LITERAL(&line, "VmSwap:")   ? &found.swap_bytes
+                                                   : NULL;
+        if (bytes != NULL && !take_kilobytes(&line, bytes)) {
+            return -EBADMSG;
         }
     }
     *out = found;
