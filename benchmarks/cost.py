@@ -8,6 +8,7 @@ keep a limit. Times on a shared machine say little by themselves; instructions, 
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import re
 import shutil
@@ -100,6 +101,22 @@ def run_trivial(running: Kernel, cell: str, times: int) -> list[float]:
         values = re.search(r"^spent \[(.*)\]", printed, re.M)[1].split(", ")
         if len(values) == times:
             return [float(value) for value in values]
+
+
+def in_floors() -> dict[str, float]:
+    """Microseconds of the floor in a loop and in place, and what memwatch adds to a
+    trivial cell, its line included: in one kernel, in turn.
+    """
+    with kernel(MEMWATCH.environment.python) as running:
+        running.run("import memwatch, os, trivial")
+        running.run(f"os.chdir({str(RESULTS)!r})\n%load_ext memwatch")
+        running.run(
+            "trivial.measure_in_floors(get_ipython(), memwatch.start_watching_memory,"
+            " memwatch.stop_watching_memory)"
+        )
+        while "}" not in (printed := running.run("print(trivial.floors or '')")):
+            time.sleep(0.1)
+    return ast.literal_eval(printed[: printed.index("}") + 1])
 
 
 # ---- loops ----
@@ -330,6 +347,13 @@ def own_part() -> str:
     """memwatch in its own process."""
     print("hooks ...", flush=True)
     hooks = own.hooks()
+    floors = in_floors()
+    limit(
+        "a trivial cell with its line, in floors measured in place",
+        floors["adds"] / floors["in place"],
+        5,
+        "x",
+    )
     kept, points = own.report_bytes()
     a_cell = own.rss_a_cell()
     limit("pair of hooks", hooks["recorded"][0], 30, "us")
@@ -347,12 +371,19 @@ def own_part() -> str:
         [title, *(f"{value:.1f} us" for value in hooks[name])]
         for name, title in titles.items()
     ]
+    adds = (
+        f"A trivial cell takes {floors['adds']:.0f} us longer, its line included:"
+        f" {floors['adds'] / floors['in place']:.1f} times the floor measured in place"
+        f" ({floors['in place']:.1f} us in a cell's hook),"
+        f" {floors['adds'] / floors['floor']:.1f} times the floor in a loop"
+        f" ({floors['floor']:.1f} us)."
+    )
     sizes = (
         f"Kept of a cell with a timeline of {points} points: {kept / 1024:.1f} KiB; RSS"
         f" that a trivial cell leaves, with IPython's part: {a_cell / 1024:.1f} KiB."
     )
     head = ["memwatch, printing apart", "in succession", "after a pause"]
-    return markdown(head, rows) + "\n\n" + sizes
+    return "\n\n".join([markdown(head, rows), adds, sizes])
 
 
 def main() -> int:
