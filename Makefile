@@ -14,6 +14,9 @@ C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] benchmarks/
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
+# As many tests at a time; those of one xdist_group are run by one process.
+WORKERS = 2
+PARALLEL = -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -40,7 +43,7 @@ test-c: build/plain/build.ninja build/asan/build.ninja ## C tests, plain and und
 
 .PHONY: test-python
 test-python: $(VENV)/.memwatch $(VENV)/.test ## Python tests: real shells, real kernels
-	$(PYTEST)
+	$(PYTEST) $(PARALLEL)
 
 .PHONY: browser
 browser: $(VENV)/.memwatch $(VENV)/.browser build/.system-browser ## JupyterLab and the report in headless Chromium; build/screenshots
@@ -65,7 +68,7 @@ coverage: build/coverage/build.ninja $(VENV)/.test $(VENV)/.coverage ## Which li
 	find build/coverage -type d -exec chmod a+rwx {} +
 	umask 0; $(BIN)/meson test -C build/coverage --print-errorlogs
 	$(BIN)/meson install -C build/coverage --quiet
-	umask 0; PYTHONPATH=$(abspath build/coverage/site) $(PYTEST) -q
+	umask 0; PYTHONPATH=$(abspath build/coverage/site) $(PYTEST) -q $(PARALLEL)
 	$(BIN)/gcovr --root . --filter csrc/ --sort uncovered-percent \
 	    --html-details build/coverage/report.html --txt - --fail-under-line 95 \
 	    build/coverage
