@@ -73,6 +73,10 @@ coverage: build/coverage/build.ninja $(VENV)/.test $(VENV)/.coverage ## Which li
 	    --html-details build/coverage/report.html --txt - --fail-under-line 95 \
 	    build/coverage
 
+.PHONY: fuzz-replay
+fuzz-replay: build/asan/build.ninja ## The kept fuzz inputs through the parsers, under ASan + UBSan
+	$(BIN)/meson test -C build/asan --print-errorlogs 'fuzz_*'
+
 .PHONY: fuzz fuzz-corpus
 FUZZ_SECONDS = 60
 fuzz: build/fuzz/build.ninja ## Fuzz the parsers for FUZZ_SECONDS=60 in all
@@ -110,6 +114,20 @@ notebooks: $(VENV)/.memwatch $(VENV)/.demo ## Execute the demo notebooks and kee
 	$(BIN)/python tools/run_demo.py --in-place notebooks/*.ipynb
 
 ##@ To release it, and to look closer (these take minutes)
+# Cheap ones first. One that fails does not keep the others from being run.
+DEEP = fuzz-replay tsan memcheck helgrind soak coverage matrix
+.PHONY: deep
+deep: ## Before a release: every deep check, and a line about each
+	@summary=; status=0; \
+	for check in $(DEEP); do \
+	    printf '\n== make %s\n' $$check; \
+	    begin=$$(date +%s); result=passed; \
+	    $(MAKE) --no-print-directory $$check || { result=FAILED; status=1; }; \
+	    line=$$(printf '%-12s %s in %d s' $$check $$result $$(($$(date +%s) - begin))); \
+	    summary="$$summary$$line\n"; \
+	done; \
+	printf "\n$$summary"; exit $$status
+
 .PHONY: wheel
 wheel: dist/.wheel ## One abi3 wheel for every CPython from 3.10 on, in dist/
 
