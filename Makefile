@@ -14,6 +14,9 @@ C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] benchmarks/
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
+# As many tests at a time; those of one xdist_group are run by one process.
+WORKERS = 2
+PARALLEL = -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -40,7 +43,7 @@ test-c: build/plain/build.ninja build/asan/build.ninja ## C tests, plain and und
 
 .PHONY: test-python
 test-python: $(VENV)/.memwatch $(VENV)/.test ## Python tests: real shells, real kernels
-	$(PYTEST)
+	$(PYTEST) $(PARALLEL)
 
 .PHONY: browser
 browser: $(VENV)/.memwatch $(VENV)/.browser build/.system-browser ## JupyterLab and the report in headless Chromium; build/screenshots
@@ -65,10 +68,14 @@ coverage: build/coverage/build.ninja $(VENV)/.test $(VENV)/.coverage ## Which li
 	find build/coverage -type d -exec chmod a+rwx {} +
 	umask 0; $(BIN)/meson test -C build/coverage --print-errorlogs
 	$(BIN)/meson install -C build/coverage --quiet
-	umask 0; PYTHONPATH=$(abspath build/coverage/site) $(PYTEST) -q
+	umask 0; PYTHONPATH=$(abspath build/coverage/site) $(PYTEST) -q $(PARALLEL)
 	$(BIN)/gcovr --root . --filter csrc/ --sort uncovered-percent \
 	    --html-details build/coverage/report.html --txt - --fail-under-line 95 \
 	    build/coverage
+
+.PHONY: fuzz-replay
+fuzz-replay: build/asan/build.ninja ## The kept fuzz inputs through the parsers, under ASan + UBSan
+	$(BIN)/meson test -C build/asan --print-errorlogs 'fuzz_*'
 
 .PHONY: fuzz fuzz-corpus
 FUZZ_SECONDS = 60
@@ -107,6 +114,20 @@ notebooks: $(VENV)/.memwatch $(VENV)/.demo ## Execute the demo notebooks and kee
 	$(BIN)/python tools/run_demo.py --in-place notebooks/*.ipynb
 
 ##@ To release it, and to look closer (these take minutes)
+# Cheap ones first. One that fails does not keep the others from being run.
+DEEP = fuzz-replay tsan memcheck helgrind soak coverage matrix
+.PHONY: deep
+deep: ## Before a release: every deep check, and a line about each
+	@summary=; status=0; \
+	for check in $(DEEP); do \
+	    printf '\n== make %s\n' $$check; \
+	    begin=$$(date +%s); result=passed; \
+	    $(MAKE) --no-print-directory $$check || { result=FAILED; status=1; }; \
+	    line=$$(printf '%-12s %s in %d s' $$check $$result $$(($$(date +%s) - begin))); \
+	    summary="$$summary$$line\n"; \
+	done; \
+	printf "\n$$summary"; exit $$status
+
 .PHONY: wheel
 wheel: dist/.wheel ## One abi3 wheel for every CPython from 3.10 on, in dist/
 

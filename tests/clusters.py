@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 
 
 def wait_until(
@@ -85,6 +85,10 @@ class Cluster:
                 f"{len(self.alive())} workers",
             )
 
+    def is_alive(self) -> bool:
+        """Whether its scheduler runs."""
+        return self.started[0].poll() is None
+
     def alive(self) -> list[subprocess.Popen[bytes]]:
         """The workers that run."""
         return [each for each in self.workers if each.poll() is None]
@@ -93,7 +97,7 @@ class Cluster:
         """A worker, as the kernel does it when memory is short."""
         (worker,) = (each for each in self.workers if each.pid == pid)
         worker.kill()
-        worker.wait()
+        worker.wait(DEADLINE_S)
 
     def close(self) -> None:
         """End all of it."""

@@ -18,6 +18,18 @@ from support import MIB, Kernel, pages, wait_for
 _runtime = tempfile.TemporaryDirectory(prefix="memwatch-runtime-")
 os.environ["JUPYTER_RUNTIME_DIR"] = _runtime.name
 
+SHARED = {"bare_kernel", "browser", "kernel"}
+"""Fixtures that are made once for a module, and take long to make."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With pytest-xdist: the tests of a module that share a fixture stay together."""
+    for item in items:
+        used = SHARED.intersection(getattr(item, "fixturenames", ()))
+        if used and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
 
 @pytest.fixture
 def shell() -> Iterator[Any]:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,11 +139,19 @@ class Kernel:
     def __init__(self, *arguments: str) -> None:
         from jupyter_client import KernelManager
 
-        self.manager = KernelManager(kernel_name="python3")
+        # No ports: two kernels that start at the same time could take the same one.
+        self._sockets = tempfile.TemporaryDirectory(prefix="memwatch-kernel-")
+        self.manager = KernelManager(
+            kernel_name="python3", transport="ipc", ip=f"{self._sockets.name}/socket"
+        )
         self.manager.start_kernel(extra_arguments=["--log-level=ERROR", *arguments])
         self.client = self.manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        try:
+            self.client.wait_for_ready(timeout=60)
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, code: str, **options: Any) -> str:
         """What the cell shows: its output, its result and its error, as text."""
@@ -181,3 +190,4 @@ class Kernel:
     def close(self) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
+        self._sockets.cleanup()

@@ -27,7 +27,7 @@ from support import MIB
 
 pytest.importorskip("distributed")
 
-from clusters import Cluster, wait_until
+from clusters import DEADLINE_S, Cluster, wait_until
 from memwatch.headless.cluster import ClusterError, run_on_cluster
 
 
@@ -83,7 +83,8 @@ class Watching(Silent):
 
     def done(self):
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(DEADLINE_S)
+            assert not self._thread.is_alive()
         assert self.failure is None, self.failure
 
 
@@ -119,10 +120,29 @@ def kill_when_heard(cluster, folder, name, place=1, times=1):
     return beside
 
 
+# Its processes take most of the time: they are started once, by one of pytest's workers.
+pytestmark = pytest.mark.xdist_group("cluster")
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """The cluster that tests share, when there is one."""
+    clusters = []
+    yield clusters
+    for each in clusters:
+        each.close()
+
+
 @pytest.fixture
-def two_workers(tmp_path):
-    with Cluster(tmp_path, 2) as cluster:
-        yield cluster
+def two_workers(started, tmp_path_factory):
+    """A cluster with two workers; what an earlier test killed is started again."""
+    if not started or not started[-1].is_alive():
+        started.append(Cluster(tmp_path_factory.mktemp("cluster")))
+    cluster = started[-1]
+    while len(cluster.alive()) < 2:
+        cluster.add_worker()
+    cluster.wait_for_workers()
+    return cluster
 
 
 def test_on_a_local_cluster(tmp_path):
@@ -159,13 +179,13 @@ def test_on_a_local_cluster(tmp_path):
     assert any("memwatch_rss_bytes" in each["metrics"] for each in workers)
 
 
-def test_nothing_is_left_on_a_worker(two_workers, tmp_path):
+def test_nothing_is_left_on_a_worker(two_workers):
     folder = "import os; open('left', 'w').close(); print(os.getcwd())"
     one = job("a.ipynb", folder)
     (found,) = run([one], two_workers)
     ran_in = Path(one.notebook.cells[0].outputs[0].text.strip())
     assert found.state == "ok"
-    assert ran_in.is_relative_to(tmp_path)
+    assert ran_in.is_relative_to(two_workers.folder)
     assert not ran_in.exists()
 
 
@@ -254,7 +274,7 @@ def test_interrupted(two_workers, tmp_path, stop):
     client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     running = [wait_until(lambda n=n: who_runs(tmp_path, n), n) for n in "ab"]
     client.send_signal(stop)
-    told, _ = client.communicate(timeout=30)
+    told, _ = client.communicate(timeout=DEADLINE_S)
     runs = json.loads(told)
     assert [each["state"] for each in runs] == ["interrupted"] * 3
     assert [each["state"] for each in runs[2]["cells"]] == ["not run", "not run"]
@@ -276,7 +296,7 @@ def test_a_client_that_is_killed(two_workers, tmp_path):
     client = subprocess.Popen([sys.executable, "-c", text])
     ((_, kernel),) = wait_until(lambda: who_runs(tmp_path, "a"), "a")
     client.kill()
-    client.wait()
+    client.wait(DEADLINE_S)
     wait_until(lambda: not psutil.pid_exists(kernel), "the kernel's end")
 
 
@@ -480,7 +500,7 @@ def test_the_command_says_what_died(tmp_path):
         words = ["--dask", cluster.address, "--retries", "0", "-o", "out.ipynb"]
         words += ["--json", "r.json", "--csv", "r.csv", "--html", "r.html"]
         done = command(tmp_path, "dies.ipynb", *words, "--markdown", "-")
-        thread.join()
+        thread.join(DEADLINE_S)
     assert done.returncode == 137, done.stderr
     assert "Traceback" not in done.stderr
     assert "attempt 1 of 1 was lost with the worker" in done.stderr

@@ -13,12 +13,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MIB (INT64_C(1) << 20)
@@ -48,6 +50,28 @@
 #else
 #define SKIP_UNDER_VALGRIND() ((void)0)
 #endif
+
+/* A test that waits fails after so long. time() because no test replaces it. */
+#define WAIT_LIMIT_S 60
+
+/* The head of a loop that does something until `condition` is true. */
+#define REPEAT_UNTIL(condition)                                                        \
+    for (time_t t_begin_s = time(NULL);                                                \
+         !(condition) && is_in_time(t_begin_s, #condition);)
+#define WAIT_UNTIL(condition)                                                          \
+    REPEAT_UNTIL(condition)                                                            \
+    {                                                                                  \
+        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);                        \
+    }
+
+static inline bool
+is_in_time(time_t t_begin_s, const char *condition)
+{
+    if (time(NULL) - t_begin_s > WAIT_LIMIT_S) {
+        fail_msg("not true after %d s: %s", WAIT_LIMIT_S, condition);
+    }
+    return true;
+}
 
 /* Private memory of the small kind of page, every page touched. */
 static inline char *

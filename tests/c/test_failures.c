@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <time.h>
 
 #include "faults.h"
 #include "mw_accuracy.h"
@@ -515,6 +514,18 @@ refuse_or_count(void *self, struct mw_cpu *out)
     return 0;
 }
 
+/* Takes the lock that guards the count of readings. */
+static bool
+has_read_twice(struct mw_sampler *sampler, const struct mw_cpu_reader *reader)
+{
+    bool has;
+
+    mw_sampler_set_cpu_reader(sampler, NULL);
+    has = *(int *)reader->self > 1;
+    mw_sampler_set_cpu_reader(sampler, reader);
+    return has;
+}
+
 /* The thread cannot read: there is no sample, and the window has its two ends. */
 static void
 test_samples_that_cannot_be_taken(void **state)
@@ -535,15 +546,7 @@ test_samples_that_cannot_be_taken(void **state)
     mw_sampler_set_cpu_reader(sampler, &reader);
     assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     /* The thread reads the processors after a sample, taken or not. */
-    for (bool ticked = false; !ticked;) {
-        struct mw_sampler_status now;
-
-        nanosleep(&(struct timespec){.tv_nsec = MW_NS_PER_MS}, NULL);
-        mw_sampler_read_status(sampler, &now); /* takes the lock that guards readings */
-        mw_sampler_set_cpu_reader(sampler, NULL);
-        ticked = readings > 1;
-        mw_sampler_set_cpu_reader(sampler, &reader);
-    }
+    WAIT_UNTIL(has_read_twice(sampler, &reader));
     assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
     mw_sampler_read_status(sampler, &status);
     assert_int_equal(status.samples, 0);

@@ -1,7 +1,6 @@
 #include "support.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 
 #include "mw_clock.h"
@@ -184,9 +183,7 @@ test_samples_are_taken(void **state)
     assert_int_equal(mw_family_open(&watch), 0);
     set_reading(0, 0, 800);
     before = count_readings();
-    while (count_readings() < before + 3) {
-        sched_yield();
-    }
+    WAIT_UNTIL(count_readings() >= before + 3);
     set_reading(0, 0, 0);
     assert_int_equal(mw_family_close(&watch, &result), 0);
     assert_int_equal(result.rss_peak_bytes, 800);

@@ -1,7 +1,6 @@
 #include "support.h"
 
 #include <pthread.h>
-#include <time.h>
 
 #include "mw_clock.h"
 #include "mw_pace.h"
@@ -105,8 +104,8 @@ test_samples_are_taken_and_the_thread_parks(void **state)
     before = status_of(sampler).samples;
     assert_int_equal(status_of(sampler).open_windows, 0);
     assert_true(status_of(sampler).running);
-    /* Parked is parked: another thread's time passes, no sample is taken. */
-    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    /* Parked is parked: the thread waits, and only another window can wake it. */
+    WAIT_UNTIL(sleeps_without_a_deadline() != 0);
     assert_int_equal(status_of(sampler).samples, before);
 }
 
@@ -120,7 +119,8 @@ test_quick_windows_do_not_starve_an_outer_one(void **state)
 
     (void)state;
     assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
-    while (status_of(sampler).samples < before + 10) {
+    REPEAT_UNTIL(status_of(sampler).samples >= before + 10)
+    {
         struct mw_watch inner;
 
         assert_int_equal(mw_sampler_open(sampler, &inner, NULL), 0);
@@ -298,9 +298,7 @@ test_without_a_mark_it_samples(void **state)
     write_file(root, "self/status", "Name:\tx\nVmRSS:\t     400 kB\nThreads:\t1\n");
     assert_int_equal(mw_sampler_new(&other, root, 0), 0);
     assert_int_equal(mw_sampler_open(other, &watch, NULL), 0);
-    do {
-        mw_sampler_read_status(other, &status);
-    } while (status.samples < 3);
+    WAIT_UNTIL(status_of(other).samples >= 3);
     assert_int_equal(mw_sampler_close(other, &watch, NULL, &result), 0);
     assert_false(result.peak_from_kernel);
     assert_int_equal(result.rss_peak_bytes, 200 * sysconf(_SC_PAGESIZE));

@@ -158,9 +158,7 @@ test_everything_at_once(void **state)
     for (int i = 0; i < THREADS; i++) {
         expect_success(workers[i]);
     }
-    do {
-        mw_sampler_read_status(sampler, &status);
-    } while (status.samples < 5);
+    WAIT_UNTIL(status_of(sampler).samples >= 5);
     atomic_store(&done, true);
     for (int i = 0; i < 3; i++) {
         expect_success(readers[i]);
