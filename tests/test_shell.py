@@ -145,19 +145,98 @@ def test_nested_cell_does_not_take_the_outer_peak(ip, capsys):
     code = "x = pages(100); del x\nget_ipython().run_cell('y = pages(20); del y')"
     (line,) = run(ip, code, capsys)
     assert abs(line.peaked - 100) < 1
-    inner, outer = memwatch.history[-2:]
-    assert abs(inner.peaked_bytes / MIB - 20) < 1
-    assert inner.execution_count is None
-    assert outer.execution_count == line.n
+    assert memwatch.history[-1].execution_count == line.n
 
 
-def test_nested_cell_with_a_number_of_its_own_has_a_line(ip, capsys):
-    code = "get_ipython().run_cell('pass', store_history=True)"
-    found = run(ip, code, capsys)
-    # Before IPython 9.16 it is the outer one's number too: IPython counted at the end.
-    assert len(found) == 2
-    counts = [report.execution_count for report in memwatch.history[-2:]]
-    assert [line.n for line in found] == counts
+NESTED = {
+    "capture": "%%capture\nkept = pages(32)",
+    "time": "%%time\nkept = pages(32)",
+    "run_cell": "get_ipython().run_cell('kept = pages(32)')",
+    "with history": "get_ipython().run_cell('kept = pages(32)', store_history=True)",
+    "twice": "for n in 1, 2: get_ipython().run_cell(f'kept{n} = pages(16)')",
+    "two deep": "%%capture\nget_ipython().run_cell('%%capture\\nkept = pages(32)')",
+    "silent between": "get_ipython().run_cell("
+    "\"get_ipython().run_cell('kept = pages(32)')\", silent=True)",
+    "a magic": "%%runs_a_cell\nkept = pages(32)",
+    "in an async cell": "import asyncio\nawait asyncio.sleep(0)\n"
+    "get_ipython().run_cell('kept = pages(32)')",
+    "awaited": "await get_ipython().run_cell_async("
+    "'kept = pages(32)', transformed_cell='kept = pages(32)')",
+    "error inside": "get_ipython().run_cell('1/0')\nkept = pages(32)",
+    "syntax error inside": "get_ipython().run_cell('1 +')\nkept = pages(32)",
+    "empty inside": "get_ipython().run_cell(' ')\nkept = pages(32)",
+}
+
+
+@pytest.mark.parametrize("code", NESTED.values(), ids=NESTED)
+def test_cell_inside_another_one_is_part_of_it(ip, capsys, code):
+    ip.register_magic_function(
+        lambda line, cell: ip.run_cell(cell, store_history=True) and None,
+        "cell", "runs_a_cell",
+    )  # fmt: skip
+    run(ip, "pass", capsys)
+    memwatch.history.clear()
+    (line,) = run(ip, code, capsys)
+    assert line.n == 2
+    assert abs(line.used - 32) < 1
+    (report,) = memwatch.history
+    assert report.label == "In [2]"
+    assert report.execution_count == 2
+    assert report.status == "ok"
+    assert report.source == code.partition("\n")[0][:120]
+    assert open_windows() == 0
+    run(ip, "pass", capsys)
+    assert abs(memwatch.history[-1].drift_bytes) < MIB
+
+
+def test_rerun_and_a_script_of_cells_are_part_of_their_cell(ip, capsys, tmp_path):
+    script = tmp_path / "script.ipy"
+    script.write_text("%time kept = pages(32)\n")
+    (line,) = run(ip, f"%run {script}", capsys)
+    assert abs(line.used - 32) < 1
+    run(ip, "%rerun 1", capsys)
+    ip.define_macro("again", "kept = pages(16)\nmore = pages(16)")
+    run(ip, "again", capsys)
+    sources = [each.source for each in memwatch.history]
+    assert sources == [f"%run {script}", "%rerun 1", "again"]
+
+
+def test_cell_of_a_thread_that_a_cell_starts_has_its_own_report(ip, capsys):
+    code = (
+        "import threading\n"
+        "inner = threading.Thread(target=get_ipython().run_cell, args=('y = 1',))\n"
+        "inner.start(); inner.join()"
+    )
+    run(ip, code, capsys)
+    sources = [report.source for report in memwatch.history]
+    assert sources == ["y = 1", "import threading"]
+
+
+def test_quiet_magic_inside_another_one(ip, capsys):
+    assert run(ip, "%%capture\n%%memwatch_quiet\nkept = pages(32)", capsys) == []
+    assert run(ip, "%%memwatch_quiet\n%%capture\nkept = pages(32)", capsys) == []
+    code = "get_ipython().run_cell('%%memwatch_quiet\\npass', store_history=True)"
+    assert run(ip, code, capsys) == []
+    assert len(memwatch.history) == 3
+    assert len(run(ip, "pass", capsys)) == 1
+
+
+def test_loading_inside_another_cell_watches_the_outer_one(shell, capsys):
+    code = "get_ipython().run_cell('%load_ext memwatch\\nkept = pages(8)')\nmore = pages(24)"
+    (line,) = run(shell, code, capsys)
+    assert line.n == 1
+    assert abs(line.used - 32) < 1
+    assert len(memwatch.history) == 1
+
+
+def test_black_box_names_the_outer_cell(ip, capsys):
+    code = "%%capture\nkept = pages(32)\nseen = cells()"
+    from memwatch import boxes, recording
+
+    ip.user_ns["cells"] = lambda: boxes.read_box(recording.box_path())
+    run(ip, "pass", capsys)
+    run(ip, code, capsys)
+    assert [each["label"] for each in ip.user_ns["seen"]["cells"]][-1] == "In [2]"
 
 
 def test_cell_without_history_shows_the_number_of_the_prompt(ip, capsys):
@@ -351,8 +430,8 @@ def test_cancelled_cell_whose_result_is_none(ip, capsys):
     from types import SimpleNamespace
 
     info = type("Info", (), {"raw_cell": "await x", "store_history": True})()
-    ip.user_ns["In"].append("await x")
     ip.events.trigger("pre_run_cell", info)
+    ip.user_ns["In"].append("await x")
     capsys.readouterr()
     ip.events.trigger("post_run_cell", None)
     (line,) = lines_in(capsys.readouterr().out)
