@@ -508,12 +508,3 @@ def test_quiet_cell_magic(ip, lines):
     assert lines("%%memwatch_quiet\nran = True") == []
     assert ip.user_ns["ran"]
     assert len(memwatch.history) == before + 2
-
-
-def test_quiet_cell_inside_another_quietens_only_itself(lines):
-    code = (
-        "get_ipython().run_cell('%%memwatch_quiet\\npass', store_history=True)\n"
-        "kept = pages(16)"
-    )
-    (line,) = lines(code)
-    assert abs(line.used - 16) < 1

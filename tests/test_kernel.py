@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from memwatch import _core
-from support import MIB, Kernel, lines_in
+from support import CLASSIC, MIB, Kernel, lines_in
 
 ACCURACY = _core.accuracy()
 BOUND_MIB = ACCURACY["bound_bytes"] / MIB
@@ -86,6 +86,58 @@ def test_error_and_syntax_error(kernel):
     text = kernel.run("def f(:")
     assert "SyntaxError" in text
     assert len(lines_in(text)) == 1
+
+
+KEEPS = """
+class BigError(Exception):
+    def _render_traceback_(self):
+        m = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        m[::4096] = b'x' * (64 << 8)
+        shown.append(m)
+        return ["shown"]
+import mmap, asyncio; shown = []
+"""
+
+
+@pytest.mark.parametrize(
+    "code", ["raise BigError", "await asyncio.sleep(0)\nraise BigError"]
+)
+def test_showing_an_error_is_not_charged_to_the_cell(kernel, code):
+    kernel.run(KEEPS)
+    text = kernel.run(code)
+    assert "BigError" in text
+    (line,) = lines_in(text)
+    assert abs(line.used) < 2
+    assert line.peaked < 2
+    assert int(kernel.run("print(len(shown))")[0]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("print('x', end='')", "x\n"),
+        ("print('x', end='', flush=True)", "x\n"),
+        ("import time; print('x', end=''); time.sleep(0.5)", "x\n"),
+        ("await __import__('asyncio').sleep(0)\nprint('x', end='')", "x\n"),
+        ("!printf x", "x\n"),
+        ("print('x')", "x\n"),
+        ("pass", ""),
+        ("%%capture\nprint('x', end='')", ""),
+        ("print('x', end=''); 5", "x5\n"),
+        ("print('x', end=''); 1/0", "xZeroDivisionError: division by zero\n"),
+    ],
+)
+def test_line_stands_on_a_line_of_its_own(kernel, code, shown):
+    text = CLASSIC.sub("LINE", kernel.run(code))
+    assert text == f"{shown}LINE\n"
+
+
+def test_body_of_a_cell_magic_is_part_of_its_cell(kernel):
+    kernel.run("import memwatch; memwatch.history.clear()")
+    line = kernel.line("%%capture\nx = b'x' * (32 << 20)")
+    assert abs(line.used - 32) < 1
+    text = kernel.run("print([each.label for each in memwatch.history[1:]])")
+    assert text.startswith(f"['In [{line.n}]']\n")
 
 
 def test_empty_and_silent_cells(kernel):

@@ -111,6 +111,30 @@ def test_a_kernel_killed_in_a_growing_cell(after_mib):
             assert found["signal"] is None
 
 
+def test_killed_while_an_error_is_shown():
+    """The cell has ended then, with an error."""
+    code = (
+        "class BigError(Exception):\n"
+        "    def _render_traceback_(self):\n"
+        "        open(mark, 'w').close()\n"
+        "        while True: pass\n"
+        "raise BigError"
+    )
+    with new_kernel() as kernel:
+        pid = kernel.manager.provisioner.pid
+        kernel.run("%load_ext memwatch")
+        mark = Path(kernel.manager.connection_file + ".mark")
+        kernel.run(f"mark = {str(mark)!r}")
+        kernel.send(code)
+        wait_for(mark.exists)
+        mark.unlink()
+        os.kill(pid, signal.SIGKILL)
+        found = wait_for(lambda: gone(pid))
+    assert found["cells"] == []
+    assert found["previous_cell"] == "In [3]"
+    assert boxes.read_box(found["path"])["cells"][-1]["status"] == "error"
+
+
 def gone(pid):
     found = report(pid)
     return found if found["alive"] is False else None

@@ -11,8 +11,8 @@ import warnings
 import pytest
 
 import memwatch
-from memwatch import _core, extension
-from support import CPU, MIB, lines_in, pages
+from memwatch import _core, boxes, extension, recording, trouble
+from support import CLASSIC, CPU, MIB, lines_in, pages
 
 needs_mark = pytest.mark.skipif(
     not _core.accuracy()["mark_resets"], reason="no high-water mark to reset"
@@ -145,19 +145,358 @@ def test_nested_cell_does_not_take_the_outer_peak(ip, capsys):
     code = "x = pages(100); del x\nget_ipython().run_cell('y = pages(20); del y')"
     (line,) = run(ip, code, capsys)
     assert abs(line.peaked - 100) < 1
-    inner, outer = memwatch.history[-2:]
-    assert abs(inner.peaked_bytes / MIB - 20) < 1
-    assert inner.execution_count is None
-    assert outer.execution_count == line.n
+    assert memwatch.history[-1].execution_count == line.n
 
 
-def test_nested_cell_with_a_number_of_its_own_has_a_line(ip, capsys):
-    code = "get_ipython().run_cell('pass', store_history=True)"
-    found = run(ip, code, capsys)
-    # Before IPython 9.16 it is the outer one's number too: IPython counted at the end.
-    assert len(found) == 2
-    counts = [report.execution_count for report in memwatch.history[-2:]]
-    assert [line.n for line in found] == counts
+NESTED = {
+    "capture": "%%capture\nkept = pages(32)",
+    "time": "%%time\nkept = pages(32)",
+    "run_cell": "get_ipython().run_cell('kept = pages(32)')",
+    "with history": "get_ipython().run_cell('kept = pages(32)', store_history=True)",
+    "twice": "for n in 1, 2: get_ipython().run_cell(f'kept{n} = pages(16)')",
+    "two deep": "%%capture\nget_ipython().run_cell('%%capture\\nkept = pages(32)')",
+    "silent between": "get_ipython().run_cell("
+    "\"get_ipython().run_cell('kept = pages(32)')\", silent=True)",
+    "a magic": "%%runs_a_cell\nkept = pages(32)",
+    "in an async cell": "import asyncio\nawait asyncio.sleep(0)\n"
+    "get_ipython().run_cell('kept = pages(32)')",
+    "awaited": "await get_ipython().run_cell_async("
+    "'kept = pages(32)', transformed_cell='kept = pages(32)')",
+    "error inside": "get_ipython().run_cell('1/0')\nkept = pages(32)",
+    "syntax error inside": "get_ipython().run_cell('1 +')\nkept = pages(32)",
+    "empty inside": "get_ipython().run_cell(' ')\nkept = pages(32)",
+}
+
+
+@pytest.mark.parametrize("code", NESTED.values(), ids=NESTED)
+def test_cell_inside_another_one_is_part_of_it(ip, capsys, code):
+    ip.register_magic_function(
+        lambda line, cell: ip.run_cell(cell, store_history=True) and None,
+        "cell", "runs_a_cell",
+    )  # fmt: skip
+    run(ip, "pass", capsys)
+    memwatch.history.clear()
+    (line,) = run(ip, code, capsys)
+    assert line.n == 2
+    assert abs(line.used - 32) < 2  # some show an error
+    (report,) = memwatch.history
+    assert report.label == "In [2]"
+    assert report.execution_count == 2
+    assert report.status == "ok"
+    assert report.source == code.partition("\n")[0][:120]
+    assert open_windows() == 0
+    run(ip, "pass", capsys)
+    assert abs(memwatch.history[-1].drift_bytes) < MIB
+
+
+def test_rerun_and_a_script_of_cells_are_part_of_their_cell(ip, capsys, tmp_path):
+    script = tmp_path / "script.ipy"
+    script.write_text("%time kept = pages(32)\n")
+    (line,) = run(ip, f"%run {script}", capsys)
+    assert abs(line.used - 32) < 1
+    run(ip, "%rerun 1", capsys)
+    ip.define_macro("again", "kept = pages(16)\nmore = pages(16)")
+    run(ip, "again", capsys)
+    sources = [each.source for each in memwatch.history]
+    assert sources == [f"%run {script}", "%rerun 1", "again"]
+
+
+def test_cell_of_a_thread_that_a_cell_starts_has_its_own_report(ip, capsys):
+    code = (
+        "import threading\n"
+        "inner = threading.Thread(target=get_ipython().run_cell, args=('y = 1',))\n"
+        "inner.start(); inner.join()"
+    )
+    run(ip, code, capsys)
+    sources = [report.source for report in memwatch.history]
+    assert sources == ["y = 1", "import threading"]
+
+
+def test_quiet_magic_inside_another_one(ip, capsys):
+    assert run(ip, "%%capture\n%%memwatch_quiet\nkept = pages(32)", capsys) == []
+    assert run(ip, "%%memwatch_quiet\n%%capture\nkept = pages(32)", capsys) == []
+    code = "get_ipython().run_cell('%%memwatch_quiet\\npass', store_history=True)"
+    assert run(ip, code, capsys) == []
+    assert len(memwatch.history) == 3
+    assert len(run(ip, "pass", capsys)) == 1
+
+
+def test_loading_inside_another_cell_watches_the_outer_one(shell, capsys):
+    inner = "'%load_ext memwatch\\nkept = pages(8)'"
+    code = f"get_ipython().run_cell({inner})\nmore = pages(24)"
+    (line,) = run(shell, code, capsys)
+    assert line.n == 1
+    assert abs(line.used - 32) < 1
+    assert len(memwatch.history) == 1
+
+
+def test_black_box_names_the_outer_cell(ip, capsys):
+    code = "%%capture\nkept = pages(32)\nseen = cells()"
+    ip.user_ns["cells"] = lambda: boxes.read_box(recording.box_path())
+    run(ip, "pass", capsys)
+    run(ip, code, capsys)
+    assert [each["label"] for each in ip.user_ns["seen"]["cells"]][-1] == "In [2]"
+
+
+# ---- errors: what shows them is not the cell's ----
+
+
+@pytest.fixture
+def formatting(ip, monkeypatch):
+    """Every traceback keeps 64 MiB, as that of a KeyError in pandas keeps 11."""
+    kept = []
+
+    def keeps(show):
+        def shown(*arguments, **options):
+            kept.append(pages(64))
+            return show(*arguments, **options)
+
+        return shown
+
+    for name in "InteractiveTB", "SyntaxTB":
+        handler = getattr(ip, name)
+        shown = keeps(handler.structured_traceback)
+        monkeypatch.setattr(handler, "structured_traceback", shown)
+    return kept
+
+
+def reject(lines):
+    if lines == ["rejected\n"]:
+        raise ValueError("rejected")
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("x = pages(16); del x; 1/0", "error"),
+        ("import asyncio\nawait asyncio.sleep(0)\n1/0", "error"),
+        ("raise KeyboardInterrupt", "interrupted"),
+        ("def f():\n    raise KeyError(1)\ntry: f()\nexcept KeyError: g", "error"),
+        ("1 +", "error"),
+        ("  x = 1\n y = 2", "error"),
+        ("return", "error"),
+        ("%%time\n1/0", "error"),
+        ("rejected", "error"),
+    ],
+)
+def test_showing_an_error_is_not_charged_to_the_cell(
+    ip, capsys, formatting, code, status
+):
+    ip.input_transformers_post.append(reject)
+    (line,) = run(ip, code, capsys)
+    assert formatting
+    assert abs(line.used) < 2
+    assert line.peaked < 18
+    report = memwatch.history[-1]
+    assert report.status == status
+    assert report.execution_count == line.n == 1
+    assert len(memwatch.history) == 1
+    assert open_windows() == 0
+    formatting.clear()
+    assert abs(run(ip, "pass", capsys)[0].used) < 2
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try: 1/0\nexcept Exception: get_ipython().showtraceback()",
+        "get_ipython().run_cell('1/0')",
+        "%%capture\n1/0",
+        "%run nowhere.py",
+        "class Bad:\n    def __repr__(self): 1/0\ndisplay(Bad())",
+    ],
+)
+def test_cell_that_shows_an_error_and_goes_on_is_measured_to_its_end(ip, capsys, code):
+    (line,) = run(ip, f"{code}\nkept = pages(32)", capsys)
+    if not code.startswith(("%%", "%run")):
+        assert abs(line.used - 32) < 2
+    status = "error" if code.startswith("%run") else "ok"
+    assert memwatch.history[-1].status == status
+
+
+def test_failing_callback_of_another_extension_does_not_end_the_cell(ip, capsys):
+    def fails(info):
+        raise ValueError("not ours")
+
+    ip.events.register("pre_run_cell", fails)
+    (line,) = run(ip, "kept = pages(32)", capsys)
+    ip.events.unregister("pre_run_cell", fails)
+    assert abs(line.used - 32) < 1
+    assert memwatch.history[-1].status == "ok"
+
+
+def test_custom_exception_handler_that_shows_a_traceback(ip, capsys, formatting):
+    def handler(self, kind, value, traceback, tb_offset=None):
+        self.showtraceback((kind, value, traceback), tb_offset=tb_offset)
+
+    ip.set_custom_exc((ZeroDivisionError,), handler)
+    (line,) = run(ip, "1/0", capsys)
+    assert formatting
+    assert abs(line.used) < 2
+    assert memwatch.history[-1].status == "error"
+
+
+def test_interrupt_while_an_error_is_shown(ip, capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ip.InteractiveTB, "structured_traceback", interrupted)
+    (line,) = run(ip, "1/0", capsys)
+    assert line.n == 1
+    assert memwatch.history[-1].status == "error"
+
+
+SHOWS = ("showtraceback", "showsyntaxerror", "showindentationerror")
+
+
+def test_unloading_gives_the_shell_its_own_methods_back(ip):
+    assert set(SHOWS) <= set(vars(ip))
+    ip.run_line_magic("unload_ext", "memwatch")
+    assert not set(SHOWS) & set(vars(ip))
+
+
+def test_another_extension_that_wraps_the_same_methods(shell, capsys):
+    """As rich.traceback.install() does, before us and after us."""
+    calls = []
+
+    def wrap(name):
+        inner = shell.showtraceback
+
+        def shows(*arguments, **options):
+            calls.append(name)
+            return inner(*arguments, **options)
+
+        shell.showtraceback = shows
+        return shows
+
+    before = wrap("before")
+    shell.run_line_magic("load_ext", "memwatch")
+    shell.run_line_magic("unload_ext", "memwatch")
+    assert shell.showtraceback is before
+    shell.run_line_magic("load_ext", "memwatch")
+    after = wrap("after")
+    shell.user_ns["kept"] = kept = []
+
+    class BigError(Exception):
+        def _render_traceback_(self):
+            kept.append(pages(32))
+            return ["shown"]
+
+    shell.user_ns["BigError"] = BigError
+    for _ in range(2):
+        (line,) = run(shell, "raise BigError", capsys)
+        assert abs(line.used) < 2
+        assert calls == ["after", "before"]
+        calls.clear()
+        run(shell, "%memwatch off", capsys)
+        run(shell, "%memwatch on", capsys)
+    shell.run_line_magic("unload_ext", "memwatch")
+    assert shell.showtraceback is after
+    assert run(shell, "raise BigError", capsys) == []
+    assert calls == ["after", "before"]
+
+
+# ---- the line stands on a line of its own ----
+
+ELSEWHERE = "import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()):\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("print('x', end='')", "x\n"),
+        ("print('x', end='', flush=True)", "x\n"),
+        ("import sys; _ = sys.stdout.write('x\\ny')", "x\ny\n"),
+        ("import sys; sys.stdout.writelines(['x\\n', 'y'])", "x\ny\n"),
+        ("print('x')", "x\n"),
+        ("print('x', end=''); print()", "x\n"),
+        ("print('x', end=''); print('', end='')", "x\n"),
+        ("print('x', end=''); y = 5; y", "xOut[1]: 5\n"),
+        ("pass", ""),
+        ("%%capture\nprint('x', end='')", ""),
+        ("%%capture out\nprint('x', end='')\nprint('y')", ""),
+        (f"{ELSEWHERE}    print('x', end='')", ""),
+        (f"{ELSEWHERE}    print('y')\nprint('x', end='')", "x\n"),
+        ("_ = get_ipython().run_cell('print(1, end=\"\")')", "1\n"),
+        ("import asyncio\nawait asyncio.sleep(0)\nprint('x', end='')", "x\n"),
+        ("import sys; sys.stderr.write('x'); None", ""),
+    ],
+)  # fmt: skip
+def test_line_stands_on_a_line_of_its_own(ip, capsys, code, shown):
+    ip.run_cell(code, store_history=True)
+    text = capsys.readouterr().out
+    assert CLASSIC.sub("LINE", text) in (f"{shown}LINE\n", f"{shown}LINE\n\n")
+    assert len(lines_in(text)) == 1
+
+
+def test_stdout_is_as_it_was_when_no_cell_runs(ip, capsys):
+    before = vars(sys.stdout).get("write")
+    run(ip, "print('x', end='')", capsys)
+    run(ip, "1/0", capsys)
+    now = vars(sys.stdout).get("write")
+    # IPython 9 leaves the stream's own method there.
+    assert now is before or now.__self__ is sys.stdout
+    run(ip, "print('x', end='')\n%unload_ext memwatch", capsys)
+    now = vars(sys.stdout).get("write")
+    assert now is before or now.__self__ is sys.stdout
+
+
+def test_cells_of_threads_leave_stdout_as_it_was(ip, capsys):
+    import io
+
+    stream = io.StringIO()
+    together = threading.Barrier(2)
+    ip.user_ns["wait"] = together.wait
+    old, sys.stdout = sys.stdout, stream
+    try:
+        codes = ("wait(); print(1); wait()", "wait(); print(2); wait()")
+        threads = [threading.Thread(target=ip.run_cell, args=(each,)) for each in codes]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        for _ in range(50):
+            ip.run_cell("print('x', end='')", store_history=True)
+    finally:
+        sys.stdout = old
+    # No wrapper around a wrapper around a wrapper.
+    write, depth = stream.write, 0
+    while (closure := getattr(write, "__closure__", None)) is not None:
+        write = next(
+            each.cell_contents for each in closure if callable(each.cell_contents)
+        )
+        depth += 1
+    assert depth <= 3
+    assert len(lines_in(stream.getvalue())) == 52
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), ValueError()]
+)
+def test_line_that_cannot_be_printed_is_one_warning_and_cells_are_measured(
+    ip, monkeypatch, error
+):
+    class Full:
+        def write(self, text):
+            raise error
+
+        def flush(self):
+            pass
+
+    trouble._told.discard("line")
+    before = len(memwatch.history)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        monkeypatch.setattr(sys, "stdout", Full())
+        for _ in range(3):
+            assert ip.run_cell("x = 7", store_history=True).success
+        monkeypatch.undo()
+    (message,) = [str(each.message) for each in told]
+    assert "In [1] could not be printed to stdout" in message
+    assert "cells are measured all the same" in message
+    assert "unmeasured" not in message
+    assert len(memwatch.history) == before + 3
 
 
 def test_cell_without_history_shows_the_number_of_the_prompt(ip, capsys):
@@ -351,8 +690,8 @@ def test_cancelled_cell_whose_result_is_none(ip, capsys):
     from types import SimpleNamespace
 
     info = type("Info", (), {"raw_cell": "await x", "store_history": True})()
-    ip.user_ns["In"].append("await x")
     ip.events.trigger("pre_run_cell", info)
+    ip.user_ns["In"].append("await x")
     capsys.readouterr()
     ip.events.trigger("post_run_cell", None)
     (line,) = lines_in(capsys.readouterr().out)
@@ -396,6 +735,7 @@ def test_failure_to_measure_is_one_warning_and_cells_run(shell, capsys, monkeypa
 
 
 def test_closed_stdout_does_not_break_a_cell(ip, monkeypatch):
+    trouble._told.discard("line")
     with warnings.catch_warnings(record=True) as told, open(os.devnull, "w") as gone:
         warnings.simplefilter("always")
         gone.close()

@@ -346,7 +346,7 @@ def _tell_of_predecessor(shell: Any) -> None:
         return
     if told is None:
         return
-    if inside_a_cell() or not hasattr(shell, "kernel"):
+    if inside_a_cell(shell) or not hasattr(shell, "kernel"):
         print(told)
         return
 
