@@ -100,9 +100,11 @@ class Collector:
         try:
             import zmq
             import zmq.auth.thread
-        except ImportError:
+        except ImportError as error:
+            from .optional import install_command
+
             raise CollectorError(
-                "the stream is received with pyzmq: pip install 'memwatch[top]'"
+                f"receiving needs pyzmq: {install_command('top')} ({error})"
             ) from None
         self._zmq = zmq
         self._connect, self._bind = connect, bind

@@ -220,10 +220,11 @@ def _reason(where: Endpoint, why: str) -> str:
 def _load() -> Any:
     try:
         from . import _stream
-    except ImportError as error:
+    except ImportError:
+        from .optional import describe_missing
+
         raise PublishError(
-            f"publishing needs libzmq: {error}. Install it (Debian, Ubuntu:"
-            " libzmq3-dev) and build memwatch anew."
+            f"publishing needs libzmq; {describe_missing('publishing')}"
         ) from None
     return _stream
 
