@@ -264,6 +264,10 @@ def test_style_cpu(ip, capsys):
     assert memwatch.history[-1].single_max_cpu_percent == int(match["max"][:-1])
     ip.run_cell("%memwatch style")
     assert "style cpu; others: classic" in capsys.readouterr().out
+    # Cells without a tick of the kernel's clock have numbers, too.
+    for _ in range(20):
+        ip.run_cell("x = 1", store_history=True)
+        assert CPU.fullmatch(capsys.readouterr().out.strip())
     ip.run_line_magic("memwatch", "style classic")
     assert len(run(ip, "pass", capsys)) == 1
     assert memwatch.history[-1].system_mean_cpu_percent is None
