@@ -186,7 +186,7 @@ class Collector:
             self._bind_socket(socket, self._bind)
             told: bytes = socket.getsockopt(self._zmq.LAST_ENDPOINT)
             # Where all has to be opened anew, a port that was ours to choose stays.
-            self.endpoint = self._bind = told.rstrip(b"\0").decode()
+            self.endpoint = self._bind = os.fsdecode(told.rstrip(b"\0"))
         for socket in self._sockets:
             socket.send(b"\x01memwatch.")
 
@@ -467,6 +467,6 @@ def _attach(act: Any, endpoint: str, what: str) -> None:
     import zmq
 
     try:
-        act(endpoint)
+        act(os.fsencode(endpoint))  # a path may have bytes that are not UTF-8
     except zmq.ZMQError as error:
         raise CollectorError(f"cannot {what} {endpoint}: {error.strerror}") from None
