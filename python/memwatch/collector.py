@@ -466,7 +466,9 @@ def _are_descriptors_left() -> bool:
 def _attach(act: Any, endpoint: str, what: str) -> None:
     import zmq
 
+    # A path may have bytes that are not UTF-8, which pyzmq takes as bytes only.
+    address = endpoint if endpoint.isprintable() else os.fsencode(endpoint)
     try:
-        act(os.fsencode(endpoint))  # a path may have bytes that are not UTF-8
+        act(address)
     except zmq.ZMQError as error:
         raise CollectorError(f"cannot {what} {endpoint}: {error.strerror}") from None
