@@ -20,6 +20,7 @@ enum {
     RECONNECT_MS = 100,
     SLOWEST_RECONNECT_MS = 5000,
     ADMISSIONS_AT_ONCE = 64,
+    REQUESTS_AT_ONCE = 1000,
     SPARE_DESCRIPTORS = 16,
 };
 
@@ -33,6 +34,7 @@ struct mw_outlet {
     char endpoint[MW_OUTLET_ENDPOINT_BYTES];
     struct mw_ipcfile file;
     bool connects;
+    int64_t subscriptions;    /* of all subscribers */
     atomic_int_fast64_t held; /* messages that libzmq holds; acquire and release: what
                                  is in them was written by us, and is freed by it */
 };
@@ -123,6 +125,34 @@ int64_t
 mw_outlet_held(const struct mw_outlet *self)
 {
     return atomic_load_explicit(&self->held, memory_order_acquire);
+}
+
+/* ---- subscriptions (https://rfc.zeromq.org/spec/29) ---- */
+
+/* The first byte of a request, before the topic. */
+enum { UNSUBSCRIBE = 0, SUBSCRIBE = 1 };
+
+int64_t
+mw_outlet_count_subscriptions(struct mw_outlet *self)
+{
+    unsigned char kind;
+
+    /* Anything else that a peer sends is dropped here. Where it goes away libzmq sends
+     * the requests that end its subscriptions. */
+    for (int i = 0; i < REQUESTS_AT_ONCE; i++) {
+        int got = zmq_recv(self->socket, &kind, sizeof kind, ZMQ_DONTWAIT);
+
+        if (got < 0) {
+            break;
+        }
+        if (got > 0 && kind == SUBSCRIBE) {
+            self->subscriptions++;
+        }
+        if (got > 0 && kind == UNSUBSCRIBE && self->subscriptions > 0) {
+            self->subscriptions--;
+        }
+    }
+    return self->subscriptions;
 }
 
 /* ---- who may connect (ZAP, https://rfc.zeromq.org/spec/27) ---- */
@@ -254,6 +284,8 @@ open_socket(struct mw_outlet *self)
         {ZMQ_LINGER, 0},
         {ZMQ_SNDHWM, MW_OUTLET_QUEUE_MESSAGES},
         {ZMQ_XPUB_NODROP, 1},
+        {ZMQ_XPUB_VERBOSER,
+         1},                /* every subscriber's requests are told, not the first's */
         {ZMQ_IMMEDIATE, 1}, /* what a lost peer did not get is not kept for it */
         {ZMQ_RECONNECT_IVL, RECONNECT_MS},
         {ZMQ_RECONNECT_IVL_MAX, SLOWEST_RECONNECT_MS},
@@ -269,7 +301,7 @@ open_socket(struct mw_outlet *self)
     if (self->context == NULL) {
         return zmq_error();
     }
-    self->socket = zmq_socket(self->context, ZMQ_PUB);
+    self->socket = zmq_socket(self->context, ZMQ_XPUB);
     if (self->socket == NULL) {
         return zmq_error();
     }

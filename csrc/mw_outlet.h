@@ -1,5 +1,5 @@
-/* A ZeroMQ PUB socket that never waits: who may connect to it, and who is left out. The
- * only room that knows libzmq. For one thread at a time.
+/* A ZeroMQ XPUB socket that never waits: who may connect to it, and who is left out.
+ * The only room that knows libzmq. For one thread at a time.
  *
  * It is never to be used or freed in a forked child: there zmq_ctx_term() would wait
  * for ever. It is leaked. */
@@ -66,6 +66,11 @@ int64_t mw_outlet_held(const struct mw_outlet *self);
 
 /* Answer those that ask to be admitted; how many were refused. To be called often. */
 int64_t mw_outlet_admit(struct mw_outlet *self);
+
+/* How many subscriptions there are: one for each topic that a subscriber asks for, so 0
+ * means that messages reach nobody. Reads what subscribers have sent since, without
+ * waiting: to be called often. */
+int64_t mw_outlet_count_subscriptions(struct mw_outlet *self);
 
 /* What a -errno of this room means, libzmq's among them. */
 const char *mw_outlet_describe(int err);

@@ -44,10 +44,11 @@ struct mw_publisher {
 
     char endpoint[MW_OUTLET_ENDPOINT_BYTES];
 
-    atomic_bool is_alive;         /* relaxed, as are the next three: they only tell */
+    atomic_bool is_alive;         /* relaxed, as are the next four: they only tell */
     atomic_int_fast64_t numbered; /* messages */
     atomic_int_fast64_t dropped;
     atomic_int_fast64_t refused;
+    atomic_int_fast64_t subscriptions;
 };
 
 /* All of the process, for fork. */
@@ -164,6 +165,9 @@ tick(void *context)
     self->real_minus_ns = real_minus_mono_ns();
     atomic_fetch_add_explicit(&self->refused, mw_outlet_admit(self->outlet),
                               memory_order_relaxed);
+    atomic_store_explicit(&self->subscriptions,
+                          mw_outlet_count_subscriptions(self->outlet),
+                          memory_order_relaxed);
     tell_of_box(self, t_now_ns, is_due);
     cell = mw_tail_open_at(&self->view, t_now_ns);
     if (t_now_ns - self->t_told_ns >= HEARTBEAT_NS &&
@@ -348,4 +352,6 @@ mw_publisher_get_status(const struct mw_publisher *self,
     out->sent = atomic_load_explicit(&self->numbered, memory_order_relaxed);
     out->dropped = atomic_load_explicit(&self->dropped, memory_order_relaxed);
     out->refused = atomic_load_explicit(&self->refused, memory_order_relaxed);
+    out->subscriptions =
+        atomic_load_explicit(&self->subscriptions, memory_order_relaxed);
 }

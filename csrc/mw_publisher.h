@@ -19,6 +19,8 @@ struct mw_publisher_status {
     int64_t dropped; /* that at least one subscriber could not be given, or that the
                         box had no longer when the thread came to look */
     int64_t refused; /* connections whose key is not admitted */
+    int64_t subscriptions; /* now, see mw_outlet_count_subscriptions(); 0: messages
+                              reach nobody */
 };
 
 /* Open the box `path`, bind or connect, and start the thread. The caller owns *out and

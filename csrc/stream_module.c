@@ -106,6 +106,7 @@ publisher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     enum mw_outlet_step step;
     struct mw_publisher *publisher;
     PyObject *path;
+    PyObject *where;
     PyObject *admitted = NULL;
     const char **texts = NULL;
     const char *endpoint;
@@ -114,11 +115,12 @@ publisher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     int err;
 
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O&s|$LzzzO!:Publisher", names, PyUnicode_FSConverter, &path,
-            &endpoint, &interval_ns, &options.own_secret_key, &options.own_public_key,
-            &options.server_key, &PyTuple_Type, &admitted)) {
+            args, kwargs, "O&O&|$LzzzO!:Publisher", names, PyUnicode_FSConverter, &path,
+            PyUnicode_FSConverter, &where, &interval_ns, &options.own_secret_key,
+            &options.own_public_key, &options.server_key, &PyTuple_Type, &admitted)) {
         return NULL;
     }
+    endpoint = PyBytes_AsString(where);
     if ((endpoint[0] != '@' && endpoint[0] != '>') || interval_ns <= 0) {
         PyErr_SetString(PyExc_ValueError,
                         "an endpoint begins with @ or >, an interval is positive");
@@ -159,6 +161,7 @@ publisher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 out:
     PyMem_Free((void *)texts);
+    Py_DECREF(where);
     Py_DECREF(path);
     return (PyObject *)self;
 }
@@ -199,8 +202,9 @@ publisher_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 PyDoc_STRVAR(
     publisher_status_doc,
     "status($self, /)\n--\n\n"
-    "Where it publishes, what was sent and what dropped, in messages, and how\n"
-    "many connections were refused. None: it is closed.");
+    "Where it publishes, what was sent and what dropped, in messages, how many\n"
+    "connections were refused, and how many subscriptions there are (0: messages\n"
+    "reach nobody). None: it is closed.");
 
 static PyObject *
 publisher_status(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -216,11 +220,12 @@ publisher_status(PyObject *op, PyObject *Py_UNUSED(ignored))
         {"sent", status.sent},
         {"dropped", status.dropped},
         {"refused", status.refused},
+        {"subscriptions", status.subscriptions},
     };
     PyObject *dict = INTS_AS_DICT(items);
 
     if (dict != NULL &&
-        (set_item(dict, "endpoint", PyUnicode_FromString(status.endpoint)) < 0 ||
+        (set_item(dict, "endpoint", PyUnicode_DecodeFSDefault(status.endpoint)) < 0 ||
          set_item(dict, "alive", PyBool_FromLong(status.alive)) < 0)) {
         Py_CLEAR(dict);
     }

@@ -25,7 +25,7 @@ CLASSIC = re.compile(
 )
 CPU = re.compile(
     r"In \[(?P<n>\d+)\] used (?P<used>-?\d+\.\d) MiB RAM in \d+\.\d{2}s"
-    r" \(system mean cpu (?P<mean>\d+%|n/a), single max cpu (?P<max>\d+%|n/a)\),"
+    r" \(system mean cpu (?P<mean>\d+%), single max cpu (?P<max>\d+%)\),"
     r" peaked (?P<peaked>\d+\.\d) MiB above final usage,"
     r" current RAM usage now (?P<total>\d+\.\d) MiB"
 )

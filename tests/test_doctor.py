@@ -19,9 +19,13 @@ SECTIONS = {
     "software", "processors", "rss", "peak", "limit", "cgroup", "jupyterhub", "memory",
     "children",
 }  # fmt: skip
+OPTIONAL = [
+    "children", "cpu style", "publishing", "top", "run", "plot", "papermill", "dask",
+    "data frames",
+]  # fmt: skip
 WORDS = [
     "memwatch", "system", "RSS", "peak", "limit", "cgroup", "JupyterHub", "memory",
-    "children", "ptrace",
+    "a child", "ptrace", *OPTIONAL,
 ]  # fmt: skip
 
 
@@ -50,7 +54,7 @@ def environment(**more):
 def rows(text):
     """The lines by their first words."""
     found = dict(
-        re.fullmatch(r"(.{10}) (.+)", line).groups() for line in text.split("\n")[:-1]
+        re.fullmatch(r"(.{11}) (.+)", line).groups() for line in text.split("\n")[:-1]
     )
     return {subject.strip(): told for subject, told in found.items()}
 
@@ -62,7 +66,10 @@ def is_consistent(found):
         "jupyterhub.limit_bytes", "children.yama_ptrace_scope", "rss.exact",
         "rss.bound_bytes", "limit.set_by",
     }  # fmt: skip
-    assert set(found) == SECTIONS | {"schema", "why"}
+    assert set(found) == SECTIONS | {"schema", "optional", "why"}
+    assert list(found["optional"]) == OPTIONAL
+    for part in found["optional"].values():
+        assert part["available"] == (part["why"] is None)
     assert found["schema"] == 1
     for section in SECTIONS:
         for field, value in found[section].items():
@@ -224,7 +231,7 @@ def test_process_that_may_not_look_into_itself():
         "sampled, a lower bound: the kernel's high-water mark cannot be reset"
         " (Permission denied)"
     )
-    assert told["children"] == (
+    assert told["a child"] == (
         "RSS read: yes; PSS read: no (Permission denied);"
         " high-water mark reset: no (Permission denied)"
     )
@@ -265,8 +272,11 @@ def test_without_libproc2():
     data, end, text = out.partition("\n}\n")
     found = json.loads(data + end)
     assert is_consistent(found)
-    assert found["memory"] == {"total_bytes": None, "available_bytes": None}
-    assert rows(text)["memory"].startswith("unknown: built without libproc2")
+    (total,) = re.findall(r"MemTotal: +(\d+) kB", Path("/proc/meminfo").read_text())
+    assert found["memory"]["total_bytes"] == int(total) * 1024
+    assert rows(text)["memory"].startswith(f"{int(total) / 1024:.2f} MiB, ")
+    assert not found["optional"]["cpu style"]["available"]
+    assert rows(text)["cpu style"].startswith("no: memwatch was built without libproc2")
 
 
 def test_without_ipython(tmp_path):

@@ -21,9 +21,9 @@ C_ROOMS = [
 ]  # fmt: skip
 PYTHON_ROOMS = [
     "_core", "_host", "_trial", "_heap", "_children", "_boxes", "_stream", "report",
-    "lines", "pictures", "plotting", "tables", "trouble", "files", "machine",
-    "history", "children", "runtime", "boxes", "recording", "endpoints", "ipcfile",
-    "keys", "publishing", "postmortem", "watching", "extension", "repeating",
+    "lines", "pictures", "plotting", "tables", "trouble", "files", "optional",
+    "machine", "history", "children", "runtime", "boxes", "recording", "endpoints",
+    "ipcfile", "keys", "publishing", "postmortem", "watching", "extension", "repeating",
     "commands", "completion", "magics", "__init__", "messages", "processes",
     "columns", "admission", "collector", "overview", "screen", "headless/__init__",
     "headless/results", "headless/extras", "headless/inputs", "headless/parameters",

@@ -441,7 +441,10 @@ def test_a_language_that_papermill_does_not_know(folder):
 def test_what_is_missing_is_named():
     with pytest.raises(MissingExtraError) as raised:
         need("no_such.thing", "papermill", "setting parameters")
-    told = "setting parameters needs no_such: pip install 'memwatch[papermill]' ("
+    told = (
+        "setting parameters needs no_such:"
+        " pip install jinja2 nbclient nbformat rich papermill ("
+    )
     assert str(raised.value).startswith(told)
     # The rest is there without it.
     run_python(

@@ -73,9 +73,9 @@ def test_cpu_is_the_line_of_version_1_8():
     assert CPU.fullmatch(line)
 
 
-def test_cpu_without_a_tick_is_not_zero():
+def test_cpu_without_a_tick_is_0_percent_as_in_version_1_8():
     line = lines.cpu(3, report())
-    assert "(system mean cpu n/a, single max cpu n/a)" in line
+    assert "(system mean cpu 0%, single max cpu 0%)" in line
     assert CPU.fullmatch(line)
 
 

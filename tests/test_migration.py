@@ -1,69 +1,349 @@
-"""MIGRATION.md: what it says to type can be typed."""
+"""MIGRATION.md: what it says to type gives the figures that it says.
+
+Each row's code runs as it stands, but that the statement in it, which costs nothing, is
+one of known cost.
+"""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import memwatch
+from memwatch import _core
+from support import CPU, MIB, lines_in, pages
 
 TEXT = (Path(__file__).parent.parent / "MIGRATION.md").read_text()
+KNOWN = 32
+"""MiB of the statement that stands for those in the table."""
+ROUNDING = 0.05
 
 
 def rows():
+    """Tool, what was typed there, and the cells to type here, of each row."""
     for section in TEXT.split("\n## ")[1:]:
         tool = section.partition("\n")[0]
         for line in section.splitlines():
             if line.startswith("| ") and not line.startswith("| typed there"):
                 there, here = line.strip("| ").split(" | ")
-                code = "\n".join(re.findall(r"`([^`]+)`", here))
-                yield pytest.param(tool, code, id=f"{tool}: {there}")
+                cells = [
+                    "\n".join(re.findall(r"`([^`]+)`", each))
+                    for each in re.split(r"; in the (?:next cell|one after it) ", here)
+                ]
+                yield tool, there, cells
 
 
 ROWS = list(rows())
 
 
-def test_all_three_tools_have_their_rows():
-    tools = [row.values[0] for row in ROWS]
-    assert {tool: tools.count(tool) >= 5 for tool in tools} == {
-        "ipython_memory_usage": True,
-        "ipython_memwatcher": True,
-        "memory_profiler": True,
+class Person:
+    """A shell, and what it prints and returns."""
+
+    def __init__(self, shell, capsys):
+        self._shell, self._capsys = shell, capsys
+        self.names = shell.user_ns
+        self.names["kept"] = []
+
+    def type(self, code, statement=None):
+        """The cell's result, what it prints, and its report; it must not fail."""
+        if statement is not None:
+            code, count = re.subn(
+                r"sum\(range\(1000\)\)|list\(range\(1000\)\)", statement, code
+            )
+            assert count == 1
+        self._capsys.readouterr()
+        before = len(memwatch.history)
+        result = self._shell.run_cell(code, store_history=True)
+        captured = self._capsys.readouterr()
+        assert result.success, captured.out + captured.err
+        assert "UsageError" not in captured.out + captured.err
+        new = memwatch.history[before:]
+        return SimpleNamespace(
+            result=result.result,
+            out=captured.out,
+            reports=new,
+            report=new[-1] if new else None,
+        )
+
+    def is_watched(self):
+        """Whether a cell of known cost has its line and its report, with that cost."""
+        done = self.type(f"kept.append(pages({KNOWN}))")
+        lines = lines_in(done.out)
+        assert (len(lines) == 1) == (len(done.reports) == 1)
+        if not lines:
+            return False
+        assert is_known(lines[0].used)
+        assert is_known(done.report.used_bytes / MIB)
+        return True
+
+
+@pytest.fixture
+def person(shell, capsys):
+    found = Person(shell, capsys)
+    pages(1).close()  # the first finds its code
+    return found
+
+
+@pytest.fixture
+def watched(person):
+    """The same, in a session that has loaded memwatch and imported it."""
+    person.type("%load_ext memwatch\nimport memwatch")
+    return person
+
+
+def is_known(mib):
+    return mib == pytest.approx(KNOWN, abs=1)
+
+
+PEAK = f"pages({KNOWN}).close()"
+KEEP = f"kept.append(pages({KNOWN}))"
+
+
+def cells_of(tool, there):
+    (cells,) = (row[2] for row in ROWS if row[:2] == (tool, there))
+    return cells
+
+
+def code_of(tool, there):
+    (code,) = cells_of(tool, there)
+    return code
+
+
+# ---- the checks: one for each row ----
+
+
+def loads(person, tool, there):
+    done = person.type(code_of(tool, there))
+    (line,) = lines_in(done.out)  # the loading cell's own
+    assert line.total == pytest.approx(done.report.rss_end_bytes / MIB, abs=ROUNDING)
+    assert person.is_watched()
+
+
+def stops(person, tool, there):
+    person.type("%load_ext memwatch")
+    assert person.is_watched()
+    person.type(code_of(tool, there))
+    assert not person.is_watched()
+
+
+def resumes(person, tool, there):
+    person.type("%load_ext memwatch")
+    person.type("%memwatch off")
+    assert not person.is_watched()
+    person.type(code_of(tool, there))
+    assert person.is_watched()
+
+
+def has_the_processors(person, tool, there):
+    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    person.type("%load_ext memwatch")
+    person.type(code_of(tool, there))
+    done = person.type(KEEP)
+    line = CPU.fullmatch(done.out.strip())
+    assert is_known(float(line["used"]))
+    assert int(line["mean"][:-1]) == (done.report.system_mean_cpu_percent or 0)
+    assert int(line["max"][:-1]) == (done.report.single_max_cpu_percent or 0)
+    assert float(line["total"]) == pytest.approx(
+        done.report.rss_end_bytes / MIB, abs=2 * ROUNDING
+    )
+
+
+def has_all_figures(person, tool, there):
+    person.type("%load_ext memwatch")
+    person.type(KEEP)
+    found = person.type(code_of(tool, there)).result
+    assert [each["label"] for each in found] == ["In [1]", "In [2]"]
+    assert is_known(found[1]["used_bytes"] / MIB)
+
+
+def newest_report(watched, tool, there):
+    watched.type(KEEP)
+    found = watched.type(code_of(tool, there)).result
+    assert (found.label, is_known(found.used_bytes / MIB)) == ("In [2]", True)
+
+
+def figure(name, unit):
+    """A check that the row's value is the last cell's `name`, in `unit`."""
+
+    def check(watched, tool, there):
+        done = watched.type(f"{KEEP}; {PEAK}")
+        found = watched.type(code_of(tool, there)).result
+        assert found == pytest.approx(getattr(done.report, name) / unit)
+        if name in ("used_bytes", "peaked_bytes"):
+            assert is_known(found)
+        if name == "rss_peak_bytes":
+            assert is_known(found - done.report.rss_end_bytes / MIB)
+
+    return check
+
+
+def four_figures(watched, tool, there):
+    report = watched.type(f"{KEEP}; {PEAK}").report
+    watched.type(code_of(tool, there))
+    names = watched.names
+    assert is_known(names["delta"] / MIB)
+    assert is_known(names["peak"] / MIB)
+    assert (names["usage"], names["seconds"]) == (
+        report.rss_end_bytes, report.duration_ns
+    )  # fmt: skip
+
+
+def statement(watched, tool, there):
+    done = watched.type(code_of(tool, there), PEAK)
+    (line,) = lines_in(done.out)
+    assert is_known(line.peaked)
+    # The increment, as the text below the table has it.
+    assert "is `rss_peak_bytes - rss_start_bytes`" in TEXT
+    assert is_known((done.report.rss_peak_bytes - done.report.rss_start_bytes) / MIB)
+
+
+def cell(watched, tool, there):
+    done = watched.type(code_of(tool, there), f"pages({KNOWN})")
+    (line,) = lines_in(done.out)
+    assert is_known(line.used)
+    assert is_known(len(watched.names["x"]) / MIB)
+
+
+def repeated(watched, tool, there):
+    done = watched.type(code_of(tool, there), PEAK)
+    assert done.out.startswith("5 runs\n")
+    peaked = re.search(
+        r"^peaked +([\d.]+) MiB  \(([\d.]+) MiB to ([\d.]+) MiB\)", done.out, re.M
+    )
+    assert all(is_known(float(each)) for each in peaked.groups())
+    assert len(done.reports) == 6  # with the cell's own
+
+
+def quietly(watched, tool, there):
+    done = watched.type(code_of(tool, there), PEAK)
+    assert done.out == ""
+    assert is_known(done.report.peaked_bytes / MIB)
+
+
+CHILD = (
+    "import mmap, sys\n"
+    f"held = mmap.mmap(-1, {KNOWN * MIB}, flags=mmap.MAP_PRIVATE)\n"
+    "held[::mmap.PAGESIZE] = b'x' * (len(held) // mmap.PAGESIZE)\n"
+    "print(flush=True)\n"
+    "sys.stdin.read()\n"
+)
+
+
+def with_children(watched, tool, there):
+    pytest.importorskip("memwatch._children", reason="built without libproc2")
+    children = []
+
+    def start_child():
+        child = subprocess.Popen(
+            [sys.executable, "-S", "-c", CHILD],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        children.append(child)
+        assert child.stdout.readline() == b"\n"
+
+    watched.names["start_child"] = start_child
+    set_up, measured, read = cells_of(tool, there)
+    watched.type(set_up)
+    try:
+        report = watched.type(measured, "start_child()").report
+        found = watched.type(read).result
+        status = Path(f"/proc/{children[0].pid}/status").read_text()
+    finally:
+        for child in children:
+            child.communicate()
+    child = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+    assert child > KNOWN * MIB
+    # Of the child's own memory all but what the kernel's counters may hold back.
+    assert found - report.rss_peak_bytes / MIB == pytest.approx(child / MIB, abs=2)
+    # Without a child it is the process alone.
+    watched.type(measured)
+    found = watched.type(read).result
+    assert found == pytest.approx(memwatch.history[-2].rss_peak_bytes / MIB)
+
+
+def over_time(watched, tool, there):
+    found = watched.type(code_of(tool, there), KEEP).result
+    assert len(found["t_ns"]) == len(found["rss_bytes"])
+    assert is_known((found["rss_bytes"][-1] - found["rss_bytes"][0]) / MIB)
+
+
+def highest(watched, tool, there):
+    found = watched.type(code_of(tool, there), PEAK).result
+    report = watched.names["w"].report
+    assert is_known(found - report.rss_end_bytes / MIB)
+
+
+def now(watched, tool, there):
+    out = watched.type(code_of(tool, there)).out
+    told = float(re.search(r"^this process: ([\d.]+) MiB now", out, re.M)[1])
+    assert told == pytest.approx(_core.memory()["rss_bytes"] / MIB, abs=1)
+
+
+IMU = "ipython_memory_usage"
+WATCHER = "ipython_memwatcher"
+MEMIT = "memory_profiler"
+
+CHECKS = {
+    IMU: [
+        loads, loads, stops, stops, resumes, has_the_processors, has_all_figures,
+    ],
+    WATCHER: [
+        loads, newest_report, figure("used_bytes", MIB), figure("duration_ns", 1e9),
+        figure("peaked_bytes", MIB), figure("rss_end_bytes", MIB), four_figures, stops,
+    ],
+    MEMIT: [
+        loads, statement, cell, repeated, quietly, with_children,
+        figure("rss_peak_bytes", MIB), over_time, highest, now,
+    ],
+}  # fmt: skip
+"""In the order of the tables."""
+
+
+def test_every_row_has_its_check():
+    tools = [tool for tool, _, _ in ROWS]
+    assert {tool: tools.count(tool) for tool in CHECKS} == {
+        tool: len(checks) for tool, checks in CHECKS.items()
     }
+    assert len(tools) == sum(map(len, CHECKS.values()))
 
 
-@pytest.mark.parametrize(("tool", "code"), ROWS)
-def test_what_is_to_be_typed_works(shell, capsys, tool, code):
-    """In a session that has loaded memwatch, imported it, and run a cell."""
+PARAMETERS = [
+    pytest.param(tool, there, check, id=f"{tool}: {there}")
+    for name in CHECKS
+    for (tool, there, _), check in zip(
+        [row for row in ROWS if row[0] == name], CHECKS[name], strict=False
+    )
+]
+
+
+@pytest.mark.parametrize(("tool", "there", "check"), PARAMETERS)
+def test_what_is_to_be_typed_gives_the_figure(request, tool, there, check):
+    wanted = next(iter(check.__code__.co_varnames))
+    check(request.getfixturevalue(wanted), tool, there)
+
+
+@pytest.mark.parametrize(
+    "code", [cell for _, _, cells in ROWS for cell in cells], ids=str
+)
+def test_what_is_to_be_typed_works_as_it_stands(watched, code):
+    """With the statement that is in the table."""
     if "style cpu" in code:
         pytest.importorskip("memwatch._host", reason="built without libproc2")
     if "children" in code:
         pytest.importorskip("memwatch._children", reason="built without libproc2")
-    loads = "load" in code or "start" in code
-    if not loads:
-        shell.run_cell("%load_ext memwatch", store_history=True)
-    shell.run_cell("import memwatch", store_history=True)
-    shell.run_cell("x = pages(1)", store_history=True)
-    capsys.readouterr()
-    before = len(memwatch.history)
-    result = shell.run_cell(code, store_history=True)
-    captured = capsys.readouterr()
-    assert result.success, captured.out + captured.err
-    assert "UsageError" not in captured.out + captured.err
-    if "2**20" in code or "1e9" in code:
-        assert isinstance(result.result, float)
-    if not any(word in code for word in ("off", "stop", "quiet")):
-        assert "MiB RAM in" in captured.out
-        assert len(memwatch.history) > before
+    if "children_rss" in code:
+        watched.type("%config MemWatch.children = True")
+        watched.type("x = 1")
+    watched.type(code)
 
 
-def test_the_four_measurements_agree_with_the_line(shell, capsys):
+def test_the_four_measurements_agree_with_the_line(watched):
     """ipython_memwatcher's, by the code of the table."""
-    shell.run_cell("%load_ext memwatch\nimport memwatch", store_history=True)
-    capsys.readouterr()
-    shell.run_cell("kept = pages(16)", store_history=True)
-    line = capsys.readouterr().out
-    codes = [row.values[1] for row in ROWS if row.values[0] == "ipython_memwatcher"]
+    line = watched.type("kept.append(pages(16))").out
+    codes = [cells[0] for tool, _, cells in ROWS if tool == WATCHER]
     delta, seconds, peak, usage = (
         eval(code, {"memwatch": memwatch})
         for code in codes

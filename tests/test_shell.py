@@ -603,6 +603,10 @@ def test_style_cpu(ip, capsys):
     assert memwatch.history[-1].single_max_cpu_percent == int(match["max"][:-1])
     ip.run_cell("%memwatch style")
     assert "style cpu; others: classic" in capsys.readouterr().out
+    # Cells without a tick of the kernel's clock have numbers, too.
+    for _ in range(20):
+        ip.run_cell("x = 1", store_history=True)
+        assert CPU.fullmatch(capsys.readouterr().out.strip())
     ip.run_line_magic("memwatch", "style classic")
     assert len(run(ip, "pass", capsys)) == 1
     assert memwatch.history[-1].system_mean_cpu_percent is None
@@ -613,8 +617,25 @@ def test_style_cpu_without_libproc2_is_one_clear_line(ip, capsys, monkeypatch):
     monkeypatch.delattr(memwatch, "_host", raising=False)
     ip.run_cell("%memwatch style cpu")
     captured = capsys.readouterr()
-    assert "Install libproc2" in captured.out + captured.err
+    told = (
+        "cpu style: memwatch was built without libproc2: apt-get install libproc2-dev"
+    )
+    assert told in captured.out + captured.err
     assert len(run(ip, "pass", capsys)) == 1
+
+
+def test_style_cpu_without_descriptors_keeps_the_style(ip, capsys, caplog):
+    _host = pytest.importorskip("memwatch._host", reason="built without libproc2")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_host, "cpu_reader", lambda: os.listdir("/proc/self/nothing"))
+        for typed in ("%memwatch style cpu", "%config MemWatch.style = 'cpu'"):
+            ip.run_cell(typed)
+            captured = capsys.readouterr()
+            told = captured.out + captured.err + caplog.text
+            assert "cpu style: " in told
+            assert "Traceback" not in told
+            ip.run_cell("%memwatch style")
+            assert "style classic; others: cpu" in capsys.readouterr().out
 
 
 def test_configuration(shell, capsys):

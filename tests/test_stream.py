@@ -17,7 +17,7 @@ from memwatch import keys, publishing
 from memwatch.completion import complete
 from memwatch.publishing import PublishError
 from messages import until
-from support import BECOME_NOBODY, MIB, Kernel, lines_in, run_python
+from support import BECOME_NOBODY, MIB, Kernel, lines_in, run_python, wait_for
 
 zmq = pytest.importorskip("zmq")
 pytest.importorskip("memwatch._stream", reason="built without libzmq")
@@ -378,7 +378,7 @@ def test_typed(show, ip):
     assert show("%memwatch publish") == "published: nothing"
     assert "neither @ nor >" in show("%memwatch publish nonsense")
     assert re.fullmatch(
-        r"published: @ipc:///\S+\.ipc: \d+ messages, 0 dropped",
+        r"published: @ipc:///\S+\.ipc: \d+ messages, 0 dropped, no subscriptions",
         show("%memwatch publish on"),
     )
     assert "published: @ipc://" in show("%memwatch status")
@@ -494,3 +494,57 @@ def test_libzmq_is_loaded_on_demand():
         "print('memwatch._stream' in sys.modules)"
     )
     assert run_python(code) == "False\n"
+
+
+def test_says_whether_messages_reach_anybody(show):
+    def told():
+        return show("%memwatch publish").rpartition(", ")[2]
+
+    show("%memwatch publish on")
+    assert told() == "no subscriptions"
+    assert publishing.status()["subscriptions"] == 0
+    with zmq.Context() as context:
+        first, second = (subscriber(context, published()) for _ in range(2))
+        wait_for(lambda: told() == "2 subscriptions")
+        second.close()
+        wait_for(lambda: told() == "1 subscription")
+        assert receive(first)["dropped"] == 0
+        first.close()
+    wait_for(lambda: told() == "no subscriptions")
+    # Nobody is at the other end.
+    show("%memwatch publish >tcp://127.0.0.1:9")
+    assert told() == "no subscriptions"
+
+
+def test_runtime_folder_whose_name_is_not_utf_8(tmp_path):
+    """The default endpoint works, can be printed, and a collector can connect to it."""
+    folder = os.path.join(os.fsencode(tmp_path), b"r\xff\xe9")
+    out = run_python(
+        "import os, sys\n"
+        "from traitlets.config import Config\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "config = Config({'HistoryManager': {'enabled': False}})\n"
+        "ip = InteractiveShell.instance(config=config)\n"
+        "ip.run_cell('%load_ext memwatch')\n"
+        "ip.run_cell('%memwatch publish on')\n"
+        "ip.run_cell('%memwatch status')\n"
+        "from memwatch import collector, publishing\n"
+        "endpoint = publishing.status()['endpoint'][1:]\n"
+        "print(os.path.exists(endpoint.removeprefix('ipc://')))\n"
+        "found = collector.Collector([endpoint])\n"
+        "import time\n"
+        "end = time.monotonic() + 60\n"
+        "while found.received == 0 and time.monotonic() < end: found.drain(1)\n"
+        "print('received', found.received > 0)\n"
+        "found.close()\n",
+        env={
+            **os.environ,
+            "JUPYTER_RUNTIME_DIR": os.fsdecode(folder),
+            "PYTHONIOENCODING": "utf-8:strict",
+        },
+    )
+    shown = f"{tmp_path}/r\\xff\\xe9/memwatch/"
+    assert f"published: @ipc://{shown}" in out
+    assert f"black box: {shown}" in out
+    assert "Error" not in out
+    assert out.endswith("True\nreceived True\n")

@@ -7,6 +7,7 @@ class PublisherStatus(TypedDict):
     sent: int
     dropped: int
     refused: int
+    subscriptions: int
 
 @final
 class Publisher:

@@ -100,9 +100,11 @@ class Collector:
         try:
             import zmq
             import zmq.auth.thread
-        except ImportError:
+        except ImportError as error:
+            from .optional import install_command
+
             raise CollectorError(
-                "the stream is received with pyzmq: pip install 'memwatch[top]'"
+                f"receiving needs pyzmq: {install_command('top')} ({error})"
             ) from None
         self._zmq = zmq
         self._connect, self._bind = connect, bind
@@ -184,7 +186,7 @@ class Collector:
             self._bind_socket(socket, self._bind)
             told: bytes = socket.getsockopt(self._zmq.LAST_ENDPOINT)
             # Where all has to be opened anew, a port that was ours to choose stays.
-            self.endpoint = self._bind = told.rstrip(b"\0").decode()
+            self.endpoint = self._bind = os.fsdecode(told.rstrip(b"\0"))
         for socket in self._sockets:
             socket.send(b"\x01memwatch.")
 
@@ -464,7 +466,9 @@ def _are_descriptors_left() -> bool:
 def _attach(act: Any, endpoint: str, what: str) -> None:
     import zmq
 
+    # A path may have bytes that are not UTF-8, which pyzmq takes as bytes only.
+    address = endpoint if endpoint.isprintable() else os.fsencode(endpoint)
     try:
-        act(endpoint)
+        act(address)
     except zmq.ZMQError as error:
         raise CollectorError(f"cannot {what} {endpoint}: {error.strerror}") from None

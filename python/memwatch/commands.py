@@ -18,6 +18,7 @@ from typing import Any, NoReturn, Protocol
 from . import _core, lines, machine, pictures, publishing, recording, tables
 from .extension import CellWatcher
 from .report import CellReport
+from .runtime import readable
 from .watching import history
 
 __all__ = [
@@ -122,7 +123,7 @@ def _describe_status(session: Session) -> list[str]:
         f"limit: {machine.describe_group(group, why)}",
         f"history: {len(history)} of at most {history.max_reports} reports",
         f"timelines: {held} of at most {most} MiB",
-        f"black box: {recording.box_path() or 'none'}",
+        f"black box: {readable(recording.box_path() or 'none')}",
         f"published: {publishing.describe()}",
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 __all__ = ["is_beyond"]
 
 _FORM = "an endpoint is ipc://PATH or tcp://ADDRESS:PORT"
@@ -17,13 +19,13 @@ def is_beyond(endpoint: str, *, connects: bool) -> bool:
     ValueError, in one line, where it is no endpoint.
     """
     scheme, separator, rest = endpoint.partition("://")
-    if not separator or not rest or not endpoint.isprintable():
+    if not separator or not rest or not _is_clean(endpoint):
         raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
     if scheme == "ipc":
         if not rest.startswith("/"):
             # Of ipc://@NAME, which is no file, nobody could be kept away.
             raise ValueError(f"{endpoint} is no full path: ipc:///FOLDER/NAME")
-        if len(rest.encode("utf-8", "surrogateescape")) > _MAX_PATH_BYTES:
+        if len(os.fsencode(rest)) > _MAX_PATH_BYTES:
             raise ValueError(
                 f"{endpoint}: a socket's path has {_MAX_PATH_BYTES} bytes at most: name"
                 " a shorter one, or set JUPYTER_RUNTIME_DIR to a shorter folder"
@@ -44,3 +46,8 @@ def is_beyond(endpoint: str, *, connects: bool) -> bool:
         return not ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:
         return True
+
+
+def _is_clean(endpoint: str) -> bool:
+    """Whether it has no control characters; a path may have bytes of no encoding."""
+    return all(each.isprintable() or "\udc80" <= each <= "\udcff" for each in endpoint)

@@ -144,9 +144,11 @@ class History(Sequence[CellReport]):
             except ImportError:
                 continue
             return frame(module, columns)
+        from .optional import install_command
+
         raise ImportError(
             "memwatch.history.to_frame() needs pandas or polars, and neither can be"
-            " imported here: pip install pandas (or: pip install polars)"
+            f" imported here: {install_command('data frames')}"
         )
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
@@ -183,8 +185,10 @@ class History(Sequence[CellReport]):
         try:
             from .plotting import plot
         except ImportError as error:
+            from .optional import install_command
+
             raise ImportError(
-                f"plotting needs matplotlib: pip install 'memwatch[plot]' ({error})"
+                f"plotting needs matplotlib: {install_command('plot')} ({error})"
             ) from error
         return plot(self, ax, machine.find_group({})["limit_bytes"])
 

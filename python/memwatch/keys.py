@@ -158,11 +158,10 @@ def _read(path: Path) -> dict[str, str]:
 def _stream() -> Any:
     try:
         from . import _stream
-    except ImportError as error:
-        raise KeysError(
-            f"keys need libzmq: {error}. Install it (Debian, Ubuntu: libzmq3-dev) and"
-            " build memwatch anew."
-        ) from None
+    except ImportError:
+        from .optional import describe_missing
+
+        raise KeysError(f"keys need libzmq; {describe_missing('publishing')}") from None
     return _stream
 
 

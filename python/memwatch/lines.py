@@ -58,7 +58,8 @@ def _seconds(duration_ns: int | None) -> str:
 
 
 def _percent(share: int | None) -> str:
-    return "n/a" if share is None else f"{share}%"
+    # A number in any case: what parses ipython_memory_usage's lines expects one.
+    return f"{share or 0}%"
 
 
 def _children(report: CellReport) -> str:
@@ -86,7 +87,8 @@ def classic(number: int, report: CellReport) -> str:
 def cpu(number: int, report: CellReport) -> str:
     """The line of ipython_memory_usage 1.8, which tells the processors too.
 
-    A cell shorter than a tick of the kernel's clock (10 ms) has no share: "n/a".
+    Shares are 0% where the report has None, as for a cell without a tick of the
+    kernel's clock (10 ms): ipython_memory_usage prints the same.
     """
     return (
         f"In [{number}] used {mib(report.used_bytes, 1)} MiB RAM"

@@ -81,7 +81,7 @@ class JupyterHub(TypedDict):
 
 
 class Memory(TypedDict):
-    """The machine's memory, by libproc2."""
+    """The machine's memory: ``/proc/meminfo``, read by libproc2 where that is there."""
 
     total_bytes: int | None
     """MemTotal."""
@@ -114,6 +114,19 @@ class Children(TypedDict):
     """0 to 3, Yama's limit to tracing; None: Yama is not there."""
 
 
+class OptionalPart(TypedDict):
+    """A part of memwatch that needs a library."""
+
+    available: bool
+    """It can be used."""
+    libraries: list[str]
+    """What it needs."""
+    install: str
+    """What to type to get it."""
+    why: str | None
+    """Why it cannot be used; None: it can."""
+
+
 class Facts(TypedDict):
     """Sizes are bytes. What is not known or cannot be done has its reason in `why`."""
 
@@ -128,6 +141,8 @@ class Facts(TypedDict):
     jupyterhub: JupyterHub
     memory: Memory
     children: Children
+    optional: dict[str, OptionalPart]
+    """By name: children, cpu style, publishing, top, run and so on."""
     why: dict[str, str]
     """``section.field`` to the reason for which it is None or False."""
 
@@ -188,6 +203,7 @@ def gather() -> Facts:
         jupyterhub=jupyterhub,
         memory=memory,
         children=_find_children(why),
+        optional=_find_optional(),
         why=why,
     )
 
@@ -274,14 +290,50 @@ def _find_jupyterhub(why: Why) -> JupyterHub:
 def _find_memory(why: Why) -> Memory:
     try:
         from . import _host
-
+    except ImportError:
+        return _read_meminfo(why)
+    try:
         return Memory(**_host.memory())
-    except ImportError as error:
-        reason = f"built without libproc2, or it is not there ({error})"
     except OSError as error:
-        reason = cause_of(error)
-    why["memory.total_bytes"] = why["memory.available_bytes"] = reason
-    return Memory(total_bytes=None, available_bytes=None)
+        why["memory.total_bytes"] = why["memory.available_bytes"] = cause_of(error)
+        return Memory(total_bytes=None, available_bytes=None)
+
+
+def _read_meminfo(why: Why) -> Memory:
+    path = "/proc/meminfo"
+    try:
+        with open(path, encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        found = {
+            name: int(fields[name].split()[0]) * 1024
+            for name in ("MemTotal", "MemAvailable")
+            if name in fields
+        }
+        missing = f"{path} does not have it"
+    except (OSError, ValueError) as error:
+        found, missing = {}, f"{path}: {error}"
+    memory = Memory(
+        total_bytes=found.get("MemTotal"), available_bytes=found.get("MemAvailable")
+    )
+    for field, value in memory.items():
+        if value is None:
+            why[f"memory.{field}"] = missing
+    return memory
+
+
+def _find_optional() -> dict[str, OptionalPart]:
+    from . import optional
+
+    reasons = {name: optional.why_missing(name) for name in optional.PARTS}
+    return {
+        name: OptionalPart(
+            available=reasons[name] is None,
+            libraries=list(part.libraries),
+            install=optional.install_command(name),
+            why=reasons[name],
+        )
+        for name, part in optional.PARTS.items()
+    }
 
 
 def find_limit(why: Why) -> tuple[Limit, Group]:

@@ -166,7 +166,7 @@ class MemWatch(Magics):
         try:
             publishing.start(endpoint, hz, server_key)
         except publishing.PublishError as error:
-            raise UsageError(str(error)) from None
+            raise TraitError(str(error)) from None
 
     def _print(self, number: int, report: CellReport) -> None:
         print(lines.STYLES[self.style](number, report))
@@ -244,10 +244,10 @@ class MemWatch(Magics):
     def _children_can_be_had(self, proposal: Any) -> bool:
         try:
             watch_children(proposal["value"])
-        except ImportError as error:
-            raise _without_libproc2("children", error) from None
+        except ImportError:
+            raise _without_libproc2("children") from None
         except OSError as error:
-            raise UsageError(f"children cannot be read: {cause_of(error)}") from None
+            raise TraitError(f"children cannot be read: {cause_of(error)}") from None
         return bool(proposal["value"])
 
     @line_cell_magic
@@ -259,7 +259,7 @@ class MemWatch(Magics):
             if cell is None:
                 return commands.run(self, line)
             runs = commands.parse_cell_line(line)
-        except commands.CommandError as wrong:
+        except (commands.CommandError, TraitError) as wrong:
             raise UsageError(str(wrong)) from None
         if runs == 0:
             return print(commands.describe())
@@ -290,20 +290,22 @@ class MemWatch(Magics):
 def _cpu_reader() -> object:
     try:
         from . import _host
-    except ImportError as error:
-        raise _without_libproc2("the processors", error) from None
-    return _host.cpu_reader()
+    except ImportError:
+        raise _without_libproc2("cpu style") from None
+    try:
+        return _host.cpu_reader()
+    except OSError as error:
+        raise TraitError(f"cpu style: {cause_of(error)}") from None
 
 
 def _complete(shell: Any, event: Any) -> list[str]:
     return complete(event.text_until_cursor, event.symbol)
 
 
-def _without_libproc2(what: str, error: ImportError) -> UsageError:
-    return UsageError(
-        f"{what} cannot be read: {error}. Install libproc2"
-        " (Debian, Ubuntu: libproc2-dev) and build memwatch anew."
-    )
+def _without_libproc2(part: str) -> TraitError:
+    from .optional import describe_missing
+
+    return TraitError(f"{part}: {describe_missing(part)}")
 
 
 def _loaded(shell: Any) -> MemWatch | None:

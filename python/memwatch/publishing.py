@@ -17,7 +17,7 @@ from . import recording
 from .boxes import name_of
 from .endpoints import is_beyond
 from .keys import KeyPair, KeysError, admitted_keys, keys_folder, own_keys, public_key
-from .runtime import make_runtime_folder
+from .runtime import make_runtime_folder, readable
 from .trouble import cause_of, tell_once
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ def start(endpoint: str, hz: float = 10.0, server_key: str = "") -> None:
         if before is not None and make_before is not None:
             with suppress(OSError):
                 _run(make_before, before["endpoint"])
-                told = f"{cause_of(error)}; still published: {before['endpoint']}"
+                still = readable(before["endpoint"])
+                told = f"{cause_of(error)}; still published: {still}"
         raise PublishError(told) from None
 
 
@@ -161,7 +162,12 @@ def describe() -> str:
     found = status()
     if found is None:
         return "nothing"
-    told = f"{found['endpoint']}: {found['sent']} messages, {found['dropped']} dropped"
+    count = found["subscriptions"]
+    told = (
+        f"{readable(found['endpoint'])}: {found['sent']} messages,"
+        f" {found['dropped']} dropped,"
+        f" {count or 'no'} {'subscription' if count == 1 else 'subscriptions'}"
+    )
     if found["refused"]:
         told += (
             f", {found['refused']} connections refused (their keys are not admitted)"
@@ -220,10 +226,11 @@ def _reason(where: Endpoint, why: str) -> str:
 def _load() -> Any:
     try:
         from . import _stream
-    except ImportError as error:
+    except ImportError:
+        from .optional import describe_missing
+
         raise PublishError(
-            f"publishing needs libzmq: {error}. Install it (Debian, Ubuntu:"
-            " libzmq3-dev) and build memwatch anew."
+            f"publishing needs libzmq; {describe_missing('publishing')}"
         ) from None
     return _stream
 

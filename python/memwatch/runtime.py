@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["make_runtime_folder", "runtime_folder"]
+__all__ = ["make_runtime_folder", "readable", "runtime_folder"]
 
 
 def runtime_folder() -> Path:
@@ -37,6 +37,11 @@ def make_runtime_folder() -> Path:
     if found.st_mode & 0o077:
         folder.chmod(0o700)
     return folder
+
+
+def readable(path: str | os.PathLike[str]) -> str:
+    r"""`path` as text that can be printed: bytes that are not UTF-8 as ``\xff``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _jupyter_runtime_folder() -> str:

@@ -304,6 +304,89 @@ test_collector(void **state)
 
 /* ---- addresses ---- */
 
+/* ---- how many listen ---- */
+
+static void
+wait_for_subscriptions(const struct mw_publisher *publisher, int64_t wanted)
+{
+    int64_t t_begin_ns = mw_clock_mono_ns();
+
+    while (status_of(publisher).subscriptions != wanted) {
+        assert_false(is_late(t_begin_ns));
+        nap();
+    }
+}
+
+static void
+close_last_socket(void)
+{
+    zmq_close(place.sockets[--place.socket_count]);
+}
+
+static void
+test_subscriptions(void **state)
+{
+    struct mw_publisher *publisher = publish(place.ipc, MW_NS_PER_MS);
+    struct received message;
+    void *second;
+    void *peer;
+
+    (void)state;
+    wait_for_subscriptions(publisher, 0);
+    connected(place.ipc);
+    wait_for_subscriptions(publisher, 1);
+    /* The same topic again, by another one; then a second topic, and it is taken back.
+     */
+    second = connected(place.ipc);
+    wait_for_subscriptions(publisher, 2);
+    assert_int_equal(zmq_setsockopt(second, ZMQ_SUBSCRIBE, "memwatch.bye", 12), 0);
+    wait_for_subscriptions(publisher, 3);
+    assert_int_equal(zmq_setsockopt(second, ZMQ_UNSUBSCRIBE, "memwatch.bye", 12), 0);
+    wait_for_subscriptions(publisher, 2);
+
+    /* Who is connected, asks for nothing, and sends what is no request. */
+    peer = zmq_socket(place.context, ZMQ_XSUB);
+    assert_non_null(peer);
+    place.sockets[place.socket_count++] = peer;
+    set_int(peer, ZMQ_LINGER, 0);
+    set_int(peer, ZMQ_RCVTIMEO, (int)(PATIENCE_NS / MW_NS_PER_MS));
+    assert_int_equal(zmq_connect(peer, place.ipc), 0);
+    assert_int_equal(zmq_send(peer, "", 0, 0), 0);
+    assert_int_equal(zmq_send(peer, "hello", 5, 0), 5);
+    assert_int_equal(zmq_send(peer, "\1memwatch.sample", 16, 0), 16);
+    assert_true(receive(peer, &message)); /* all three have been read */
+    wait_for_subscriptions(publisher, 3);
+
+    close_last_socket();
+    wait_for_subscriptions(publisher, 2);
+    close_last_socket();
+    close_last_socket();
+    wait_for_subscriptions(publisher, 0);
+    assert_true(status_of(publisher).sent > 0);
+    assert_int_equal(status_of(publisher).dropped, 0);
+    mw_publisher_free(&publisher);
+}
+
+/* As a collector binds: nobody is there first, then somebody, then nobody again. */
+static void
+test_subscriptions_of_a_collector(void **state)
+{
+    void *collector = new_subscriber();
+    char endpoint[256];
+    size_t size = sizeof endpoint;
+    struct mw_publisher *publisher;
+
+    (void)state;
+    assert_int_equal(zmq_bind(collector, "tcp://127.0.0.1:*"), 0);
+    zmq_getsockopt(collector, ZMQ_LAST_ENDPOINT, endpoint, &size);
+    publisher = publish_to(endpoint);
+    await(collector, "memwatch.sample.a-kernel"); /* it asks when it looks */
+    wait_for_subscriptions(publisher, 1);
+    close_last_socket();
+    wait_for_subscriptions(publisher, 0);
+    mw_publisher_free(&publisher);
+}
+
 static void
 test_ipc_files(void **state)
 {
@@ -657,12 +740,19 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(test_a_cell),         IN_PLACE(test_stuck_subscriber),
-        IN_PLACE(test_collector),      IN_PLACE(test_ipc_files),
-        IN_PLACE(test_what_cannot_be), IN_PLACE(test_no_descriptors),
-        IN_PLACE(test_port_is_told),   IN_PLACE(test_only_the_listed_are_admitted),
-        IN_PLACE(test_wrong_keys),     IN_PLACE(test_nobody_waits_for_a_name),
+        IN_PLACE(test_a_cell),
+        IN_PLACE(test_stuck_subscriber),
+        IN_PLACE(test_collector),
+        IN_PLACE(test_ipc_files),
+        IN_PLACE(test_what_cannot_be),
+        IN_PLACE(test_no_descriptors),
+        IN_PLACE(test_port_is_told),
+        IN_PLACE(test_only_the_listed_are_admitted),
+        IN_PLACE(test_wrong_keys),
+        IN_PLACE(test_nobody_waits_for_a_name),
         IN_PLACE(test_fork),
+        IN_PLACE(test_subscriptions),
+        IN_PLACE(test_subscriptions_of_a_collector),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,14 +23,16 @@ _SET_BY = {
 def command(as_json: bool) -> None:
     """Tell what can be measured on this machine, how exactly, and why not more.
 
-    Everything is tried out, a child process among it. Paste this in a bug report.
+    Everything is tried out, a child process among it. The last lines say which optional
+    parts of memwatch can be used, and what to type to get the others. Paste this in a
+    bug report.
     """
     facts = machine.gather()
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
     for subject, told in _describe(facts):
-        click.echo(f"{subject:<10} {told}")
+        click.echo(f"{subject:<11} {told}")
 
 
 def _describe(facts: machine.Facts) -> list[tuple[str, str]]:
@@ -44,8 +46,9 @@ def _describe(facts: machine.Facts) -> list[tuple[str, str]]:
         ("cgroup", _cgroup(facts)),
         ("JupyterHub", _jupyterhub(facts)),
         ("memory", _memory(facts)),
-        ("children", _children(facts)),
+        ("a child", _children(facts)),
         ("ptrace", _ptrace(facts)),
+        *((name, _optional(part)) for name, part in facts["optional"].items()),
     ]
 
 
@@ -122,6 +125,12 @@ def _ptrace(facts: machine.Facts) -> str:
         " its mark read at its exit:"
         f" {_answer(child['last_mark'], why.get('children.last_mark'))}; {yama}"
     )
+
+
+def _optional(part: machine.OptionalPart) -> str:
+    if part["available"]:
+        return "yes"
+    return f"no: {part['why']}; to get it: {part['install']}"
 
 
 def _answer(able: bool | None, reason: str | None) -> str:

@@ -102,8 +102,10 @@ def command(notebooks: tuple[str, ...], **given: Any) -> None:
         from ..headless import session
         from ..headless.extras import MissingExtraError
     except ImportError as error:
+        from ..optional import install_command
+
         raise click.ClickException(
-            f"memwatch run needs {error.name}: pip install 'memwatch[run]'"
+            f"memwatch run needs {error.name}: {install_command('run')}"
         ) from None
     try:
         sys.exit(_run(session, notebooks, given))

@@ -130,10 +130,12 @@ def _run_screen(
 ) -> None:
     try:
         from ..screen import Screen
-    except ImportError:
+    except ImportError as error:
+        from ..optional import install_command
+
         raise click.UsageError(
-            "the live table is drawn with textual: pip install 'memwatch[top]';"
-            " --once and --json need none"
+            f"the live table needs textual: {install_command('top')} ({error});"
+            " --once and --json do not need it"
         ) from None
     Screen(view, rate, count=count, column=column, reverse=reverse).run()
 

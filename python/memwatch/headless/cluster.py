@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .. import __version__
+from ..optional import install_command
 from .attempts import Attempts, Message
 from .batch import Job, OnRun
 from .extras import need
@@ -106,8 +107,10 @@ def _check(client: Any, address: str) -> None:
 
 
 def _no_memwatch(where: str) -> str:
-    wanted = f"memwatch[dask]=={__version__}"
-    return f"the worker {where} has no memwatch: pip install '{wanted}' there"
+    return (
+        f"the worker {where} has no memwatch: install memwatch {__version__} there,"
+        f" and {install_command('dask')}"
+    )
 
 
 class _Remote:

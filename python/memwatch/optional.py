@@ -1,0 +1,116 @@
+"""The optional parts of memwatch: the libraries of each, and how to install them.
+
+Every message about a missing library, and `memwatch doctor`, take it from here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, util
+from typing import NamedTuple
+
+__all__ = [
+    "PARTS",
+    "Built",
+    "Installed",
+    "describe_missing",
+    "install_command",
+    "why_missing",
+]
+
+
+class Built(NamedTuple):
+    """A part that is compiled into memwatch where a C library is found."""
+
+    extension: str
+    """The extension module of memwatch that is linked with the library."""
+    library: str
+    option: str
+    """The option of the build (meson.options) that asks for it."""
+    headers: str
+    """The package of Debian and Ubuntu to build with ..."""
+    runtime: str
+    """... and the one to run with."""
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Their names."""
+        return (self.library,)
+
+
+class Installed(NamedTuple):
+    """A part that needs Python libraries."""
+
+    modules: tuple[str, ...]
+    """What is imported; all of them, or with `any_of` one of them."""
+    libraries: tuple[str, ...]
+    """The names to install them by."""
+    any_of: bool = False
+
+
+_RUN = ("jinja2", "nbclient", "nbformat", "rich")
+
+PARTS: dict[str, Built | Installed] = {
+    "children": Built("_children", "libproc2", "host", "libproc2-dev", "libproc2-0"),
+    "cpu style": Built("_host", "libproc2", "host", "libproc2-dev", "libproc2-0"),
+    "publishing": Built("_stream", "libzmq", "stream", "libzmq3-dev", "libzmq5"),
+    "top": Installed(("textual", "zmq"), ("textual", "pyzmq")),
+    "run": Installed(_RUN, _RUN),
+    "plot": Installed(("matplotlib",), ("matplotlib",)),
+    "papermill": Installed((*_RUN, "papermill"), (*_RUN, "papermill")),
+    "dask": Installed((*_RUN, "distributed"), (*_RUN, "distributed")),
+    "data frames": Installed(("pandas", "polars"), ("pandas", "polars"), any_of=True),
+}
+"""By name, in the order in which they are listed."""
+
+
+def install_command(name: str) -> str:
+    """What to type to get the part `name`."""
+    part = PARTS[name]
+    if isinstance(part, Installed):
+        if part.any_of:
+            return " or ".join(f"pip install {each}" for each in part.libraries)
+        return f"pip install {' '.join(part.libraries)}"
+    if _is_built(part):
+        return f"apt-get install {part.runtime}"
+    return (
+        f"apt-get install {part.headers} pkg-config && pip install --force-reinstall"
+        f" --no-deps -Csetup-args=-D{part.option}=enabled . (in the source folder of"
+        " memwatch)"
+    )
+
+
+def why_missing(name: str) -> str | None:
+    """Why the part `name` cannot be used; None: it can.
+
+    An extension module is loaded to find out. Python libraries are only looked for:
+    loading all of them takes seconds.
+    """
+    part = PARTS[name]
+    if isinstance(part, Installed):
+        absent = [each for each in part.modules if not _is_installed(each)]
+        if not absent or (part.any_of and len(absent) < len(part.modules)):
+            return None
+        return f"{', '.join(absent)} not installed"
+    if not _is_built(part):
+        return f"memwatch was built without {part.library}"
+    try:
+        import_module(f".{part.extension}", __package__)
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def describe_missing(name: str) -> str:
+    """Why the part `name` cannot be used, and what to type to get it."""
+    return f"{why_missing(name)}: {install_command(name)}"
+
+
+def _is_built(part: Built) -> bool:
+    return _is_installed(f"{__package__}.{part.extension}")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return util.find_spec(module) is not None
+    except ValueError:  # sys.modules has one without a spec: it is there
+        return True
