@@ -19,6 +19,8 @@ struct mw_watch {
     bool open;
     bool unfinished; /* it was opened, and its timeline has no end yet */
     int cell_slot;   /* in the black box; the sampler's */
+    int thread_errno; /* why pthread_create() failed when it opened, or 0; the
+                         sampler's */
     struct mw_window window;
     struct mw_timeline timeline; /* t_ns counts from the window's opening */
 };

@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <time.h>
 
 #include "mw_clock.h"
@@ -40,6 +41,96 @@ test_transients_of_all_sizes(void **state)
         assert_true(distance(result.used_bytes, 0) <= 65536 || !accuracy.exact);
         assert_int_equal(result.peak_error_bytes, accuracy.bound_bytes);
     }
+}
+
+/* As OMP_PROC_BIND=true has it: the main thread on one processor, the others on all. */
+struct elsewhere {
+    pthread_barrier_t barrier;
+    const cpu_set_t *processors;
+    int rounds;
+};
+
+/* What a thread on another processor counts is kept there in part: the main thread's
+ * transients come short of it. */
+static void *
+touch_elsewhere(void *argument)
+{
+    struct elsewhere *self = argument;
+
+    sched_setaffinity(0, sizeof *self->processors, self->processors);
+    for (int i = 0; i < self->rounds; i++) {
+        int64_t bytes = (1 + i % 90) * sysconf(_SC_PAGESIZE);
+        char *memory;
+
+        pthread_barrier_wait(&self->barrier); /* the window is open */
+        memory = map_touched(bytes);
+        pthread_barrier_wait(&self->barrier);
+        pthread_barrier_wait(&self->barrier); /* the transient was */
+        unmap(memory, bytes);
+        pthread_barrier_wait(&self->barrier);
+    }
+    return NULL;
+}
+
+static void
+test_the_bound_holds_for_threads_on_other_processors(void **state)
+{
+    enum { ROUNDS = 2000 };
+    struct elsewhere elsewhere = {.rounds = ROUNDS};
+    cpu_set_t all;
+    cpu_set_t first;
+    cpu_set_t others;
+    pthread_t thread;
+    struct mw_sampler *pinned;
+    int64_t bound_bytes;
+    int outside = 0;
+    int count;
+
+    (void)state;
+    SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    count = CPU_COUNT(&all);
+    CPU_ZERO(&first);
+    for (int i = 0; CPU_COUNT(&first) == 0; i++) {
+        if (CPU_ISSET(i, &all)) {
+            CPU_SET(i, &first);
+        }
+    }
+    CPU_XOR(&others, &all, &first);
+    if (count < 2 || !mw_sampler_accuracy(sampler).mark_resets) {
+        skip();
+    }
+    assert_int_equal(sched_setaffinity(0, sizeof first, &first), 0);
+    assert_int_equal(mw_sampler_new(&pinned, MW_PROC_ROOT, 0), 0);
+    bound_bytes = mw_sampler_accuracy(pinned).bound_bytes;
+
+    elsewhere.processors = &others;
+    assert_int_equal(pthread_barrier_init(&elsewhere.barrier, NULL, 2), 0);
+    assert_int_equal(pthread_create(&thread, NULL, touch_elsewhere, &elsewhere), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        int64_t bytes = (1 + i % 90) * sysconf(_SC_PAGESIZE);
+        struct mw_watch watch;
+        struct mw_result result;
+
+        assert_int_equal(mw_sampler_open(pinned, &watch, NULL), 0);
+        pthread_barrier_wait(&elsewhere.barrier);
+        pthread_barrier_wait(&elsewhere.barrier);
+        unmap(map_touched(MIB), MIB);
+        pthread_barrier_wait(&elsewhere.barrier);
+        pthread_barrier_wait(&elsewhere.barrier);
+        assert_int_equal(mw_sampler_close(pinned, &watch, NULL, &result), 0);
+        assert_true(result.peak_error_bytes >= bound_bytes);
+        outside +=
+            distance(result.rss_peak_bytes - result.rss_start_bytes, MIB + bytes) >
+            result.peak_error_bytes;
+    }
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&elsewhere.barrier);
+    mw_sampler_free(&pinned);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    assert_int_equal(outside, 0);
+    assert_true(bound_bytes >= INT64_C(3) * count * 31 * sysconf(_SC_PAGESIZE));
 }
 
 static void
@@ -340,6 +431,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pace),
         cmocka_unit_test(test_transients_of_all_sizes),
+        cmocka_unit_test(test_the_bound_holds_for_threads_on_other_processors),
         cmocka_unit_test(test_kept_memory_is_use),
         cmocka_unit_test(test_nested_windows_keep_their_own_peaks),
         cmocka_unit_test(test_samples_are_taken_and_the_thread_parks),
