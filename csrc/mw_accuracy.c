@@ -88,7 +88,8 @@ usable_processors(void)
     return count > 0 ? count : sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-/* The name of the cpuset of process `pid`, 0: the caller's own. Its length, or -errno. */
+/* The name of the cpuset of process `pid`, 0: the caller's own. Its length, or -errno.
+ */
 static ssize_t
 read_cpuset(const char *root, pid_t pid, char *name, size_t size)
 {
@@ -113,8 +114,7 @@ is_in_our_cpuset(const char *root, pid_t pid)
     char theirs[PATH_MAX];
     ssize_t length = read_cpuset(root, 0, ours, sizeof ours);
 
-    return length > 0 &&
-           read_cpuset(root, pid, theirs, sizeof theirs) == length &&
+    return length > 0 && read_cpuset(root, pid, theirs, sizeof theirs) == length &&
            memcmp(ours, theirs, (size_t)length) == 0;
 }
 

@@ -52,7 +52,8 @@ struct mw_publisher {
 
 /* All of the process, for fork. */
 static struct mw_publisher *newest;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock =
+    PTHREAD_MUTEX_INITIALIZER; /* also while libzmq is set up */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_errno;
 
@@ -262,7 +263,9 @@ start(struct mw_publisher *self, const char *path,
     *step = MW_OUTLET_BOX;
     err = open_box(self, path);
     if (err == 0) {
+        pthread_mutex_lock(&lock); /* one at a time, and no fork */
         err = mw_outlet_new(&self->outlet, options, step);
+        pthread_mutex_unlock(&lock);
     }
     if (err == 0) {
         const char *endpoint = mw_outlet_endpoint(self->outlet);

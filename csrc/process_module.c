@@ -68,8 +68,8 @@ process_window(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     ProcessObject *self = (ProcessObject *)op;
 
-    return core_window_open(get_state(self->module)->window_type, self->other.sampler, op,
-                            NULL);
+    return core_window_open(get_state(self->module)->window_type, self->other.sampler,
+                            op, NULL);
 }
 
 PyDoc_STRVAR(

@@ -90,7 +90,8 @@ raise_at(enum mw_outlet_step step, int err, const char *path, const char *endpoi
         (void)PyOS_snprintf(call, sizeof call, "libzmq");
         break;
     case MW_OUTLET_THREAD:
-        (void)PyOS_snprintf(call, sizeof call, "the thread memwatch-zmq");
+        (void)PyOS_snprintf(call, sizeof call,
+                            "the threads for publishing (pthread_create)");
         break;
     }
     return raise_zmq_error(err, call);

@@ -224,12 +224,9 @@ PyDoc_STRVAR(
     "be read.");
 
 static PyType_Slot window_slots[] = {
-    {Py_tp_doc, (void *)window_doc},
-    {Py_tp_new, window_new},
-    {Py_tp_dealloc, window_dealloc},
-    {Py_tp_methods, window_methods},
-    {Py_tp_getset, window_attributes},
-    {0, NULL},
+    {Py_tp_doc, (void *)window_doc},   {Py_tp_new, window_new},
+    {Py_tp_dealloc, window_dealloc},   {Py_tp_methods, window_methods},
+    {Py_tp_getset, window_attributes}, {0, NULL},
 };
 
 PyType_Spec core_window_spec = {
