@@ -54,6 +54,9 @@ struct mw_publisher {
 static struct mw_publisher *newest;
 static pthread_mutex_t lock =
     PTHREAD_MUTEX_INITIALIZER; /* also while libzmq is set up */
+
+/* Guards the pointers of their owners: held for as long as a copy takes. */
+static pthread_mutex_t owners_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_errno;
 
@@ -191,11 +194,13 @@ static void
 before_fork(void)
 {
     pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&owners_lock);
 }
 
 static void
 after_fork_in_parent(void)
 {
+    pthread_mutex_unlock(&owners_lock);
     pthread_mutex_unlock(&lock);
 }
 
@@ -207,6 +212,7 @@ after_fork_in_child(void)
         self->outlet = NULL; /* leaked */
         atomic_store_explicit(&self->is_alive, false, memory_order_relaxed);
     }
+    pthread_mutex_unlock(&owners_lock);
     pthread_mutex_unlock(&lock);
 }
 
@@ -325,8 +331,12 @@ say_bye(struct mw_publisher *self)
 void
 mw_publisher_free(struct mw_publisher **out)
 {
-    struct mw_publisher *self = *out;
+    struct mw_publisher *self;
 
+    pthread_mutex_lock(&owners_lock);
+    self = *out;
+    *out = NULL;
+    pthread_mutex_unlock(&owners_lock);
     if (self == NULL) {
         return;
     }
@@ -339,16 +349,28 @@ mw_publisher_free(struct mw_publisher **out)
     mw_reader_free(&self->reader);
     mw_proc_close(&self->proc);
     free(self);
-    *out = NULL;
 }
 
-void
-mw_publisher_get_status(const struct mw_publisher *self,
-                        struct mw_publisher_status *out)
+static void
+copy_status(const struct mw_publisher *self, struct mw_publisher_status *out)
 {
     memcpy(out->endpoint, self->endpoint, sizeof out->endpoint);
     out->alive = atomic_load_explicit(&self->is_alive, memory_order_relaxed);
     out->sent = atomic_load_explicit(&self->numbered, memory_order_relaxed);
     out->dropped = atomic_load_explicit(&self->dropped, memory_order_relaxed);
     out->refused = atomic_load_explicit(&self->refused, memory_order_relaxed);
+}
+
+int
+mw_publisher_get_status(struct mw_publisher *const *of, struct mw_publisher_status *out)
+{
+    int err = -ESTALE;
+
+    pthread_mutex_lock(&owners_lock);
+    if (*of != NULL) {
+        copy_status(*of, out);
+        err = 0;
+    }
+    pthread_mutex_unlock(&owners_lock);
+    return err;
 }

@@ -36,7 +36,7 @@ raise_zmq_error(int err, const char *call)
 
 typedef struct {
     PyObject_HEAD
-    struct mw_publisher *publisher; /* NULL: closed */
+    struct mw_publisher *publisher; /* NULL: closed; mw_publisher.c guards it */
 } PublisherObject;
 
 /* The keys as texts, borrowed from `admitted`, which is a list or a tuple: PyMem_Free()
@@ -168,11 +168,8 @@ out:
 static void
 close_publisher(PublisherObject *self)
 {
-    struct mw_publisher *publisher = self->publisher;
-
-    self->publisher = NULL; /* before others run */
     Py_BEGIN_ALLOW_THREADS;
-    mw_publisher_free(&publisher);
+    mw_publisher_free(&self->publisher);
     Py_END_ALLOW_THREADS;
 }
 
@@ -206,13 +203,12 @@ PyDoc_STRVAR(
 static PyObject *
 publisher_status(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    const PublisherObject *self = (PublisherObject *)op;
+    PublisherObject *self = (PublisherObject *)op;
     struct mw_publisher_status status;
 
-    if (self->publisher == NULL) {
+    if (mw_publisher_get_status(&self->publisher, &status) != 0) {
         Py_RETURN_NONE;
     }
-    mw_publisher_get_status(self->publisher, &status);
     const struct int_item items[] = {
         {"sent", status.sent},
         {"dropped", status.dropped},

@@ -170,11 +170,11 @@ publish_to(const char *endpoint)
 }
 
 static struct mw_publisher_status
-status_of(const struct mw_publisher *publisher)
+status_of(struct mw_publisher *publisher)
 {
     struct mw_publisher_status status;
 
-    mw_publisher_get_status(publisher, &status);
+    assert_int_equal(mw_publisher_get_status(&publisher, &status), 0);
     return status;
 }
 
@@ -611,6 +611,49 @@ test_nobody_waits_for_a_name(void **state)
     assert_true(atomic_load(&slow_answered) > 0);
 }
 
+/* ---- several threads at once ---- */
+
+static void *
+ask_until_freed(void *publisher)
+{
+    struct mw_publisher_status status;
+
+    while (mw_publisher_get_status(publisher, &status) == 0) {
+        sched_yield();
+    }
+    mw_publisher_free(publisher);
+    return NULL;
+}
+
+static void *
+free_publisher(void *publisher)
+{
+    mw_publisher_free(publisher);
+    return NULL;
+}
+
+/* As without a GIL: one thread asks how it goes, and two end it. */
+static void
+test_ended_while_others_ask(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct mw_publisher *publisher = publish(place.ipc, MW_NS_PER_S);
+        pthread_t threads[4];
+
+        for (int each = 0; each < 4; each++) {
+            assert_int_equal(pthread_create(&threads[each], NULL,
+                                            each < 2 ? ask_until_freed : free_publisher,
+                                            &publisher),
+                             0);
+        }
+        for (int each = 0; each < 4; each++) {
+            pthread_join(threads[each], NULL);
+        }
+        assert_null(publisher);
+    }
+}
+
 /* ---- no threads ---- */
 
 enum refused { NONE, OURS, OF_LIBZMQ };
@@ -771,12 +814,19 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(test_a_cell),         IN_PLACE(test_stuck_subscriber),
-        IN_PLACE(test_collector),      IN_PLACE(test_ipc_files),
-        IN_PLACE(test_what_cannot_be), IN_PLACE(test_no_descriptors),
-        IN_PLACE(test_port_is_told),   IN_PLACE(test_only_the_listed_are_admitted),
-        IN_PLACE(test_wrong_keys),     IN_PLACE(test_nobody_waits_for_a_name),
-        IN_PLACE(test_no_threads),     IN_PLACE(test_no_threads_for_libzmq),
+        IN_PLACE(test_a_cell),
+        IN_PLACE(test_stuck_subscriber),
+        IN_PLACE(test_collector),
+        IN_PLACE(test_ipc_files),
+        IN_PLACE(test_what_cannot_be),
+        IN_PLACE(test_no_descriptors),
+        IN_PLACE(test_port_is_told),
+        IN_PLACE(test_only_the_listed_are_admitted),
+        IN_PLACE(test_wrong_keys),
+        IN_PLACE(test_nobody_waits_for_a_name),
+        IN_PLACE(test_ended_while_others_ask),
+        IN_PLACE(test_no_threads),
+        IN_PLACE(test_no_threads_for_libzmq),
         IN_PLACE(test_fork),
     };
 
