@@ -509,6 +509,20 @@ def test_publishing_without_a_thread(how):
 
 
 @pytest.mark.parametrize("how", ["RLIMIT_NPROC", "EAGAIN", "EPERM"])
+def test_top_without_a_thread(how):
+    pytest.importorskip("zmq")
+    out = run_python(
+        NO_THREADS +
+        "import zmq.auth.thread\n"
+        "from memwatch.collector import Collector, CollectorError\n"
+        f"refuse_threads({how!r})\n"
+        "try: Collector([], 'tcp://127.0.0.1:*')\n"
+        "except CollectorError as error: print(error)\n"
+    )  # fmt: skip
+    assert "cannot be created (pthread_create)" in out
+
+
+@pytest.mark.parametrize("how", ["RLIMIT_NPROC", "EAGAIN", "EPERM"])
 def test_children_without_a_thread(how):
     pytest.importorskip("memwatch._children", reason="built without libproc2")
     out = run_python(
