@@ -669,6 +669,30 @@ test_groups_of_version_1(void **state)
     remove_root(groups.root);
 }
 
+/* The group's name is not told, and is found by its processes. */
+static void
+test_groups_above_the_namespace(void **state)
+{
+    struct groups groups = {.root = make_root(), .limit_bytes = 4096, .kills = 3};
+    char text[5000];
+
+    (void)state;
+    snprintf(groups.mount, sizeof groups.mount, "%s/cgroup", groups.root);
+    write_file(groups.root, "self/cgroup", "0::/\n");
+    snprintf(text, sizeof text, "1 1 0:1 /.. %s rw - cgroup2 cgroup2 rw\n",
+             groups.mount);
+    write_file(groups.root, "self/mountinfo", text);
+    snprintf(text, sizeof text, "%d\n", (int)getpid());
+    write_file(groups.root, "cgroup/a/cgroup.procs", text);
+    write_file(groups.root, "cgroup/a/memory.max", "4096\n");
+    write_file(groups.root, "cgroup/a/memory.events", "oom_kill 3\n");
+    assert_true(walk((struct operation){read_limit, NULL, &groups}) > 8);
+    assert_true(walk((struct operation){read_kills, NULL, &groups}) > 6);
+    walk_interrupted((struct operation){read_limit, NULL, &groups});
+    walk_interrupted((struct operation){read_kills, NULL, &groups});
+    remove_root(groups.root);
+}
+
 /* ---- the black box ---- */
 
 static int
@@ -740,6 +764,7 @@ main(void)
         cmocka_unit_test(test_processors_that_cannot_be_read),
         cmocka_unit_test(test_groups_of_version_2),
         cmocka_unit_test(test_groups_of_version_1),
+        cmocka_unit_test(test_groups_above_the_namespace),
         cmocka_unit_test(test_black_box),
     };
 
