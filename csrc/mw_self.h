@@ -24,10 +24,11 @@ struct mw_self_other {
     struct mw_sampler *sampler; /* NULL: not open */
 };
 
-/* As mw_sampler_new_of(), for process `pid` below MW_PROC_ROOT; `own` is the sampler
- * that mw_self_acquire() gave. Any thread. After fork() it is usable in the child, too:
- * its windows are forgotten, and the next one opens its files anew. */
-int mw_self_open_other(struct mw_self_other *other, struct mw_sampler *own, pid_t pid);
+/* As mw_sampler_new_of(), for process `pid` below MW_PROC_ROOT; `sampler` is
+ * the one that mw_self_acquire() gave. Any thread. After fork() it is usable in the
+ * child, too: its windows are forgotten, and the next one opens its files anew. */
+int
+mw_self_open_other(struct mw_self_other *other, struct mw_sampler *sampler, pid_t pid);
 
 /* As mw_sampler_free(), also in a forked child. Where it is not open: nothing. */
 void mw_self_close_other(struct mw_self_other *other);
