@@ -74,7 +74,7 @@ main(int argc, char **argv)
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     cpu_ns = (int64_t)cpu.tv_sec * MW_NS_PER_S + cpu.tv_nsec;
     (void)getchar(); /* until the reader has seen the cell end */
-    mw_publisher_get_status(publisher, &status);
+    (void)mw_publisher_get_status(&publisher, &status);
     printf("%ld %lld %lld %lld\n", count, (long long)status.sent,
            (long long)status.dropped, (long long)cpu_ns);
     mw_publisher_free(&publisher);

@@ -3,11 +3,14 @@
 #include "support_module.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "mw_family.h"
 
 struct children_state {
-    bool acquired; /* a share in the family, which the module holds until its end */
+    atomic_bool
+        acquired; /* a share in the family, which the module holds until its end;
+                     sequentially consistent: threads may start() at once */
     PyTypeObject *window_type;
 };
 
@@ -15,6 +18,15 @@ static struct children_state *
 get_state(PyObject *module)
 {
     return (struct children_state *)PyModule_GetState(module);
+}
+
+static PyObject *
+raise_family_error(int err, bool no_thread)
+{
+    return raise_os_error(err, no_thread
+                                   ? "the thread that reads the children cannot be "
+                                     "created (pthread_create)"
+                                   : "libproc2 cannot read the processes in /proc");
 }
 
 /* ---- Window ---- */
@@ -39,7 +51,7 @@ window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_TypeError, "Window() takes no arguments");
         return NULL;
     }
-    if (!get_state(module)->acquired) {
+    if (!atomic_load(&get_state(module)->acquired)) {
         PyErr_SetString(PyExc_RuntimeError, "memwatch._children.start() comes first");
         return NULL;
     }
@@ -52,8 +64,10 @@ window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     err = mw_family_open(&self->watch);
     Py_END_ALLOW_THREADS;
     if (err != 0) {
+        PyObject *raised = raise_family_error(err, self->watch.no_thread);
+
         Py_DECREF(self);
-        return raise_os_error(err, "libproc2 cannot read the processes in /proc");
+        return raised;
     }
     return (PyObject *)self;
 }
@@ -91,7 +105,7 @@ window_close(PyObject *op, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     }
     if (err != 0) {
-        return raise_os_error(err, "libproc2 cannot read the processes in /proc");
+        return raise_family_error(err, false);
     }
     const struct int_item items[] = {
         {"children_count", result.count},
@@ -153,18 +167,22 @@ static PyObject *
 children_start(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     struct children_state *state = get_state(module);
-    bool first = !state->acquired;
+    bool first = !atomic_load(&state->acquired);
+    bool no_thread = false;
     int err = 0;
 
     if (first) {
         Py_BEGIN_ALLOW_THREADS;
-        err = mw_family_acquire();
+        err = mw_family_acquire(&no_thread);
+        if (err == 0 && atomic_exchange(&state->acquired, true)) {
+            first = false; /* another thread was faster: one share is enough */
+            mw_family_release();
+        }
         Py_END_ALLOW_THREADS;
     }
     if (err != 0) {
-        return raise_os_error(err, "libproc2 cannot read the processes in /proc");
+        return raise_family_error(err, no_thread);
     }
-    state->acquired = true;
     return PyBool_FromLong(first);
 }
 
@@ -238,8 +256,7 @@ children_free(void *module)
     struct children_state *state = get_state((PyObject *)module);
 
     children_clear((PyObject *)module);
-    if (state->acquired) {
-        state->acquired = false;
+    if (atomic_exchange(&state->acquired, false)) {
         mw_family_release();
     }
 }

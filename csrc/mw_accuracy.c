@@ -1,7 +1,12 @@
 #include "mw_accuracy.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,6 +17,7 @@ enum {
     LEAST_BATCH = 32, /* percpu_counter_batch, before there are 16 processors */
     TASK_EVENTS = 64, /* what a thread kept to itself before Linux 6.2 */
     MOST_PROBE_PAGES = 4096,
+    STACK_BYTES = 64 * 1024,
 };
 
 static int64_t
@@ -22,19 +28,136 @@ counter_batch(void)
     return 2 * online > LEAST_BATCH ? 2 * online : LEAST_BATCH;
 }
 
-/* The processors that may hold a part of the counters: those that the process's
- * first thread may run on now. Not all that are online: a container of two
- * processors on a machine of 64 would be told a bound of 97 MiB. */
-static int64_t
-allowed_processors(pid_t pid)
-{
-    cpu_set_t allowed;
+/* ---- the processors that may hold a part of the counters ----
+ *
+ * Every processor that any thread of the process may use, now or later. The affinity of
+ * one thread is not enough: with OMP_PROC_BIND=true the main thread has one processor
+ * and the others have all. Nor is that of all threads: those made later may choose
+ * otherwise. What a thread may choose from is its cpuset, so that is what counts.
+ * All online processors would never be too few either, but in a cpuset of two
+ * processors on a machine of 64 the bound would be 97 MiB instead of 3. */
 
-    if (sched_getaffinity(pid, sizeof allowed, &allowed) == 0) {
-        return CPU_COUNT(&allowed);
+/* Ask for all processors: the kernel gives those of the cpuset. Changes the affinity of
+ * the calling thread for a moment, so it has to be a thread of ours. 0: unknown. */
+static int64_t
+processors_of_cpuset(void)
+{
+    cpu_set_t before;
+    cpu_set_t all;
+    cpu_set_t found;
+    int64_t count = 0;
+
+    memset(&all, 0xff, sizeof all);
+    if (sched_getaffinity(0, sizeof before, &before) == 0 &&
+        sched_setaffinity(0, sizeof all, &all) == 0) {
+        if (sched_getaffinity(0, sizeof found, &found) == 0) {
+            count = CPU_COUNT(&found);
+        }
+        sched_setaffinity(0, sizeof before, &before);
     }
-    return sysconf(_SC_NPROCESSORS_CONF); /* more than a cpu_set_t holds */
+    return count;
 }
+
+static void *
+look(void *count)
+{
+    *(int64_t *)count = processors_of_cpuset();
+    return NULL;
+}
+
+/* The same on a thread of its own; all that are online where that cannot be done. */
+static int64_t
+usable_processors(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all;
+    sigset_t before;
+    int64_t count = 0;
+
+    if (pthread_attr_init(&attributes) == 0) {
+        pthread_attr_setstacksize(&attributes, STACK_BYTES);
+        sigfillset(&all);
+        pthread_sigmask(SIG_BLOCK, &all, &before);
+        if (pthread_create(&thread, &attributes, look, &count) == 0) {
+            pthread_join(thread, NULL);
+        }
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        pthread_attr_destroy(&attributes);
+    }
+    return count > 0 ? count : sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* The name of the cpuset of process `pid`, 0: the caller's own. Its length, or -errno.
+ */
+static ssize_t
+read_cpuset(const char *root, pid_t pid, char *name, size_t size)
+{
+    int fd = mw_proc_open_file(root, pid, "cpuset", O_RDONLY);
+    ssize_t length;
+
+    if (fd < 0) {
+        return fd;
+    }
+    do {
+        length = read(fd, name, size);
+    } while (length < 0 && errno == EINTR);
+    length = length < 0 ? -errno : length;
+    close(fd);
+    return length;
+}
+
+static bool
+is_in_our_cpuset(const char *root, pid_t pid)
+{
+    char ours[PATH_MAX];
+    char theirs[PATH_MAX];
+    ssize_t length = read_cpuset(root, 0, ours, sizeof ours);
+
+    return length > 0 && read_cpuset(root, pid, theirs, sizeof theirs) == length &&
+           memcmp(ours, theirs, (size_t)length) == 0;
+}
+
+static int64_t
+bound_of(int64_t pages_per_counter, int64_t page_bytes)
+{
+    return COUNTERS * pages_per_counter * page_bytes;
+}
+
+/* Never lower: what is on a processor stays there when the cpuset shrinks. */
+static void
+keep_processors(struct mw_accuracy *self, int64_t processors, int64_t page_bytes)
+{
+    int64_t bound_bytes = bound_of(processors * (counter_batch() - 1), page_bytes);
+
+    if (processors > self->processors) {
+        self->processors = processors;
+    }
+    if (bound_bytes > self->bound_bytes) {
+        self->bound_bytes = bound_bytes;
+    }
+}
+
+void
+mw_accuracy_look_again(struct mw_accuracy *self, int64_t page_bytes)
+{
+    keep_processors(self, processors_of_cpuset(), page_bytes);
+}
+
+int64_t
+mw_accuracy_bound(const struct mw_accuracy *self, int64_t threads, int64_t page_bytes)
+{
+    int64_t of_threads_bytes = 0;
+
+    if (!self->exact && threads != MW_ABSENT) {
+        /* Before the counters lived per processor each thread kept up to 64 pages
+         * to itself; we cannot see which of the two kinds this one is. */
+        of_threads_bytes = bound_of(threads * (TASK_EVENTS - 1), page_bytes);
+    }
+    return of_threads_bytes > self->bound_bytes ? of_threads_bytes : self->bound_bytes;
+}
+
+/* ---- trying ---- */
 
 /* Fresh anonymous pages, touched one by one, of the small kind. */
 static int
@@ -119,27 +242,22 @@ mark_follows(const struct mw_proc *proc, size_t pages, bool *yes)
     return err;
 }
 
+/* The bound for that many processors, and the threads of now. */
 static int
-find_bound(const struct mw_proc *proc, pid_t pid, bool exact, int64_t *bound_bytes)
+find_bound(struct mw_accuracy *self, const struct mw_proc *proc, int64_t processors)
 {
-    int64_t per_counter_pages = allowed_processors(pid) * (counter_batch() - 1);
     struct mw_memory memory;
+    int err = 0;
 
-    if (!exact) {
-        /* Before the counters lived per processor each thread kept up to 64 pages
-         * to itself; we cannot see which of the two kinds this one is. */
-        int err = mw_proc_read_memory(proc, &memory);
-
-        if (err != 0) {
-            return err;
-        }
-        if (memory.threads != MW_ABSENT &&
-            memory.threads * (TASK_EVENTS - 1) > per_counter_pages) {
-            per_counter_pages = memory.threads * (TASK_EVENTS - 1);
+    keep_processors(self, processors, proc->page_bytes);
+    if (!self->exact) {
+        err = mw_proc_read_memory(proc, &memory);
+        if (err == 0) {
+            self->bound_bytes =
+                mw_accuracy_bound(self, memory.threads, proc->page_bytes);
         }
     }
-    *bound_bytes = COUNTERS * per_counter_pages * proc->page_bytes;
-    return 0;
+    return err;
 }
 
 int
@@ -179,7 +297,7 @@ mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
         }
     }
 
-    err = find_bound(proc, getpid(), found.exact, &found.bound_bytes);
+    err = find_bound(&found, proc, usable_processors());
     if (err == 0) {
         *out = found;
     }
@@ -188,14 +306,16 @@ mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
 
 int
 mw_accuracy_of_other(const struct mw_accuracy *own, const struct mw_proc *proc,
-                     pid_t pid, struct mw_accuracy *out)
+                     const char *root, pid_t pid, struct mw_accuracy *out)
 {
     struct mw_accuracy found = {
         .exact = own->exact,
         .mark_resets = own->mark_resets && proc->mark_errno == 0,
         .mark_errno = proc->mark_errno != 0 ? proc->mark_errno : own->mark_errno,
     };
-    int err = find_bound(proc, pid, found.exact, &found.bound_bytes);
+    int err = find_bound(&found, proc,
+                         is_in_our_cpuset(root, pid) ? own->processors
+                                                     : sysconf(_SC_NPROCESSORS_ONLN));
 
     if (err == 0) {
         *out = found;

@@ -19,10 +19,13 @@ struct mw_cgroup_limit {
 
 /* The least limit over the group of process `pid` (0: the caller's own) and the
  * ancestors of it that can be seen: memory.max of version 2, and memory.stat's
- * hierarchical_memory_limit of version 1. A container sees its own group as the
- * mount's root, under another name than /proc says; what is not there, or hidden
- * from us, is passed over. Reads a few files, some 50 us. Any thread. -errno where
- * PROC_ROOT/PID/cgroup or a group's file that is there cannot be read. */
+ * hierarchical_memory_limit of version 1. The group's path in PROC_ROOT/PID/cgroup is
+ * resolved against the roots of the mounts in PROC_ROOT/self/mountinfo. A container may
+ * see its own group as the mount's root under another name than /proc says, or the
+ * whole mount of its host: then the group is searched for by its processes. What is not
+ * there, or hidden from us, is passed over. Reads a few files, some 100 us. Any thread.
+ * -errno where PROC_ROOT/PID/cgroup, the mounts or a group's file that is there cannot
+ * be read. */
 int mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
                          struct mw_cgroup_limit *out);
 

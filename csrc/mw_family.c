@@ -184,16 +184,18 @@ own_pid(void)
 
 /* With the lock held. After a fork there is neither thread nor tree. */
 static int
-make_ready(void)
+make_ready(bool *no_thread)
 {
     int err = 0;
 
+    *no_thread = false;
     if (family.tree == NULL) {
         family.told[0].started = -1;
         err = mw_tree_new(&family.tree, own_pid());
     }
     if (err == 0 && family.ticker == NULL) {
         err = mw_ticker_new(&family.ticker, "memwatch-tree", tick, NULL);
+        *no_thread = err != 0;
     }
     return err;
 }
@@ -222,7 +224,7 @@ mw_family_open(struct mw_family_watch *watch)
 
     watch->open = false;
     pthread_mutex_lock(&lock);
-    err = make_ready();
+    err = make_ready(&watch->no_thread);
     /* Those started before are not this window's, seen or not. */
     if (err == 0 &&
         family.told[0].started != atomic_load_explicit(&starts, memory_order_relaxed)) {
@@ -362,16 +364,17 @@ prepare_once(void)
 }
 
 int
-mw_family_acquire(void)
+mw_family_acquire(bool *no_thread)
 {
     int err;
 
+    *no_thread = false;
     pthread_once(&once, prepare_once);
     if (once_errno != 0) {
         return -once_errno;
     }
     pthread_mutex_lock(&lock);
-    err = make_ready();
+    err = make_ready(no_thread);
     if (err == 0) {
         err = read_now(false);
     }

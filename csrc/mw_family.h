@@ -23,6 +23,7 @@ struct mw_family_watch {
     struct mw_family_watch *next;
     struct mw_family_watch *previous;
     bool open;
+    bool no_thread; /* it could not be opened: pthread_create() failed */
     int64_t t_open_ns;
     int64_t rss_peak_bytes;
     int64_t started;    /* when it opened: see mw_family_announce() */
@@ -44,12 +45,13 @@ struct mw_family_result {
 
 /* From the first acquire on there may be windows, and fork() is counted; the last
  * release ends the thread, with no window open. Any thread. -errno: no memory, no
- * thread, or /proc cannot be read. */
-int mw_family_acquire(void);
+ * thread (then *no_thread is true), or /proc cannot be read. */
+int mw_family_acquire(bool *no_thread);
 void mw_family_release(void);
 
 /* Open a window. Reads, and waits for it, only where children were started since the
- * last reading. -errno as mw_family_acquire(); the watch is then closed. */
+ * last reading. -errno as mw_family_acquire(), watch->no_thread likewise; the watch is
+ * then closed. */
 int mw_family_open(struct mw_family_watch *watch);
 
 /* Close it and tell. Waits for a reading with PSS, 10 s at most: not to be called

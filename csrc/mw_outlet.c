@@ -2,9 +2,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -22,7 +29,13 @@ enum {
     ADMISSIONS_AT_ONCE = 64,
     REQUESTS_AT_ONCE = 1000,
     SPARE_DESCRIPTORS = 16,
+    SPARE_THREADS = 4, /* libzmq's two, the publisher's, and one more */
+    SPARE_BYTES = 1024 * 1024,
 };
+
+/* How long to wait until the kernel no longer counts a thread that was joined. */
+#define GONE_NS (500 * MW_NS_PER_MS)
+#define GONE_NAP_NS (100 * MW_NS_PER_US)
 
 struct mw_outlet {
     void *context;
@@ -255,7 +268,10 @@ set_text(void *socket, int option, const char *text)
                                                                        : zmq_error();
 }
 
-/* Where libzmq can get no descriptors it ends the process. */
+/* Where libzmq can get no descriptor, no thread or no memory it calls abort(). So all
+ * of them are tried for before libzmq is entered. What others take between that and
+ * libzmq's own try is dealt with further down: see without_abort(). */
+
 static int
 look_for_descriptors(void)
 {
@@ -271,6 +287,128 @@ look_for_descriptors(void)
     while (count > 0) {
         close(fds[--count]);
     }
+    return err;
+}
+
+static int
+look_for_memory(void)
+{
+    void *spare = mmap(NULL, SPARE_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (spare == MAP_FAILED) {
+        return -errno;
+    }
+    munmap(spare, SPARE_BYTES);
+    return 0;
+}
+
+struct spare_thread {
+    pthread_t thread;
+    pthread_mutex_t *gate;
+    pid_t tid;
+};
+
+static void *
+wait_at_the_gate(void *argument)
+{
+    struct spare_thread *self = argument;
+
+    self->tid = (pid_t)syscall(SYS_gettid);
+    pthread_mutex_lock(self->gate);
+    pthread_mutex_unlock(self->gate);
+    return NULL;
+}
+
+static bool
+is_gone(pid_t tid)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d", (int)tid);
+    return access(path, F_OK) != 0;
+}
+
+/* Threads with the attributes of libzmq's own, all there at once. Their stacks stay in
+ * the C library's cache, for libzmq's to take. A thread that was joined counts against
+ * limits until the kernel has removed it: that is waited for. */
+static int
+look_for_threads(void)
+{
+    struct spare_thread spare[SPARE_THREADS];
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    sigset_t all;
+    sigset_t before;
+    int64_t t_end_ns;
+    int count = 0;
+    int err = 0;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    pthread_mutex_lock(&gate);
+    while (count < SPARE_THREADS && err == 0) {
+        spare[count].gate = &gate;
+        err = -pthread_create(&spare[count].thread, NULL, wait_at_the_gate,
+                              &spare[count]);
+        count += err == 0;
+    }
+    pthread_mutex_unlock(&gate);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    for (int i = 0; i < count; i++) {
+        pthread_join(spare[i].thread, NULL);
+    }
+    pthread_mutex_destroy(&gate);
+    t_end_ns = mw_clock_mono_ns() + GONE_NS;
+    for (int i = 0; i < count && err == 0; i++) {
+        while (!is_gone(spare[i].tid) && err == 0) {
+            nanosleep(&(struct timespec){.tv_nsec = GONE_NAP_NS}, NULL);
+            err = mw_clock_mono_ns() < t_end_ns ? 0 : -EAGAIN;
+        }
+    }
+    return err;
+}
+
+/* libzmq's call of abort(), on our thread, ends here. One at a time in a process. */
+static struct {
+    pid_t tid; /* of the thread that is in libzmq */
+    sigjmp_buf back;
+    struct sigaction before;
+} rescue;
+
+static void
+on_abort(int number)
+{
+    if ((pid_t)syscall(SYS_gettid) == rescue.tid) {
+        siglongjmp(rescue.back, 1);
+    }
+    /* Another thread aborts: as if we were not there. */
+    sigaction(number, &rescue.before, NULL);
+    (void)raise(number);
+}
+
+/* Do what enters libzmq. Where libzmq aborts -EAGAIN: `self` is then in an unknown
+ * state, with locks held, and is never to be used or freed again. */
+static int
+without_abort(int (*act)(struct mw_outlet *, const struct mw_outlet_options *,
+                         enum mw_outlet_step *),
+              struct mw_outlet *self, const struct mw_outlet_options *options,
+              enum mw_outlet_step *step, bool *aborted)
+{
+    struct sigaction ours = {.sa_handler = on_abort, .sa_flags = SA_NODEFER};
+    int err;
+
+    rescue.tid = (pid_t)syscall(SYS_gettid);
+    sigemptyset(&ours.sa_mask);
+    if (sigsetjmp(rescue.back, 1) == 0) {
+        sigaction(SIGABRT, &ours, &rescue.before);
+        err = act(self, options, step);
+        *aborted = false;
+    }
+    else {
+        err = -EAGAIN;
+        *aborted = true;
+    }
+    sigaction(SIGABRT, &rescue.before, NULL);
     return err;
 }
 
@@ -292,11 +430,8 @@ open_socket(struct mw_outlet *self)
         {ZMQ_TCP_KEEPALIVE, 1},
     };
     int64_t most_bytes = SUBSCRIPTION_BYTES;
-    int err = look_for_descriptors();
+    int err = 0;
 
-    if (err != 0) {
-        return err;
-    }
     self->context = zmq_ctx_new();
     if (self->context == NULL) {
         return zmq_error();
@@ -397,18 +532,14 @@ bind_or_connect(struct mw_outlet *self, const struct mw_outlet_options *options)
     return is_ipc ? mw_ipcfile_claim(&self->file, path) : 0;
 }
 
-int
-mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
-              enum mw_outlet_step *step)
+static int
+set_up(struct mw_outlet *self, const struct mw_outlet_options *options,
+       enum mw_outlet_step *step)
 {
-    struct mw_outlet *self = calloc(1, sizeof *self);
-    int err = self == NULL ? -ENOMEM : 0;
+    int err;
 
-    *step = MW_OUTLET_ZMQ;
-    if (err == 0) {
-        self->connects = options->connects;
-        err = open_socket(self);
-    }
+    self->connects = options->connects;
+    err = open_socket(self);
     if (err == 0) {
         *step = MW_OUTLET_KEYS;
         err = use_keys(self, options);
@@ -417,8 +548,37 @@ mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
         *step = MW_OUTLET_ADDRESS;
         err = bind_or_connect(self, options);
     }
+    return err;
+}
+
+int
+mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
+              enum mw_outlet_step *step)
+{
+    struct mw_outlet *self = calloc(1, sizeof *self);
+    bool aborted = false;
+    int err = self == NULL ? -ENOMEM : 0;
+
+    *step = MW_OUTLET_ZMQ;
+    if (err == 0) {
+        err = look_for_descriptors();
+    }
+    if (err == 0) {
+        err = look_for_memory();
+    }
+    if (err == 0) {
+        *step = MW_OUTLET_THREAD;
+        err = look_for_threads();
+    }
+    if (err == 0) {
+        *step = MW_OUTLET_ZMQ;
+        err = without_abort(set_up, self, options, step, &aborted);
+    }
     if (err != 0) {
-        mw_outlet_free(&self);
+        if (!aborted) {
+            mw_outlet_free(&self);
+        }
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is leaked after an abort() */
         return err;
     }
     *out = self;

@@ -37,15 +37,22 @@ struct mw_outlet_options {
  * first and the last are a publisher's. */
 enum mw_outlet_step {
     MW_OUTLET_BOX,     /* the box cannot be read */
-    MW_OUTLET_ZMQ,     /* libzmq could not be set up: no memory, no descriptors */
+    MW_OUTLET_ZMQ,     /* libzmq could not be set up: no memory, no descriptors, or it
+                          aborted */
     MW_OUTLET_KEYS,    /* a key is none, or libzmq was built without CURVE */
     MW_OUTLET_ADDRESS, /* it cannot be bound or connected to */
-    MW_OUTLET_THREAD,  /* no thread, or no fork handler */
+    MW_OUTLET_THREAD,  /* no thread for libzmq or for us, or no fork handler */
 };
 
 /* Bind or connect. An ipc socket gets mode 0600; a socket that is left there by the
  * dead is taken over, one that somebody listens on is -EADDRINUSE, what is no socket is
- * -EEXIST. The caller owns *out and frees it. -errno, *step tells of what. */
+ * -EEXIST. The caller owns *out and frees it. -errno, *step tells of what.
+ *
+ * Where libzmq can get no thread, descriptor or memory it calls abort(). They are tried
+ * for first; and while libzmq is being set up SIGABRT has a handler that comes back
+ * from an abort() on this thread with -EAGAIN (what libzmq holds is leaked then). So
+ * one call at a time in a process, and no fork() meanwhile. An abort() in libzmq's own
+ * threads later, for want of memory, is not caught. */
 int mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
                   enum mw_outlet_step *step);
 

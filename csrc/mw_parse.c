@@ -230,6 +230,91 @@ mw_parse_cgroup_path(const char *text, size_t length, const char *controller,
     return -ENODATA;
 }
 
+/* Up to the next blank; false at the end of the line. */
+static bool
+take_field(struct cursor *line, struct cursor *field)
+{
+    const char *blank;
+
+    if (line->at == line->end) {
+        return false;
+    }
+    blank = memchr(line->at, ' ', (size_t)(line->end - line->at));
+    *field = (struct cursor){line->at, blank != NULL ? blank : line->end};
+    line->at = blank != NULL ? blank + 1 : line->end;
+    return true;
+}
+
+static bool
+is_word(const struct cursor *field, const char *word)
+{
+    size_t length = strlen(word);
+
+    return (size_t)(field->end - field->at) == length &&
+           memcmp(field->at, word, length) == 0;
+}
+
+/* The kernel writes a blank as "\\040". False: it does not fit. */
+static bool
+decode(struct cursor field, char *text, size_t size)
+{
+    size_t length = 0;
+
+    while (field.at < field.end) {
+        const char *at = field.at;
+        int character = *at;
+
+        field.at++;
+        if (character == '\\' && field.end - at >= 4 && at[1] >= '0' && at[1] <= '3' &&
+            at[2] >= '0' && at[2] <= '7' && at[3] >= '0' && at[3] <= '7') {
+            character = (at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0');
+            field.at = at + 4;
+        }
+        if (length + 1 >= size) {
+            return false;
+        }
+        text[length++] = (char)character;
+    }
+    text[length] = '\0';
+    return true;
+}
+
+int
+mw_parse_cgroup_mount(const char *text, size_t length, const char *controller,
+                      char *root, char *point, size_t size)
+{
+    struct cursor line = {text, text + length};
+    struct cursor fields[5]; /* ID, parent's ID, device, root, mount point */
+    struct cursor field;
+
+    for (int i = 0; i < 5; i++) {
+        if (!take_field(&line, &fields[i])) {
+            return -EBADMSG;
+        }
+    }
+    do {
+        if (!take_field(&line, &field)) {
+            return -EBADMSG;
+        }
+    } while (!is_word(&field, "-"));
+    if (!take_field(&line, &field)) {
+        return -EBADMSG;
+    }
+    if (!is_word(&field, controller != NULL ? "cgroup" : "cgroup2")) {
+        return -ENODATA;
+    }
+    if (!take_field(&line, &field) || !take_field(&line, &field)) {
+        return -EBADMSG;
+    }
+    if (controller != NULL &&
+        !lists_controller(field.at, (size_t)(field.end - field.at), controller)) {
+        return -ENODATA;
+    }
+    return decode(fields[3], root, size) && decode(fields[4], point, size)
+               ? 0
+               : -ENAMETOOLONG;
+}
+
 int
 mw_parse_cgroup_limit(const char *text, size_t length, int64_t *limit_bytes)
 {

@@ -32,6 +32,15 @@ int mw_parse_start_ticks(const char *text, size_t length, int64_t *ticks);
 int mw_parse_cgroup_path(const char *text, size_t length, const char *controller,
                          const char **path, size_t *path_length);
 
+/* A line of /proc/PID/mountinfo: where the hierarchy of `controller`, or the unified
+ * one where `controller` is NULL, is mounted (`point`), and which of its groups is seen
+ * there
+ * (`root`, "/../.." where that is above the group of the reader's namespace). Texts of
+ * at most `size` bytes with their NUL, escapes decoded. -ENODATA: a mount of something
+ * else; -ENAMETOOLONG. */
+int mw_parse_cgroup_mount(const char *line, size_t length, const char *controller,
+                          char *root, char *point, size_t size);
+
 /* memory.max, memory.high: a number of bytes, or "max" -> MW_UNLIMITED. */
 int mw_parse_cgroup_limit(const char *text, size_t length, int64_t *limit_bytes);
 

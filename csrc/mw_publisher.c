@@ -53,7 +53,11 @@ struct mw_publisher {
 
 /* All of the process, for fork. */
 static struct mw_publisher *newest;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock =
+    PTHREAD_MUTEX_INITIALIZER; /* also while libzmq is set up */
+
+/* Guards the pointers of their owners: held for as long as a copy takes. */
+static pthread_mutex_t owners_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_errno;
 
@@ -194,11 +198,13 @@ static void
 before_fork(void)
 {
     pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&owners_lock);
 }
 
 static void
 after_fork_in_parent(void)
 {
+    pthread_mutex_unlock(&owners_lock);
     pthread_mutex_unlock(&lock);
 }
 
@@ -210,6 +216,7 @@ after_fork_in_child(void)
         self->outlet = NULL; /* leaked */
         atomic_store_explicit(&self->is_alive, false, memory_order_relaxed);
     }
+    pthread_mutex_unlock(&owners_lock);
     pthread_mutex_unlock(&lock);
 }
 
@@ -266,7 +273,9 @@ start(struct mw_publisher *self, const char *path,
     *step = MW_OUTLET_BOX;
     err = open_box(self, path);
     if (err == 0) {
+        pthread_mutex_lock(&lock); /* one at a time, and no fork */
         err = mw_outlet_new(&self->outlet, options, step);
+        pthread_mutex_unlock(&lock);
     }
     if (err == 0) {
         const char *endpoint = mw_outlet_endpoint(self->outlet);
@@ -326,8 +335,12 @@ say_bye(struct mw_publisher *self)
 void
 mw_publisher_free(struct mw_publisher **out)
 {
-    struct mw_publisher *self = *out;
+    struct mw_publisher *self;
 
+    pthread_mutex_lock(&owners_lock);
+    self = *out;
+    *out = NULL;
+    pthread_mutex_unlock(&owners_lock);
     if (self == NULL) {
         return;
     }
@@ -340,12 +353,10 @@ mw_publisher_free(struct mw_publisher **out)
     mw_reader_free(&self->reader);
     mw_proc_close(&self->proc);
     free(self);
-    *out = NULL;
 }
 
-void
-mw_publisher_get_status(const struct mw_publisher *self,
-                        struct mw_publisher_status *out)
+static void
+copy_status(const struct mw_publisher *self, struct mw_publisher_status *out)
 {
     memcpy(out->endpoint, self->endpoint, sizeof out->endpoint);
     out->alive = atomic_load_explicit(&self->is_alive, memory_order_relaxed);
@@ -354,4 +365,18 @@ mw_publisher_get_status(const struct mw_publisher *self,
     out->refused = atomic_load_explicit(&self->refused, memory_order_relaxed);
     out->subscriptions =
         atomic_load_explicit(&self->subscriptions, memory_order_relaxed);
+}
+
+int
+mw_publisher_get_status(struct mw_publisher *const *of, struct mw_publisher_status *out)
+{
+    int err = -ESTALE;
+
+    pthread_mutex_lock(&owners_lock);
+    if (*of != NULL) {
+        copy_status(*of, out);
+        err = 0;
+    }
+    pthread_mutex_unlock(&owners_lock);
+    return err;
 }

@@ -30,11 +30,12 @@ mw_publisher_new(struct mw_publisher **out, const char *path,
                  const struct mw_outlet_options *options, enum mw_outlet_step *step);
 
 /* Say bye, stop and join the thread, close without lingering (at most 20 ms for what is
- * on its way) and remove the ipc socket. In a forked child: only free what can be. */
+ * on its way) and remove the ipc socket. In a forked child: only free what can be. Any
+ * thread, several at once: one of them does it, and *out is NULL for the others. */
 void mw_publisher_free(struct mw_publisher **out);
 
-/* Any thread. */
-void mw_publisher_get_status(const struct mw_publisher *self,
-                             struct mw_publisher_status *out);
+/* Any thread, also while another one frees it. -ESTALE where it is freed. */
+int mw_publisher_get_status(struct mw_publisher *const *of,
+                            struct mw_publisher_status *out);
 
 #endif

@@ -12,6 +12,9 @@
 
 #define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
 
+/* How often the thread looks whether there are more processors to count on. */
+#define LOOK_INTERVAL_NS MW_NS_PER_S
+
 /* How often a running cell's mark is read for the black box. */
 #define MARK_INTERVAL_NS (100 * MW_NS_PER_MS)
 
@@ -22,10 +25,12 @@ struct mw_sampler {
     struct mw_roster roster;      /* the open windows */
     struct mw_cpu_reader cpu;     /* read == NULL: nobody asks */
     int64_t t_cpu_ns;             /* when the processors were last read */
+    int64_t t_look_ns;            /* when they were last counted */
     struct mw_recorder *recorder; /* NULL: no black box is written */
     int64_t t_mark_ns;            /* when the mark was last read for it */
 
-    struct mw_ticker *ticker; /* calls tick() below; NULL: not started */
+    struct mw_ticker *ticker; /* calls tick() below; NULL: there is no thread */
+    int thread_errno;         /* why not: pthread_create() failed; 0: not tried */
     int64_t t_next_ns;        /* when the next sample is due, with a window open */
     int64_t interval_ns;      /* and how long after it another */
     int64_t resets;           /* of the mark, so far */
@@ -118,6 +123,17 @@ replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder)
     mw_scribe_forget(&self->roster);
 }
 
+/* With the lock held: how far the mark of a window may be off. */
+static int64_t
+bound_of(const struct mw_sampler *self, const struct mw_memory *start,
+         const struct mw_memory *end)
+{
+    int64_t threads = start->threads > end->threads ? start->threads : end->threads;
+
+    return mw_accuracy_bound(&self->subject.accuracy, threads,
+                             self->subject.proc.page_bytes);
+}
+
 /* ---- when to sample; with the lock held ---- */
 
 /* The youngest window sets the pace for all. */
@@ -127,6 +143,9 @@ schedule(struct mw_sampler *self, int64_t t_now_ns)
     int64_t t_open_ns = self->roster.newest->window.t_open_ns;
     int64_t next_age_ns = mw_pace_next_age_ns(t_now_ns - t_open_ns);
 
+    if (self->ticker == NULL) {
+        return;
+    }
     self->t_next_ns = t_open_ns + next_age_ns;
     self->interval_ns = mw_pace_next_age_ns(next_age_ns) - next_age_ns;
     mw_ticker_call_at(self->ticker, self->t_next_ns);
@@ -166,6 +185,10 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
     }
     if (t_ns - self->t_cpu_ns >= CPU_INTERVAL_NS) {
         read_cpu(self, t_ns, &cpu);
+    }
+    if (t_ns - self->t_look_ns >= LOOK_INTERVAL_NS) {
+        self->t_look_ns = t_ns;
+        mw_accuracy_look_again(&self->subject.accuracy, self->subject.proc.page_bytes);
     }
 }
 
@@ -214,14 +237,16 @@ reopen_files(struct mw_sampler *self)
     return err;
 }
 
-/* With the lock held. After a fork the thread is gone too. */
+/* With the lock held. After a fork the thread is gone too. Where none can be had the
+ * window is measured without samples; the next window tries again. */
 static int
 make_ready(struct mw_sampler *self)
 {
     int err = reopen_files(self);
 
     if (err == 0 && self->ticker == NULL) {
-        err = mw_ticker_new(&self->ticker, "memwatch", tick, self);
+        self->thread_errno = -mw_ticker_new(&self->ticker, "memwatch", tick, self);
+        self->t_next_ns = MW_TICKER_NEVER;
     }
     return err;
 }
@@ -262,6 +287,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     }
     t_open_ns = mw_clock_mono_ns();
     mw_roster_open(&self->roster, watch, t_open_ns, &start, marked);
+    watch->thread_errno = self->thread_errno;
     mw_scribe_open(self->recorder, watch, t_open_ns, start.rss_bytes, title);
     mw_scribe_sample(self->recorder, &self->roster, t_open_ns, start.rss_bytes);
     read_cpu(self, t_open_ns, &cpu);
@@ -308,7 +334,7 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch,
     cpu_read = read_cpu(self, t_close_ns, &cpu);
     mw_roster_close(&self->roster, watch, t_close_ns, &end);
     mw_window_close(&watch->window, t_close_ns, &end, cpu_read ? &cpu : NULL,
-                    self->subject.accuracy.bound_bytes, out);
+                    bound_of(self, &watch->window.start, &end), out);
     mw_scribe_sample(self->recorder, &self->roster, t_close_ns, end.rss_bytes);
     mw_scribe_close(self->recorder, watch, ending, out);
     return 0;
@@ -344,7 +370,7 @@ mw_sampler_close_at_last_sample(struct mw_sampler *self, struct mw_watch *watch,
 
         mw_roster_finish(watch, t_ns, &end);
         mw_window_close(&watch->window, t_ns, &end, NULL,
-                        self->subject.accuracy.bound_bytes, out);
+                        bound_of(self, &watch->window.start, &end), out);
         mw_scribe_close(self->recorder, watch, NULL, out);
         err = 0;
     }

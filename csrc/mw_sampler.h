@@ -69,8 +69,9 @@ int mw_sampler_start_recording(struct mw_sampler *self, const char *path,
 void mw_sampler_stop_recording(struct mw_sampler *self);
 
 /* Open a window. About 6 us. `title` is for the black box; NULL: it is not in there.
- * -errno: /proc unreadable, or no thread to be had; the watch is then closed. That the
- * mark cannot be reset is no error: the window's result says so. */
+ * -errno: /proc unreadable; the watch is then closed. That the mark cannot be reset is
+ * no error: the window's result says so. Nor is it that no thread can be created:
+ * watch->thread_errno says why, and the window has no samples. */
 int mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch,
                     const struct mw_box_title *title);
 

@@ -6,6 +6,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
 static struct mw_sampler *own;
+static struct mw_self_other *newest;
 static int users;
 static int handlers_errno; /* 0: installed, which is for ever */
 
@@ -18,6 +19,9 @@ before_fork(void)
     if (own != NULL) {
         mw_sampler_before_fork(own);
     }
+    for (struct mw_self_other *each = newest; each != NULL; each = each->next) {
+        mw_sampler_before_fork(each->sampler);
+    }
 }
 
 static void
@@ -25,6 +29,9 @@ after_fork_in_parent(void)
 {
     if (own != NULL) {
         mw_sampler_after_fork_in_parent(own);
+    }
+    for (struct mw_self_other *each = newest; each != NULL; each = each->next) {
+        mw_sampler_after_fork_in_parent(each->sampler);
     }
     pthread_mutex_unlock(&lock);
 }
@@ -34,6 +41,9 @@ after_fork_in_child(void)
 {
     if (own != NULL) {
         mw_sampler_after_fork_in_child(own);
+    }
+    for (struct mw_self_other *each = newest; each != NULL; each = each->next) {
+        mw_sampler_after_fork_in_child(each->sampler);
     }
     pthread_mutex_unlock(&lock);
 }
@@ -85,4 +95,44 @@ mw_self_release(struct mw_sampler **sampler)
     }
     pthread_mutex_unlock(&lock);
     mw_sampler_free(&last); /* joins: not with the lock held */
+}
+
+int
+mw_self_open_other(struct mw_self_other *other, struct mw_sampler *sampler, pid_t pid)
+{
+    struct mw_accuracy accuracy = mw_sampler_accuracy(sampler);
+    int err;
+
+    *other = (struct mw_self_other){NULL, NULL, NULL};
+    err = mw_sampler_new_of(&other->sampler, MW_PROC_ROOT, pid, &accuracy);
+    if (err == 0) {
+        pthread_mutex_lock(&lock);
+        other->next = newest;
+        if (newest != NULL) {
+            newest->previous = other;
+        }
+        newest = other;
+        pthread_mutex_unlock(&lock);
+    }
+    return err;
+}
+
+void
+mw_self_close_other(struct mw_self_other *other)
+{
+    if (other->sampler == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    if (other->previous != NULL) {
+        other->previous->next = other->next;
+    }
+    else {
+        newest = other->next;
+    }
+    if (other->next != NULL) {
+        other->next->previous = other->previous;
+    }
+    pthread_mutex_unlock(&lock);
+    mw_sampler_free(&other->sampler); /* joins: not with the lock held */
 }

@@ -1,8 +1,9 @@
-/* The sampler of the caller's own process.
+/* The samplers of this process: the one of the process itself, and those of others.
  *
- * There is one, however many interpreters or libraries ask for it, because there
- * is one high-water mark: two keepers would take it from each other. This is the
- * only global state in the core, and the only room that knows of fork(). */
+ * There is one of its own, however many interpreters or libraries ask for it, because
+ * there is one high-water mark: two keepers would take it from each other. This is the
+ * only global state in the core, and the only file that handles fork(): every sampler
+ * that a forked child may use or free is made here. */
 
 #ifndef MW_SELF_H
 #define MW_SELF_H
@@ -14,5 +15,22 @@
  * -errno as mw_sampler_new(). */
 int mw_self_acquire(struct mw_sampler **out);
 void mw_self_release(struct mw_sampler **sampler);
+
+/* The sampler of another process. The caller owns the storage and keeps it in place
+ * from mw_self_open_other() to mw_self_close_other(). */
+struct mw_self_other {
+    struct mw_self_other *next;
+    struct mw_self_other *previous;
+    struct mw_sampler *sampler; /* NULL: not open */
+};
+
+/* As mw_sampler_new_of(), for process `pid` below MW_PROC_ROOT; `sampler` is
+ * the one that mw_self_acquire() gave. Any thread. After fork() it is usable in the
+ * child, too: its windows are forgotten, and the next one opens its files anew. */
+int
+mw_self_open_other(struct mw_self_other *other, struct mw_sampler *sampler, pid_t pid);
+
+/* As mw_sampler_free(), also in a forked child. Where it is not open: nothing. */
+void mw_self_close_other(struct mw_self_other *other);
 
 #endif

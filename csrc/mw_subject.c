@@ -43,9 +43,10 @@ mw_subject_open(struct mw_subject *self, int64_t *hwm_bytes)
              * them. And that process may itself be measuring by its mark. */
             mw_proc_forgo_mark(&self->proc);
         }
-        err = self->is_granted ? mw_accuracy_of_other(&self->own, &self->proc,
-                                                      self->pid, &self->accuracy)
-                               : mw_accuracy_probe(&self->proc, &self->accuracy);
+        err = self->is_granted
+                  ? mw_accuracy_of_other(&self->own, &self->proc, self->root, self->pid,
+                                         &self->accuracy)
+                  : mw_accuracy_probe(&self->proc, &self->accuracy);
     }
     if (err != 0) {
         mw_proc_close(&self->proc);

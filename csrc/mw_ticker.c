@@ -194,8 +194,8 @@ mw_ticker_free(struct mw_ticker **out)
     pthread_cond_signal(&self->wake);
     pthread_join(self->thread, NULL);
     release_sync(self);
+    *out = NULL; /* first: a child that is forked now would free it once more */
     free(self);
-    *out = NULL;
 }
 
 void

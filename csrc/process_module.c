@@ -8,7 +8,7 @@
 
 typedef struct {
     PyObject_HEAD
-    struct mw_sampler *sampler;
+    struct mw_self_other other;
     PyObject *module;
 } ProcessObject;
 
@@ -18,7 +18,6 @@ process_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static char *names[] = {"pid", NULL};
     PyObject *module = PyType_GetModule(type);
     struct mw_sampler *own;
-    struct mw_accuracy accuracy;
     ProcessObject *self;
     int pid;
     int err;
@@ -39,10 +38,8 @@ process_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
-    self->sampler = NULL;
     self->module = Py_NewRef(module);
-    accuracy = mw_sampler_accuracy(own);
-    err = mw_sampler_new_of(&self->sampler, MW_PROC_ROOT, pid, &accuracy);
+    err = mw_self_open_other(&self->other, own, pid);
     if (err != 0) {
         Py_DECREF(self);
         return raise_os_error(err, "cannot read the process's memory in /proc");
@@ -56,7 +53,7 @@ process_dealloc(PyObject *op)
     ProcessObject *self = (ProcessObject *)op;
     PyTypeObject *type = Py_TYPE(op);
 
-    mw_sampler_free(&self->sampler);
+    mw_self_close_other(&self->other);
     Py_DECREF(self->module);
     PyObject_Free(op);
     Py_DECREF(type);
@@ -71,8 +68,8 @@ process_window(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     ProcessObject *self = (ProcessObject *)op;
 
-    return core_window_open(get_state(self->module)->window_type, self->sampler, op,
-                            NULL);
+    return core_window_open(get_state(self->module)->window_type, self->other.sampler,
+                            op, NULL);
 }
 
 PyDoc_STRVAR(
@@ -86,7 +83,7 @@ process_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     ProcessObject *self = (ProcessObject *)op;
     struct mw_memory memory;
-    int err = mw_sampler_read_memory(self->sampler, &memory);
+    int err = mw_sampler_read_memory(self->other.sampler, &memory);
 
     if (err != 0) {
         return raise_os_error(err, "cannot read the process's status in /proc");

@@ -36,7 +36,7 @@ raise_zmq_error(int err, const char *call)
 
 typedef struct {
     PyObject_HEAD
-    struct mw_publisher *publisher; /* NULL: closed */
+    struct mw_publisher *publisher; /* NULL: closed; mw_publisher.c guards it */
 } PublisherObject;
 
 /* The keys as texts, borrowed from `admitted`, which is a list or a tuple: PyMem_Free()
@@ -90,7 +90,8 @@ raise_at(enum mw_outlet_step step, int err, const char *path, const char *endpoi
         (void)PyOS_snprintf(call, sizeof call, "libzmq");
         break;
     case MW_OUTLET_THREAD:
-        (void)PyOS_snprintf(call, sizeof call, "the thread memwatch-zmq");
+        (void)PyOS_snprintf(call, sizeof call,
+                            "the threads for publishing (pthread_create)");
         break;
     }
     return raise_zmq_error(err, call);
@@ -170,11 +171,8 @@ out:
 static void
 close_publisher(PublisherObject *self)
 {
-    struct mw_publisher *publisher = self->publisher;
-
-    self->publisher = NULL; /* before others run */
     Py_BEGIN_ALLOW_THREADS;
-    mw_publisher_free(&publisher);
+    mw_publisher_free(&self->publisher);
     Py_END_ALLOW_THREADS;
 }
 
@@ -209,13 +207,12 @@ PyDoc_STRVAR(
 static PyObject *
 publisher_status(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    const PublisherObject *self = (PublisherObject *)op;
+    PublisherObject *self = (PublisherObject *)op;
     struct mw_publisher_status status;
 
-    if (self->publisher == NULL) {
+    if (mw_publisher_get_status(&self->publisher, &status) != 0) {
         Py_RETURN_NONE;
     }
-    mw_publisher_get_status(self->publisher, &status);
     const struct int_item items[] = {
         {"sent", status.sent},
         {"dropped", status.dropped},

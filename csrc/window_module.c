@@ -252,6 +252,25 @@ window_cancel(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+static PyObject *
+window_thread_error(PyObject *op, void *Py_UNUSED(closure))
+{
+    int err = ((WindowObject *)op)->watch.thread_errno;
+
+    if (err == 0) {
+        Py_RETURN_NONE;
+    }
+    return PyUnicode_FromFormat("pthread_create: %s", error_text(err));
+}
+
+static PyGetSetDef window_attributes[] = {
+    {"thread_error", window_thread_error, NULL,
+     "Why the sampler's thread could not be created: then the window has no samples,\n"
+     "and its timeline only a start and an end. None where there is a thread.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMethodDef window_methods[] = {
     {"close", window_close, METH_VARARGS, window_close_doc},
     {"close_at_last_sample", window_close_at_last_sample, METH_NOARGS,
@@ -264,15 +283,13 @@ PyDoc_STRVAR(
     window_doc,
     "Window(label=None, execution_count=None, cell_id=None, source=None)\n--\n\n"
     "A window on this process, open from now until close(), cancel() or its\n"
-    "end of life. What it is given is for the black box. OSError where /proc cannot be "
-    "read or no thread be had.");
+    "end of life. What it is given is for the black box. OSError where /proc cannot\n"
+    "be read.");
 
 static PyType_Slot window_slots[] = {
-    {Py_tp_doc, (void *)window_doc},
-    {Py_tp_new, window_new},
-    {Py_tp_dealloc, window_dealloc},
-    {Py_tp_methods, window_methods},
-    {0, NULL},
+    {Py_tp_doc, (void *)window_doc},   {Py_tp_new, window_new},
+    {Py_tp_dealloc, window_dealloc},   {Py_tp_methods, window_methods},
+    {Py_tp_getset, window_attributes}, {0, NULL},
 };
 
 PyType_Spec core_window_spec = {

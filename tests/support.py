@@ -133,6 +133,56 @@ def become_nobody(dumpable):
 """For run_python(): a process that others, with `dumpable` 0, may not look into."""
 
 
+NO_THREADS = """
+import ctypes, errno, os, platform, resource, struct, sys
+
+def refuse_threads(how):
+    # From now on no thread can be created, for one of the reasons that there are.
+    if how == 'RLIMIT_NPROC':
+        if os.getuid() == 0:
+            # It counts nobody's processes, and holds only without two of root's rights.
+            os.setresuid(65534, 0, 0)
+            _drop_rights(21, 24)  # CAP_SYS_ADMIN, CAP_SYS_RESOURCE
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+    elif how == 'RLIMIT_AS':
+        with open('/proc/self/statm') as file:
+            size = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + (4 << 20), -1))
+    else:
+        _refuse_clone(getattr(errno, how))
+
+def _drop_rights(*rights):
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = ctypes.create_string_buffer(struct.pack('Ii', 0x20080522, 0))
+    data = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, data) == 0, ctypes.get_errno()
+    for right in rights:
+        data[0] &= ~(1 << right)
+        data[1] &= ~(1 << right)
+    assert libc.capset(header, data) == 0, ctypes.get_errno()
+
+def _refuse_clone(number):
+    # seccomp(2): clone and clone3 give that errno.
+    clone, clone3 = {'x86_64': (56, 435), 'aarch64': (220, 435)}[platform.machine()]
+    lines = (
+        (0x20, 0, 0, 0),  # load the number of the call
+        (0x15, 1, 0, clone3),
+        (0x15, 0, 1, clone),
+        (0x06, 0, 0, 0x00050000 | number),
+        (0x06, 0, 0, 0x7FFF0000),
+    )
+    code = ctypes.create_string_buffer(
+        b''.join(struct.pack('HBBI', *each) for each in lines))
+    program = ctypes.create_string_buffer(
+        struct.pack('HxxxxxxP', len(lines), ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+    assert libc.prctl(22, 2, program, 0, 0) == 0, ctypes.get_errno()  # PR_SET_SECCOMP
+"""
+"""For run_python(): refuse_threads(how), with one of `HOW_THREADS_ARE_REFUSED`."""
+HOW_THREADS_ARE_REFUSED = ("RLIMIT_NPROC", "RLIMIT_AS", "EAGAIN", "EPERM")
+
+
 class Kernel:
     """A real Jupyter kernel and a client of it."""
 

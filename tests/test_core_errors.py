@@ -140,3 +140,62 @@ def test_wrong_arguments():
     window.cancel()
     with pytest.raises(ValueError, match="PyCapsule"):
         _core.set_cpu_reader("not a capsule")
+
+
+@pytest.mark.parametrize("opened", ["nothing", "window", "closed"])
+def test_processes_in_a_forked_child(opened):
+    """Another process's sampler has a thread, which a child has not: nothing hangs."""
+    run(f"""
+import signal, subprocess, sys, time
+from memwatch import _core
+
+signal.alarm(60)
+other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+process = _core.Process(other.pid)
+window = process.window() if {opened!r} != "nothing" else None
+if {opened!r} == "closed":
+    window.close()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        assert window is None or window.close() is None  # it is the parent's
+        memory = process.memory()["rss_bytes"]
+        mine = process.window().close()[0]
+        assert mine["rss_end_bytes"] > 0 and memory > 0
+        del window, process
+        _core.Process(other.pid).window()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+if {opened!r} == "window":
+    assert window.close()[0]["rss_end_bytes"] > 0
+assert process.window().close()[0]["rss_end_bytes"] > 0
+other.communicate()
+""")
+
+
+def test_all_that_has_a_thread_in_a_forked_child():
+    """It is freed, and the interpreter ends as it always does."""
+    pytest.importorskip("memwatch._children", reason="built without libproc2")
+    run("""
+import signal, sys
+from memwatch import _children, _core
+
+signal.alarm(60)
+_children.start()
+windows = [_children.Window(), _core.Window()]
+process = _core.Process(os.getppid())
+windows.append(process.window())
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    for each in windows:
+        assert each.close() is None
+    del each, process
+    windows.clear()
+    fresh = _children.Window()
+    assert fresh.close()["children_count"] == 0
+    sys.exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert all(each.close() for each in windows)
+""")

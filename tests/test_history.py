@@ -1,8 +1,10 @@
 """History: its two bounds, and all of it as data."""
 
+import copy
 import csv
 import json
 import os
+import pickle
 import sys
 import threading
 from array import array
@@ -184,6 +186,52 @@ def history():
         CellReport(label="naïve", source='print("a, b")\r\n\ud800', status="error")
     )
     return history
+
+
+def test_history_can_be_pickled_and_copied(history):
+    for each in (
+        *(pickle.loads(pickle.dumps(history, p)) for p in range(2, 6)),
+        copy.copy(history),
+        copy.deepcopy(history),
+    ):
+        assert type(each) is History
+        assert each is not history
+        assert each.to_dicts() == history.to_dicts()
+        assert each.max_reports == history.max_reports
+        assert each.max_timelines_bytes == history.max_timelines_bytes
+        assert each.timelines_bytes > 0
+        # It is one of its own from then on.
+        length = len(history)
+        each.append(CellReport(label="another"))
+        assert (len(each), len(history)) == (length + 1, length)
+        each.max_timelines_bytes = 0
+        assert each.timelines_bytes == 0
+        assert each[0].timeline is None
+        assert history[0].timeline is not None
+        each.clear()
+        assert len(history) == length
+
+
+def test_history_of_the_session_can_be_pickled_and_copied():
+    with memwatch.watch("pickled"):
+        pass
+    for each in (
+        pickle.loads(pickle.dumps(memwatch.history)),
+        copy.copy(memwatch.history),
+        copy.deepcopy(memwatch.history),
+    ):
+        assert each.to_dicts() == memwatch.history.to_dicts()
+
+
+def test_reports_can_be_pickled_and_copied(history):
+    for report in history:
+        for each in (
+            *(pickle.loads(pickle.dumps(report, p)) for p in range(2, 6)),
+            copy.copy(report),
+            copy.deepcopy(report),
+        ):
+            assert each == report
+            assert each.to_dict() == report.to_dict()
 
 
 def test_json(history, tmp_path):

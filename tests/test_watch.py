@@ -105,6 +105,20 @@ def test_watch_is_reusable_and_fresh_each_time():
     assert w.report is not first
 
 
+def test_watch_that_is_open_is_not_entered_again():
+    w = memwatch.watch("once")
+    with w:
+        memory = pages(20)
+        with pytest.raises(RuntimeError, match=r"'once'\) is already open"), w:
+            raise AssertionError("not reached")
+        del memory
+    assert w.report.status == "ok"
+    assert w.report.peaked_bytes >= 20 * MIB - max(MIB, BOUND)
+    with w:  # afterwards it is
+        pass
+    assert w.report.peaked_bytes < 20 * MIB
+
+
 def test_started_at_is_utc():
     before = datetime.datetime.now(datetime.timezone.utc)
     with memwatch.watch() as w:

@@ -52,6 +52,8 @@ _FREE_BYTES_A_PROCESS = 16 * 2**10
 _FREE_BYTES_A_CONNECTION = 96 * 2**10
 """One took 65 KiB, most of it two blocks of libzmq's queue."""
 _SPARE_DESCRIPTORS = 16
+_SPARE_THREADS = 4
+"""libzmq's two, the one that authenticates, and one more."""
 _ZERO_COPY_RECV = 10
 """zmq.h's ZMQ_ZERO_COPY_RECV, which pyzmq has no name for."""
 _BACKLOG = 4096
@@ -106,6 +108,7 @@ class Collector:
             raise CollectorError(
                 f"receiving needs pyzmq: {install_command('top')} ({error})"
             ) from None
+        _look_for_threads()
         self._zmq = zmq
         self._connect, self._bind = connect, bind
         self.endpoint: str | None = None
@@ -461,6 +464,26 @@ def _are_descriptors_left() -> bool:
         for each in taken:
             os.close(each)
     return True
+
+
+def _look_for_threads() -> None:
+    """CollectorError: libzmq calls abort() where it can create none."""
+    gate = threading.Event()
+    threads: list[threading.Thread] = []
+    try:
+        while len(threads) < _SPARE_THREADS:
+            each = threading.Thread(target=gate.wait, daemon=True)
+            each.start()
+            threads.append(each)
+    except RuntimeError:
+        raise CollectorError(
+            "the threads to receive the stream cannot be created (pthread_create):"
+            " there are too many, or there is no memory for them"
+        ) from None
+    finally:
+        gate.set()
+        for each in threads:
+            each.join()
 
 
 def _attach(act: Any, endpoint: str, what: str) -> None:

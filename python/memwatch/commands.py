@@ -108,7 +108,7 @@ def _describe_status(session: Session) -> list[str]:
 
     why: dict[str, str] = {}
     rss, found = machine.find_accuracy(why)
-    group = machine.find_group(why)
+    limit, _ = machine.find_limit(why)
     watching = "watching every cell" if session.watcher.watching else "not watching"
     memory = _core.memory()
     now = lines.mib(memory["rss_bytes"], 2)
@@ -120,7 +120,7 @@ def _describe_status(session: Session) -> list[str]:
         f"peak: {machine.describe_peak(found, why)}",
         f"RSS: {machine.describe_rss(rss, why)}",
         f"this process: {now} MiB now, {peak} MiB at most since it began",
-        f"limit: {machine.describe_group(group, why)}",
+        f"limit: {machine.describe_limit(limit, why)}",
         f"history: {len(history)} of at most {history.max_reports} reports",
         f"timelines: {held} of at most {most} MiB",
         f"black box: {readable(recording.box_path() or 'none')}",
@@ -181,7 +181,7 @@ def _plot(session: Session, _: None) -> object:
             return history.plot()
         except ImportError as error:
             raise CommandError(str(error)) from None
-    limit = machine.find_group({})["limit_bytes"]
+    limit = machine.find_limit({})[0]["limit_bytes"]
     width = shutil.get_terminal_size().columns
     print(pictures.session_chart(history, width, limit_bytes=limit))
     return None

@@ -57,6 +57,19 @@ class History(Sequence[CellReport]):
         # Reentrant: a finalizer may report while its thread is in here.
         self._lock = threading.RLock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: all but the lock, and lists of its own."""
+        with self._lock:
+            state = dict(self.__dict__)
+            state.update(_bare=self._bare.copy(), _shaped=self._shaped.copy())
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._timelines_bytes = sum(map(_timeline_bytes, self._shaped))
+        self.renew_lock()
+
     @property
     def max_reports(self) -> int:
         """How many reports are kept at most."""
@@ -175,8 +188,8 @@ class History(Sequence[CellReport]):
         """Draw the session with matplotlib, into `ax` if one is given.
 
         Each cell is a span of the time axis (seconds, the pauses between cells left
-        out), with its RSS in MiB, what it kept and its peak; the control group's limit
-        is drawn where it is within sight, at most twice the highest peak.
+        out), with its RSS in MiB, what it kept and its peak; the limit that is in
+        effect is drawn where it is within sight, at most twice the highest peak.
 
         Without `ax` the figure is a new one, unknown to pyplot: it shows itself where
         the Axes are what a notebook's cell evaluates to, once; in a terminal as blocks.
@@ -190,7 +203,7 @@ class History(Sequence[CellReport]):
             raise ImportError(
                 f"plotting needs matplotlib: {install_command('plot')} ({error})"
             ) from error
-        return plot(self, ax, machine.find_group({})["limit_bytes"])
+        return plot(self, ax, machine.find_limit({})[0]["limit_bytes"])
 
     @overload
     def __getitem__(self, index: int) -> CellReport: ...

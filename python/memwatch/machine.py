@@ -15,6 +15,7 @@ from .trouble import cause_of
 __all__ = [
     "Facts",
     "describe_group",
+    "describe_limit",
     "describe_peak",
     "describe_rss",
     "find_accuracy",
@@ -180,6 +181,22 @@ def describe_group(group: Group, why: Why) -> str:
         return "none set by a control group"
     size = mib(group["limit_bytes"], 2)
     return f"{size} MiB, set by the control group {group['group']}"
+
+
+_SET_BY = {
+    "cgroup": "set by the control group",
+    "jupyterhub": "set by JupyterHub",
+    "memory": "the machine's memory",
+}
+
+
+def describe_limit(limit: Limit, why: Why) -> str:
+    """The limit that is in effect, and what sets it."""
+    if "cgroup.limit_bytes" in why:  # it may be lower than those that are known
+        return f"unknown: {why['cgroup.limit_bytes']}"
+    if limit["set_by"] is None:
+        return f"unknown: {why['limit.limit_bytes']}"
+    return f"{mib(limit['limit_bytes'], 2)} MiB, {_SET_BY[limit['set_by']]}"
 
 
 def gather() -> Facts:

@@ -87,6 +87,14 @@ class OpenWindow:
     ) -> None:
         self._children = open_window()
         self._window = _core.Window(label, execution_count, cell_id, source)
+        no_thread = self._window.thread_error
+        if no_thread is not None:
+            tell_once(
+                "thread",
+                f"the sampler's thread cannot be created ({no_thread}): cells are"
+                " measured without it, and their timelines have only a start and an"
+                " end; the next cell tries again",
+            )
 
     def close(
         self,
@@ -150,6 +158,11 @@ class watch:
         self._window: OpenWindow | None = None
 
     def __enter__(self) -> watch:
+        if self._window is not None:
+            raise RuntimeError(
+                f"watch({self.label!r}) is already open: it measures one block at a"
+                " time; use another watch() for the inner block"
+            )
         self.report = None
         tell_how_peaks_are_found()
         try:

@@ -128,6 +128,190 @@ test_group_that_is_not_to_be_seen(void **state)
     remove_root(root);
 }
 
+/* ---- groups that are to be resolved against the mount's root ---- */
+
+static void
+write_mount(char *root, const char *seen, const char *point, const char *type)
+{
+    char text[4096];
+
+    snprintf(text, sizeof text,
+             "23 22 0:5 / /proc rw,relatime - proc proc rw\n"
+             "31 23 0:28 / %s/cgroup rw - tmpfs tmpfs rw,mode=755\n"
+             "32 31 0:29 / %s/cgroup/cpu rw shared:9 - cgroup cgroup rw,cpu\n"
+             "35 31 0:32 %s %s/cgroup%s ro,nosuid shared:7 master:2 - %s\n"
+             "41 31 0:38 / /elsewhere rw - cgroup2 cgroup2 rw\n",
+             root, root, seen, root, point, type);
+    write_file(root, "self/mountinfo", text);
+}
+
+#define V1 "cgroup cgroup rw,memory"
+#define V2 "cgroup2 cgroup2 rw,nsdelegate"
+
+/* The file of processes that has ours in it, among others. */
+static void
+write_processes(char *root, const char *group)
+{
+    char path[512];
+    char text[64];
+
+    snprintf(path, sizeof path, "cgroup%s/cgroup.procs", group);
+    snprintf(text, sizeof text, "0\n1\n%d\n", (int)getpid());
+    write_file(root, path, text);
+}
+
+static void
+test_v2_through_a_namespace_below_the_mount(void **state)
+{
+    char *root = make_root();
+    struct mw_cgroup_limit limit;
+    int64_t kills;
+
+    (void)state;
+    write_file(root, "self/cgroup", "0::/\n");
+    write_mount(root, "/../..", "", V2);
+    write_file(root, "cgroup/memory.events", "oom_kill 99\n");
+    write_file(root, "cgroup/a/other/memory.max", "4096\n");
+    write_file(root, "cgroup/a/other/cgroup.procs", "1\n");
+    write_file(root, "cgroup/b/memory.max", "268435456\n");
+    write_file(root, "cgroup/b/ours/memory.max", "1073741824\n");
+    write_file(root, "cgroup/b/ours/memory.events", "oom_kill 2\n");
+    write_processes(root, "/b/ours");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, 256 * MIB); /* of the parent, which is seen */
+    assert_string_equal(limit.group, "/b");
+    assert_int_equal(kills_of(root, &kills), 0);
+    assert_int_equal(kills, 2);
+
+    /* A group below the namespace's, whose name is told. */
+    write_file(root, "self/cgroup", "0::/inner/most\n");
+    write_file(root, "cgroup/b/ours/inner/most/memory.max", "1048576\n");
+    write_processes(root, "/b/ours/inner/most");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, MIB);
+    assert_string_equal(limit.group, "/b/ours/inner/most");
+
+    /* One beside it, one level up. */
+    write_file(root, "self/cgroup", "0::/../beside\n");
+    write_file(root, "cgroup/a/beside/memory.max", "2097152\n");
+    write_processes(root, "/a/beside");
+    assert_string_equal(limit_of(root).group, "/a/beside");
+
+    /* One that is above the mount, or is in no group that can be seen: no limit is made
+     * up of the others'. */
+    write_file(root, "self/cgroup", "0::/../../../x\n");
+    assert_int_equal(limit_of(root).limit_bytes, MW_UNLIMITED);
+    write_file(root, "self/cgroup", "0::/nowhere\n");
+    assert_int_equal(limit_of(root).limit_bytes, MW_UNLIMITED);
+    assert_int_equal(kills_of(root, &kills), -ENODATA);
+    remove_root(root);
+}
+
+static void
+test_v1_through_a_namespace_below_the_mount(void **state)
+{
+    char *root = make_root();
+    struct mw_cgroup_limit limit;
+    int64_t kills;
+    char file[MW_CGROUP_PATH_ROOM];
+    char mount[4096];
+
+    (void)state;
+    snprintf(mount, sizeof mount, "%s/cgroup", root);
+    write_file(root, "self/cgroup", "4:memory:/\n0::/\n");
+    write_mount(root, "/..", "/memory", V1);
+    write_file(root, "cgroup/memory/memory.stat",
+               "hierarchical_memory_limit 9223372036854771712\n");
+    write_file(root, "cgroup/memory/memory.oom_control", "oom_kill 99\n");
+    write_file(root, "cgroup/memory/job 7/memory.stat",
+               "hierarchical_memory_limit 104857600\n");
+    write_file(root, "cgroup/memory/job 7/memory.oom_control", "oom_kill 1\n");
+    write_processes(root, "/memory/job 7");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, 100 * MIB);
+    assert_string_equal(limit.group, "/job 7");
+    assert_int_equal(mw_cgroup_find_oom_kills(root, mount, 0, &kills, file), 0);
+    assert_int_equal(kills, 1);
+    assert_string_equal(file, "/memory/job 7/memory.oom_control");
+    assert_int_equal(mw_cgroup_reread_oom_kills(mount, file, &kills), 0);
+    remove_root(root);
+}
+
+/* Version 1 for memory, version 2 beside it, each where it is mounted. */
+static void
+test_hybrid_with_other_places(void **state)
+{
+    char *root = make_root();
+    struct mw_cgroup_limit limit;
+    char text[4096];
+
+    (void)state;
+    write_file(root, "self/cgroup", "4:cpu,memory:/a/b\n0::/a/b\n");
+    snprintf(text, sizeof text,
+             "35 31 0:32 / %s/cgroup/cpu,memory rw - cgroup cgroup rw,cpu,memory\n"
+             "41 31 0:38 / %s/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+             root, root);
+    write_file(root, "self/mountinfo", text);
+    write_file(root, "cgroup/cpu,memory/a/b/memory.stat",
+               "hierarchical_memory_limit 104857600\n");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, 100 * MIB);
+    assert_string_equal(limit.group, "/a/b");
+    write_file(root, "cgroup/unified/a/memory.max", "1048576\n");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, MIB);
+    assert_string_equal(limit.group, "/a");
+    remove_root(root);
+}
+
+/* A container whose mount shows its own group only, as the host names it. */
+static void
+test_mount_of_a_part(void **state)
+{
+    char *root = make_root();
+    struct mw_cgroup_limit limit;
+
+    (void)state;
+    write_file(root, "self/cgroup", "0::/docker/0123abcd/inner\n");
+    write_mount(root, "/docker/0123abcd", "", V2);
+    write_file(root, "cgroup/memory.max", "536870912\n");
+    write_file(root, "cgroup/inner/memory.max", "268435456\n");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, 256 * MIB);
+    assert_string_equal(limit.group, "/inner");
+
+    /* Not that of a group whose name only begins alike. */
+    write_file(root, "self/cgroup", "0::/docker/0123abcde/inner\n");
+    limit = limit_of(root);
+    assert_int_equal(limit.limit_bytes, 512 * MIB);
+    assert_string_equal(limit.group, "/");
+    remove_root(root);
+}
+
+/* More lines, and longer ones, than are read at once. */
+static void
+test_mounts_without_an_end(void **state)
+{
+    char *root = make_root();
+    static char text[200000];
+    char *at = text;
+
+    (void)state;
+    write_file(root, "self/cgroup", "0::/a\n");
+    for (int i = 0; i < 1000; i++) {
+        at += snprintf(at, 200, "9%d 9 0:7 / /var/lib/x%d rw - overlay overlay rw\n", i,
+                       i);
+    }
+    memset(at, 'x', 20000);
+    at += 20000;
+    snprintf(at, 4096, "\n41 31 0:38 / %s/cgroup/v2\\040 rw - cgroup2 cgroup2 rw\n",
+             root);
+    write_file(root, "self/mountinfo", text);
+    write_file(root, "cgroup/v2 /a/memory.max", "1048576\n");
+    assert_int_equal(limit_of(root).limit_bytes, MIB);
+    remove_root(root);
+}
+
 static void
 test_names_that_are_too_long(void **state)
 {
@@ -199,6 +383,11 @@ main(void)
         cmocka_unit_test(test_v1_and_hybrid),
         cmocka_unit_test(test_v1_without_a_limit),
         cmocka_unit_test(test_group_that_is_not_to_be_seen),
+        cmocka_unit_test(test_v2_through_a_namespace_below_the_mount),
+        cmocka_unit_test(test_v1_through_a_namespace_below_the_mount),
+        cmocka_unit_test(test_hybrid_with_other_places),
+        cmocka_unit_test(test_mount_of_a_part),
+        cmocka_unit_test(test_mounts_without_an_end),
         cmocka_unit_test(test_names_that_are_too_long),
         cmocka_unit_test(test_file_that_is_no_file),
         cmocka_unit_test(test_unreadable),

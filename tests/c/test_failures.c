@@ -137,11 +137,19 @@ is_of_clear_refs(const struct fault *fault)
     return is(fault->call, "open") && ends_with(fault->path, "/clear_refs");
 }
 
+/* The processors cannot be counted: then the bound is that of all that are online. */
+static bool
+is_of_processors(const struct fault *fault)
+{
+    return is(fault->call, "sched_getaffinity") ||
+           is(fault->call, "pthread_attr_init") || is(fault->call, "pthread_create");
+}
+
 /* The probe of the mark goes on without it, and says so: see probe() below. */
 static bool
 costs_the_mark(const struct fault *fault)
 {
-    return is_of_clear_refs(fault) || is(fault->call, "sched_getaffinity") ||
+    return is_of_clear_refs(fault) || is_of_processors(fault) ||
            is(fault->call, "pwrite") || is(fault->call, "pread") ||
            is(fault->call, "mmap");
 }
@@ -261,8 +269,7 @@ probe(void *context)
     if (err != 0) {
         assert_int_equal(accuracy.bound_bytes, 77);
     }
-    else if (fault.call != NULL && fault.err != EINTR &&
-             !is(fault.call, "sched_getaffinity")) {
+    else if (fault.call != NULL && fault.err != EINTR && !is_of_processors(&fault)) {
         /* It did not find out about the mark, and says why. */
         assert_false(accuracy.mark_resets);
         assert_int_equal(accuracy.mark_errno, fault.err);
@@ -313,12 +320,24 @@ test_new_sampler(void **state)
     walk_interrupted((struct operation){new_and_free, NULL, NULL});
 }
 
-/* A mark that cannot be reset is no error: the result says that it was sampled. */
+/* A mark that cannot be reset is no error: the result says that it was sampled. Nor is
+ * it that there is no thread: the watch says why. */
 static bool
-is_survived(const struct fault *fault, const struct mw_result *result)
+is_survived(const struct fault *fault, const struct mw_watch *watch,
+            const struct mw_result *result)
 {
     return fault->call == NULL ||
-           (is(fault->call, "pwrite") && !result->peak_from_kernel);
+           (is(fault->call, "pwrite") && !result->peak_from_kernel) ||
+           watch->thread_errno == fault->err;
+}
+
+static bool
+status_running(struct mw_sampler *sampler)
+{
+    struct mw_sampler_status status;
+
+    mw_sampler_read_status(sampler, &status);
+    return status.running;
 }
 
 /* A sampler's first window starts the thread, and has a mark to reset. */
@@ -327,12 +346,13 @@ test_windows(void **state)
 {
     struct held before = held_now();
     struct fault fault;
+    int without_thread = 0;
     int nth = 0;
 
     (void)state;
     do {
         struct mw_sampler *sampler;
-        struct mw_watch watch;
+        struct mw_watch watch = {.thread_errno = 0};
         struct mw_result result = {.duration_ns = 0};
         int err;
 
@@ -344,18 +364,27 @@ test_windows(void **state)
             err = mw_sampler_close(sampler, &watch, NULL, &result);
         }
         fault = faults_disarm();
-        assert_int_equal(err, is_survived(&fault, &result) ? 0 : -fault.err);
+        assert_int_equal(err, is_survived(&fault, &watch, &result) ? 0 : -fault.err);
+        if (fault.call != NULL && watch.thread_errno == fault.err) {
+            without_thread++;
+            assert_int_equal(watch.timeline.count, 2);
+            assert_true(result.peak_from_kernel ||
+                        !mw_sampler_accuracy(sampler).mark_resets);
+        }
 
         /* Opened or not, nothing is left of it, and the next one works. */
         expect_no_window(sampler);
         assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), -ESTALE);
         assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
+        assert_int_equal(watch.thread_errno, 0);
+        assert_true(status_running(sampler));
         assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
         mw_sampler_free(&sampler);
         expect_held(&before);
     } while (fault.call != NULL);
     /* Memory for the thread, five of pthread_*, and a reading at each end. */
     assert_true(nth > 8);
+    assert_int_equal(without_thread, 6);
 }
 
 /* An outer window keeps what it knows when an inner one cannot be opened. */
@@ -643,6 +672,30 @@ test_groups_of_version_1(void **state)
     remove_root(groups.root);
 }
 
+/* The group's name is not told, and is found by its processes. */
+static void
+test_groups_above_the_namespace(void **state)
+{
+    struct groups groups = {.root = make_root(), .limit_bytes = 4096, .kills = 3};
+    char text[5000];
+
+    (void)state;
+    snprintf(groups.mount, sizeof groups.mount, "%s/cgroup", groups.root);
+    write_file(groups.root, "self/cgroup", "0::/\n");
+    snprintf(text, sizeof text, "1 1 0:1 /.. %s rw - cgroup2 cgroup2 rw\n",
+             groups.mount);
+    write_file(groups.root, "self/mountinfo", text);
+    snprintf(text, sizeof text, "%d\n", (int)getpid());
+    write_file(groups.root, "cgroup/a/cgroup.procs", text);
+    write_file(groups.root, "cgroup/a/memory.max", "4096\n");
+    write_file(groups.root, "cgroup/a/memory.events", "oom_kill 3\n");
+    assert_true(walk((struct operation){read_limit, NULL, &groups}) > 8);
+    assert_true(walk((struct operation){read_kills, NULL, &groups}) > 6);
+    walk_interrupted((struct operation){read_limit, NULL, &groups});
+    walk_interrupted((struct operation){read_kills, NULL, &groups});
+    remove_root(groups.root);
+}
+
 /* ---- the black box ---- */
 
 static int
@@ -714,6 +767,7 @@ main(void)
         cmocka_unit_test(test_processors_that_cannot_be_read),
         cmocka_unit_test(test_groups_of_version_2),
         cmocka_unit_test(test_groups_of_version_1),
+        cmocka_unit_test(test_groups_above_the_namespace),
         cmocka_unit_test(test_black_box),
     };
 

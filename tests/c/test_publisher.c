@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/resource.h>
@@ -168,11 +170,11 @@ publish_to(const char *endpoint)
 }
 
 static struct mw_publisher_status
-status_of(const struct mw_publisher *publisher)
+status_of(struct mw_publisher *publisher)
 {
     struct mw_publisher_status status;
 
-    mw_publisher_get_status(publisher, &status);
+    assert_int_equal(mw_publisher_get_status(&publisher, &status), 0);
     return status;
 }
 
@@ -692,6 +694,161 @@ test_nobody_waits_for_a_name(void **state)
     assert_true(atomic_load(&slow_answered) > 0);
 }
 
+/* ---- several threads at once ---- */
+
+static void *
+ask_until_freed(void *publisher)
+{
+    struct mw_publisher_status status;
+
+    while (mw_publisher_get_status(publisher, &status) == 0) {
+        sched_yield();
+    }
+    mw_publisher_free(publisher);
+    return NULL;
+}
+
+static void *
+free_publisher(void *publisher)
+{
+    mw_publisher_free(publisher);
+    return NULL;
+}
+
+/* As without a GIL: one thread asks how it goes, and two end it. */
+static void
+test_ended_while_others_ask(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct mw_publisher *publisher = publish(place.ipc, MW_NS_PER_S);
+        pthread_t threads[4];
+
+        for (int each = 0; each < 4; each++) {
+            assert_int_equal(pthread_create(&threads[each], NULL,
+                                            each < 2 ? ask_until_freed : free_publisher,
+                                            &publisher),
+                             0);
+        }
+        for (int each = 0; each < 4; each++) {
+            pthread_join(threads[each], NULL);
+        }
+        assert_null(publisher);
+    }
+}
+
+/* ---- no threads ---- */
+
+enum refused { NONE, OURS, OF_LIBZMQ };
+static atomic_int refused; /* enum refused: whose pthread_create() fails next */
+static atomic_int nth;     /* of those, the first, second, ... */
+static atomic_int refusal; /* its errno */
+
+/* libzmq's is this one, too: as its shared library is linked to us. */
+__attribute__((visibility("default"))) int
+pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict attributes,
+               void *(*run)(void *), void *restrict argument)
+{
+    union {
+        void *found;
+        int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    } real = {.found = dlsym(RTLD_NEXT, "pthread_create")};
+    Dl_info caller;
+    bool by_libzmq = dladdr(__builtin_return_address(0), &caller) != 0 &&
+                     caller.dli_fname != NULL &&
+                     strstr(caller.dli_fname, "libzmq") != NULL;
+
+    if (atomic_load(&refused) == (by_libzmq ? OF_LIBZMQ : OURS) &&
+        atomic_fetch_sub(&nth, 1) == 1) {
+        return atomic_load(&refusal);
+    }
+    return real.create(thread, attributes, run, argument);
+}
+
+static int
+publish_refused(enum refused whose, int which, int err, enum mw_outlet_step *step)
+{
+    const struct mw_outlet_options options = {.endpoint = place.ipc,
+                                              .interval_ns = MW_NS_PER_S};
+    struct mw_publisher *publisher = NULL;
+
+    atomic_store(&refusal, err);
+    atomic_store(&nth, which);
+    atomic_store(&refused, whose);
+    err = mw_publisher_new(&publisher, place.box, &options, step);
+    atomic_store(&refused, NONE);
+    return atomic_load(&nth) == 0 ? err : 1;
+}
+
+static const int refusals[] = {EAGAIN, EPERM, ENOMEM};
+
+/* The kernel refuses a thread before libzmq is entered: an error, and no abort(). */
+static void
+test_no_threads(void **state)
+{
+    struct mw_publisher *publisher;
+    enum mw_outlet_step step;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        for (int which = 1; which <= 5; which++) { /* four spare ones, and our own */
+            assert_int_equal(publish_refused(OURS, which, refusals[i], &step),
+                             -refusals[i]);
+            assert_int_equal(step, MW_OUTLET_THREAD);
+        }
+    }
+    publisher = publish(place.ipc, MW_NS_PER_S);
+    mw_publisher_free(&publisher);
+}
+
+static void
+ours(int number)
+{
+    (void)number;
+}
+
+static int
+check_aborts(void)
+{
+    const struct sigaction before = {.sa_handler = ours};
+    struct sigaction after;
+    struct mw_publisher *publisher;
+    enum mw_outlet_step step;
+
+    sigaction(SIGABRT, &before, NULL);
+    for (int i = 0; i < 3; i++) {
+        for (int which = 1; which <= 2; which++) {
+            if (publish_refused(OF_LIBZMQ, which, refusals[i], &step) != -EAGAIN ||
+                step != MW_OUTLET_ZMQ) {
+                return 1;
+            }
+        }
+    }
+    sigaction(SIGABRT, NULL, &after);
+    if (after.sa_handler != ours) {
+        return 2;
+    }
+    if (try_publish(&publisher, &(struct mw_outlet_options){
+                                    .endpoint = place.ipc,
+                                    .interval_ns = MW_NS_PER_S,
+                                }) != 0) {
+        return 3;
+    }
+    mw_publisher_free(&publisher);
+    return 0;
+}
+
+/* The kernel refuses one to libzmq, for others took it meanwhile: libzmq's abort() does
+ * not end the process, and the next try works. In a child: libzmq's locks are leaked.
+ */
+static void
+test_no_threads_for_libzmq(void **state)
+{
+    (void)state;
+    SKIP_UNDER_TSAN();
+    assert_int_equal(exit_status_of(check_aborts), 0);
+}
+
 /* ---- fork ---- */
 
 static int
@@ -750,6 +907,9 @@ main(void)
         IN_PLACE(test_only_the_listed_are_admitted),
         IN_PLACE(test_wrong_keys),
         IN_PLACE(test_nobody_waits_for_a_name),
+        IN_PLACE(test_ended_while_others_ask),
+        IN_PLACE(test_no_threads),
+        IN_PLACE(test_no_threads_for_libzmq),
         IN_PLACE(test_fork),
         IN_PLACE(test_subscriptions),
         IN_PLACE(test_subscriptions_of_a_collector),

@@ -1,6 +1,8 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <time.h>
 
 #include "mw_clock.h"
 #include "mw_pace.h"
@@ -39,6 +41,134 @@ test_transients_of_all_sizes(void **state)
         assert_true(distance(result.used_bytes, 0) <= 65536 || !accuracy.exact);
         assert_int_equal(result.peak_error_bytes, accuracy.bound_bytes);
     }
+}
+
+/* As OMP_PROC_BIND=true has it: the main thread on one processor, the others on all. */
+struct elsewhere {
+    pthread_barrier_t barrier;
+    const cpu_set_t *processors;
+    int fd; /* a file of MOST_PAGES */
+    int rounds;
+};
+
+enum { MOST_PAGES = 64 };
+
+/* `pages` of each of the three kinds that are counted: private, shared, of a file. */
+static void
+map_kinds(char *maps[3], int fd, int64_t pages)
+{
+    const int flags[3] = {MAP_PRIVATE | MAP_ANONYMOUS, MAP_SHARED | MAP_ANONYMOUS,
+                          MAP_SHARED};
+    int64_t page_bytes = sysconf(_SC_PAGESIZE);
+
+    for (int i = 0; i < 3; i++) {
+        maps[i] = mmap(NULL, (size_t)(pages * page_bytes), PROT_READ | PROT_WRITE,
+                       flags[i], i == 2 ? fd : -1, 0);
+        assert_ptr_not_equal(maps[i], MAP_FAILED);
+        for (int64_t page = 0; page < pages; page++) {
+            maps[i][page * page_bytes] = 1;
+        }
+    }
+}
+
+static void
+unmap_kinds(char *maps[3], int64_t pages)
+{
+    for (int i = 0; i < 3; i++) {
+        unmap(maps[i], pages * sysconf(_SC_PAGESIZE));
+    }
+}
+
+/* What a thread on another processor counts is kept there in part: the main thread's
+ * transients come short of it. */
+static void *
+touch_elsewhere(void *argument)
+{
+    struct elsewhere *self = argument;
+
+    sched_setaffinity(0, sizeof *self->processors, self->processors);
+    for (int i = 0; i < self->rounds; i++) {
+        int64_t pages = 1 + i % MOST_PAGES;
+        char *maps[3];
+
+        pthread_barrier_wait(&self->barrier); /* the window is open */
+        map_kinds(maps, self->fd, pages);
+        pthread_barrier_wait(&self->barrier);
+        pthread_barrier_wait(&self->barrier); /* the transient was */
+        unmap_kinds(maps, pages);
+        pthread_barrier_wait(&self->barrier);
+    }
+    return NULL;
+}
+
+static void
+test_the_bound_holds_for_threads_on_other_processors(void **state)
+{
+    enum { ROUNDS = 2000 };
+    char path[] = "/tmp/memwatch-test-XXXXXX";
+    struct elsewhere elsewhere = {.rounds = ROUNDS};
+    cpu_set_t all;
+    cpu_set_t first;
+    cpu_set_t others;
+    pthread_t thread;
+    struct mw_sampler *pinned;
+    int64_t bound_bytes;
+    int outside = 0;
+    int count;
+
+    (void)state;
+    SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    count = CPU_COUNT(&all);
+    CPU_ZERO(&first);
+    for (int i = 0; CPU_COUNT(&first) == 0; i++) {
+        if (CPU_ISSET(i, &all)) {
+            CPU_SET(i, &first);
+        }
+    }
+    CPU_XOR(&others, &all, &first);
+    if (count < 2 || !mw_sampler_accuracy(sampler).mark_resets) {
+        skip();
+    }
+    assert_int_equal(sched_setaffinity(0, sizeof first, &first), 0);
+    assert_int_equal(mw_sampler_new(&pinned, MW_PROC_ROOT, 0), 0);
+    bound_bytes = mw_sampler_accuracy(pinned).bound_bytes;
+
+    elsewhere.fd = mkstemp(path);
+    assert_true(elsewhere.fd >= 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(ftruncate(elsewhere.fd, (off_t)MOST_PAGES * sysconf(_SC_PAGESIZE)),
+                     0);
+    elsewhere.processors = &others;
+    assert_int_equal(pthread_barrier_init(&elsewhere.barrier, NULL, 2), 0);
+    assert_int_equal(pthread_create(&thread, NULL, touch_elsewhere, &elsewhere), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        int64_t pages = 1 + (i * 5) % MOST_PAGES;
+        int64_t bytes = 3 * (pages + 1 + i % MOST_PAGES) * sysconf(_SC_PAGESIZE);
+        struct mw_watch watch;
+        struct mw_result result;
+        char *maps[3];
+
+        assert_int_equal(mw_sampler_open(pinned, &watch, NULL), 0);
+        pthread_barrier_wait(&elsewhere.barrier);
+        pthread_barrier_wait(&elsewhere.barrier);
+        map_kinds(maps, elsewhere.fd, pages);
+        unmap_kinds(maps, pages);
+        pthread_barrier_wait(&elsewhere.barrier);
+        pthread_barrier_wait(&elsewhere.barrier);
+        assert_int_equal(mw_sampler_close(pinned, &watch, NULL, &result), 0);
+        assert_true(result.peak_error_bytes >= bound_bytes);
+        outside += distance(result.rss_peak_bytes - result.rss_start_bytes, bytes) >
+                   result.peak_error_bytes;
+    }
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&elsewhere.barrier);
+    close(elsewhere.fd);
+    mw_sampler_free(&pinned);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    assert_int_equal(outside, 0);
+    assert_true(bound_bytes >= INT64_C(3) * count * 31 * sysconf(_SC_PAGESIZE));
 }
 
 static void
@@ -338,6 +468,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pace),
         cmocka_unit_test(test_transients_of_all_sizes),
+        cmocka_unit_test(test_the_bound_holds_for_threads_on_other_processors),
         cmocka_unit_test(test_kept_memory_is_use),
         cmocka_unit_test(test_nested_windows_keep_their_own_peaks),
         cmocka_unit_test(test_samples_are_taken_and_the_thread_parks),

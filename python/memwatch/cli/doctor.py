@@ -11,12 +11,6 @@ from ..lines import mib
 
 __all__ = ["command"]
 
-_SET_BY = {
-    "cgroup": "set by the control group",
-    "jupyterhub": "set by JupyterHub",
-    "memory": "the machine's memory",
-}
-
 
 @click.command("doctor", short_help="Tell what can be measured here, how exactly.")
 @click.option("--json", "as_json", is_flag=True, help="The same as data; bytes.")
@@ -42,7 +36,7 @@ def _describe(facts: machine.Facts) -> list[tuple[str, str]]:
         ("system", _system(facts)),
         ("RSS", machine.describe_rss(facts["rss"], why)),
         ("peak", machine.describe_peak(facts["peak"], why)),
-        ("limit", _limit(facts)),
+        ("limit", machine.describe_limit(facts["limit"], why)),
         ("cgroup", _cgroup(facts)),
         ("JupyterHub", _jupyterhub(facts)),
         ("memory", _memory(facts)),
@@ -72,13 +66,6 @@ def _system(facts: machine.Facts) -> str:
         f"Linux {software['linux']} {software['architecture']},"
         f" {processors['allowed']} of {processors['online']} processors"
     )
-
-
-def _limit(facts: machine.Facts) -> str:
-    limit = facts["limit"]
-    if limit["set_by"] is None:
-        return f"unknown: {facts['why']['limit.limit_bytes']}"
-    return f"{mib(limit['limit_bytes'], 2)} MiB, {_SET_BY[limit['set_by']]}"
 
 
 def _cgroup(facts: machine.Facts) -> str:
