@@ -479,15 +479,6 @@ def test_impossible_bounds_are_refused(ip, name, value):
         config(ip, **{name: float(value)})
 
 
-def test_impossible_bound_in_a_configuration_is_one_line(shell, capsys):
-    shell.config.MemWatch.min_used_mib = float("nan")
-    shell.run_cell("%load_ext memwatch")
-    captured = capsys.readouterr()
-    text = captured.out + captured.err
-    assert "memwatch is not loaded: MemWatch.min_used_mib is a number of 0" in text
-    assert "Traceback" not in text
-
-
 def test_max_timelines_mib(ip, lines):
     config(ip, max_timelines_mib=0)
     lines("pass")

@@ -21,7 +21,7 @@ C_ROOMS = [
 ]  # fmt: skip
 PYTHON_ROOMS = [
     "_core", "_host", "_trial", "_heap", "_children", "_boxes", "_stream", "report",
-    "lines", "pictures", "plotting", "tables", "trouble", "files", "optional",
+    "lines", "pictures", "plotting", "tables", "kept", "trouble", "files", "optional",
     "machine", "history", "children", "runtime", "boxes", "recording", "endpoints",
     "ipcfile", "keys", "publishing", "postmortem", "watching", "extension", "repeating",
     "commands", "completion", "magics", "__init__", "messages", "processes",

@@ -2,17 +2,29 @@
 
 import asyncio
 import gc
+import importlib
 import inspect
 import os
+import re
 import sys
 import threading
 import warnings
+from importlib.machinery import SourceFileLoader
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 import memwatch
-from memwatch import _core, boxes, extension, recording, trouble
-from support import CLASSIC, CPU, MIB, lines_in, pages
+from memwatch import _core, boxes, extension, publishing, recording, trouble
+from support import (
+    CLASSIC,
+    CPU,
+    MIB,
+    lines_in,
+    pages,
+    readable_copy,
+    run_python_told,
+)
 
 needs_mark = pytest.mark.skipif(
     not _core.accuracy()["mark_resets"], reason="no high-water mark to reset"
@@ -819,14 +831,144 @@ def test_interrupted_before_it_began_does_not_end_the_cell_around(ip, capsys):
     assert memwatch.history[-1].status == "ok"
 
 
-def test_impossible_configuration_is_one_clear_line(shell, capsys):
-    shell.config.MemWatch.max_history_reports = 0
-    shell.run_cell("%load_ext memwatch")
-    captured = capsys.readouterr()
-    assert "memwatch is not loaded" in captured.out + captured.err
-    assert "Traceback" not in captured.out + captured.err
-    assert "MemWatch" not in [type(each).__name__ for each in shell.configurables]
-    shell.config.MemWatch.max_history_reports = 5
-    shell.run_line_magic("load_ext", "memwatch")
-    assert memwatch.history.max_reports == 5
-    memwatch.history.max_reports = 10_000
+@pytest.mark.parametrize(
+    ("name", "value", "default", "told"),
+    [
+        ("style", "fancy", "classic", r"expected any of .*'classic', 'cpu'.* 'fancy'"),
+        ("max_history_reports", 0, 10_000, "should not be less than 1, but .* 0 "),
+        ("min_used_mib", "x", None, "expected a float or None, not the str 'x'"),
+        ("min_peak_mib", float("nan"), None, "is a number of 0 or more, not nan"),
+        ("children", "no", False, "expected a boolean, not the str 'no'"),
+        ("publish_hz", 0, 10.0, "should not be less than 0.01, but .* 0 "),
+    ],
+)
+def test_impossible_configuration_is_one_warning_and_the_default(
+    shell, capsys, name, value, default, told
+):
+    trouble._told.discard(f"c.MemWatch.{name}")
+    shell.config.MemWatch[name] = value
+    shell.config.MemWatch.display = "line"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert len(run(shell, "%load_ext memwatch", capsys)) == 1
+            magics = shell.magics_manager.registry["MemWatch"]
+            assert getattr(magics, name) == default
+            assert magics.display == "line"
+            run(shell, "%unload_ext memwatch", capsys)
+    (message,) = [str(each.message) for each in caught]
+    assert f"invalid c.MemWatch.{name}, the default {default!r} is used" in message
+    assert re.search(told, message)
+
+
+def test_impossible_value_at_a_running_session_changes_nothing(ip, capsys):
+    ip.run_cell("%config MemWatch.style = 'fancy'")
+    ip.run_cell("%config MemWatch.display = 'line'")
+    magics = ip.magics_manager.registry["MemWatch"]
+    assert (magics.style, magics.display) == ("classic", "line")
+    run(ip, "%reload_ext memwatch", capsys)
+    assert len(run(ip, "pass", capsys)) == 1
+
+
+# ---- reloads, and two shells in one process ----
+
+
+def test_reloaded_modules_go_on(ip, capsys):
+    run(ip, "%memwatch publish on", capsys)
+    run(ip, "pass", capsys)
+    kept, box = memwatch.history, recording.box_path()
+    count = len(kept)
+    names = [name for name in sys.modules if name.startswith("memwatch.")]
+    for name in sorted(names, key=lambda name: not name.startswith("memwatch._")):
+        if isinstance(sys.modules[name].__spec__.loader, SourceFileLoader):
+            importlib.reload(sys.modules[name])
+    importlib.reload(memwatch)
+    assert memwatch.history is kept
+    assert recording.box_path() == box
+    run(ip, "pass", capsys)
+    assert len(kept) == count + 1
+    assert "messages" in publishing.describe()
+    run(ip, "%unload_ext memwatch", capsys)
+    assert recording.box_path() is None
+    assert not box.exists()
+    assert publishing.status() is None
+    assert run(ip, "pass", capsys) == []
+
+
+def test_autoreload_of_changed_files(tmp_path):
+    folder = readable_copy(tmp_path)
+    script = """
+import os, sys, glob
+from IPython.core.interactiveshell import InteractiveShell
+ip = InteractiveShell.instance()
+def run(code):
+    assert ip.run_cell(code, store_history=True).success, code
+run("%load_ext autoreload")
+run("%autoreload 2")
+run("%load_ext memwatch")
+run("import memwatch")
+run("from memwatch import recording")
+box = recording.box_path()
+assert box.exists()
+for path in glob.glob(os.path.dirname(sys.modules["memwatch"].__file__) + "/*.py"):
+    with open(path, "a") as file:
+        file.write("\\n")
+    os.utime(path, (2e9, 2e9))
+before = len(sys.modules["memwatch"].history)
+run("pass")
+run("pass")
+assert len(sys.modules["memwatch"].history) == before + 2, "lost"
+assert sys.modules["memwatch.recording"].box_path() == box
+run("%unload_ext memwatch")
+assert not box.exists()
+run("%load_ext memwatch")
+run("%reload_ext memwatch")
+assert len(sys.modules["memwatch"].history) > before
+run("%unload_ext memwatch")
+"""
+    out, err = run_python_told(
+        script,
+        env={**os.environ, "PYTHONPATH": str(folder), "IPYTHONDIR": str(tmp_path)},
+    )
+    assert "Traceback" not in out + err
+    assert "reload" not in err
+
+
+def test_shell_inside_another_one_loads_and_unloads(ip, capsys):
+    """As embed() makes it: what belongs to the process goes with the last of them."""
+    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    run(ip, "%config MemWatch.children = True", capsys)
+    ip.run_line_magic("memwatch", "style cpu")
+    run(ip, "%memwatch publish on", capsys)
+    box = recording.box_path()
+    inner = InteractiveShell(config=ip.config)
+    run(inner, "%load_ext memwatch", capsys)
+    run(inner, "%memwatch style cpu", capsys)
+    run(inner, "%memwatch style classic", capsys)
+    assert len(run(inner, "pass", capsys)) == 1
+    run(inner, "%unload_ext memwatch", capsys)
+    assert run(inner, "pass", capsys) == []
+    assert recording.box_path() == box
+    assert box.exists()
+    assert publishing.status()["alive"]
+    ip.run_cell("import time; time.sleep(0.2)", store_history=True)
+    report = memwatch.history[-1]
+    assert report.system_mean_cpu_percent is not None
+    assert report.children_count is not None
+    run(ip, "%unload_ext memwatch", capsys)
+    assert recording.box_path() is None
+    assert not box.exists()
+    assert publishing.status() is None
+    memwatch.load_ipython_extension(ip)
+    run(ip, "pass", capsys)
+    assert memwatch.history[-1].children_count is None
+
+
+def test_cell_of_an_inner_shell_has_its_own_report(ip, capsys):
+    inner = InteractiveShell(config=ip.config)
+    memwatch.load_ipython_extension(inner)
+    ip.user_ns["inner"] = inner
+    lines = run(ip, "_ = inner.run_cell('y = 1', store_history=True)", capsys)
+    memwatch.unload_ipython_extension(inner)
+    assert [line.n for line in lines] == [1, 1]
+    assert [report.source for report in memwatch.history][-2] == "y = 1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from .kept import keep
 from .trouble import cause_of, tell_once
 
 if TYPE_CHECKING:
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["close_window", "open_window", "watch_children"]
 
 
-_watching = False
+class _Own:
+    watching = False
+
+
+_own = keep("children", _Own)
 
 
 def watch_children(on: bool) -> None:
@@ -21,19 +26,18 @@ def watch_children(on: bool) -> None:
 
     ImportError where memwatch was built without libproc2, OSError where it cannot read.
     """
-    global _watching
     if on:
         from . import _children
 
         if _children.start():
             # For good: a hook cannot be taken away again. It costs 0.2 us an event.
             sys.addaudithook(_children.audit)
-    _watching = on
+    _own.watching = on
 
 
 def open_window() -> Window | None:
     """A window on the children; None where they are not watched, or cannot be."""
-    if not _watching:
+    if not _own.watching:
         return None
     from . import _children
 

@@ -244,8 +244,8 @@ class CellWatcher:
             tell_once(
                 "line",
                 f"the line of {report.label} could not be printed to stdout:"
-                f" {type(error).__name__}: {cause_of(error)}; cells are measured all the"
-                " same, and memwatch.history has their reports",
+                f" {type(error).__name__}: {cause_of(error)}; cells are measured all"
+                " the same, and memwatch.history has their reports",
             )
 
     def _is_apart(self, result: Any) -> bool:
@@ -281,7 +281,7 @@ class _Stdout:
     def enter(self) -> None:
         """A cell begins, at the beginning of a line."""
         self.is_inside_a_line = False
-        stream = sys.stdout
+        stream: Any = sys.stdout
         if stream is self._stream:
             return
         self.leave()
@@ -389,7 +389,7 @@ def _error_of(result: Any) -> BaseException | None:
 
 
 def inside_a_cell(shell: Any) -> bool:
-    """Whether this thread is running a cell of `shell`, and not, say, a configuration."""
+    """Whether this thread is running a cell of `shell`; not in a startup file."""
     return bool(_results_around(shell))
 
 

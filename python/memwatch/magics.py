@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from weakref import WeakSet
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
@@ -17,6 +18,7 @@ from traitlets import (
     observe,
     validate,
 )
+from traitlets.config import Config
 
 from . import (
     _core,
@@ -31,6 +33,7 @@ from .boxes import find_boxes, prune_boxes
 from .children import watch_children
 from .completion import complete
 from .extension import CellWatcher, inside_a_cell
+from .kept import keep
 from .repeating import Body
 from .report import CellReport
 from .trouble import cause_of, tell_once
@@ -132,20 +135,39 @@ class MemWatch(Magics):
         self.watcher = CellWatcher(shell, self._print, self._is_worth_telling)
         history.max_reports = self.max_history_reports
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
-        self._record_changed({"new": self.record})
+        _all.add(self)
+        if self.record:
+            recording.start(shell)
         if self.publish:
             publishing.start_as_configured(
                 self.publish, self.publish_hz, self.publish_server_key
             )
         self._is_ready = True
 
-    @observe("record")
-    def _record_changed(self, change: Any) -> None:
-        if change["new"]:
-            recording.start(self.shell)
-        else:
-            publishing.stop()  # what it reads is going
-            recording.stop()
+    def _load_config(self, cfg: Any, *which: Any, **named: Any) -> None:
+        """What is impossible is warned of while loading, and the default stays."""
+        try:
+            super()._load_config(cfg, *which, **named)
+            return
+        except (TraitError, UsageError):
+            if self._is_ready:
+                raise  # to %config, which shows it
+        for name, value in self._find_my_config(cfg).items():
+            try:
+                super()._load_config(Config({type(self).__name__: {name: value}}))
+            except (TraitError, UsageError) as error:
+                tell_once(
+                    f"c.MemWatch.{name}",
+                    f"invalid c.MemWatch.{name}, the default"
+                    f" {getattr(self, name)!r} is used: {error}",
+                )
+
+    @observe("record", "style", "children")
+    def _needs_changed(self, change: Any) -> None:
+        if self._is_ready:
+            if self.record:
+                recording.start(self.shell)
+            _release()
 
     @validate("publish")
     def _can_be_published(self, proposal: Any) -> str:
@@ -236,14 +258,15 @@ class MemWatch(Magics):
     @validate("style")
     def _style_can_be_had(self, proposal: Any) -> str:
         # libproc2 and what it brings weigh more than memwatch: only on demand.
-        reader = _cpu_reader() if proposal["value"] == "cpu" else None
-        _core.set_cpu_reader(reader)
+        if proposal["value"] == "cpu":
+            _core.set_cpu_reader(_cpu_reader())
         return str(proposal["value"])
 
     @validate("children")
     def _children_can_be_had(self, proposal: Any) -> bool:
         try:
-            watch_children(proposal["value"])
+            if proposal["value"]:
+                watch_children(True)
         except ImportError:
             raise _without_libproc2("children") from None
         except OSError as error:
@@ -308,21 +331,33 @@ def _without_libproc2(part: str) -> TraitError:
     return TraitError(f"{part}: {describe_missing(part)}")
 
 
+_all: WeakSet[MemWatch] = keep("shells", WeakSet)
+"""Of all shells that have memwatch loaded: ``embed()`` adds one to that around it."""
+
+
+def _release() -> None:
+    """Stop what the process has and none of its shells needs any longer."""
+    if not any(each.record and each.publish for each in _all):
+        publishing.stop()
+    if not any(each.record for each in _all):
+        recording.stop()
+    if not any(each.style == "cpu" for each in _all):
+        _core.set_cpu_reader(None)
+    if not any(each.children for each in _all):
+        watch_children(False)
+
+
 def _loaded(shell: Any) -> MemWatch | None:
     magics = shell.magics_manager.registry.get(MemWatch.__name__)
-    return magics if isinstance(magics, MemWatch) else None
+    # By name: a reload of this module makes another class of it.
+    return magics if type(magics).__module__ == __name__ else None
 
 
 def load(shell: Any) -> None:
     """Register the magics with `shell` and watch its cells. Twice is once."""
     magics = _loaded(shell)
     if magics is None:
-        configurables = list(shell.configurables)
-        try:
-            magics = MemWatch(shell)
-        except TraitError as error:
-            shell.configurables[:] = configurables  # Magics adds itself at once
-            raise UsageError(f"memwatch is not loaded: {error}") from None
+        magics = MemWatch(shell)
         shell.register_magics(magics)
         for typed in _COMPLETED:
             shell.set_hook("complete_command", _complete, str_key=typed)
@@ -366,10 +401,8 @@ def unload(shell: Any) -> None:
     if magics is None:
         return
     magics.watcher.stop()
-    publishing.stop()
-    recording.stop()
-    _core.set_cpu_reader(None)
-    watch_children(False)
+    _all.discard(magics)
+    _release()
     manager = shell.magics_manager
     del manager.registry[MemWatch.__name__]
     for kind, names in _MAGICS.items():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import recording
 from .boxes import name_of
 from .endpoints import is_beyond
+from .kept import keep
 from .keys import KeyPair, KeysError, admitted_keys, keys_folder, own_keys, public_key
 from .runtime import make_runtime_folder, readable
 from .trouble import cause_of, tell_once
@@ -55,12 +56,20 @@ class Endpoint(NamedTuple):
         return f"{'>' if self.connects else '@'}{self.address}"
 
 
-_publisher: Publisher | None = None
-_make: Callable[[str], Publisher] | None = None
-"""Makes it, and another as it is, at the endpoint that it is given."""
-_connects = False
-_lock = threading.Lock()
-"""Guards all three."""
+class _Own:
+    """What this process publishes with."""
+
+    publisher: Publisher | None = None
+    make: Callable[[str], Publisher] | None = None
+    """Makes it, and another as it is, at the endpoint that it is given."""
+    connects = False
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        """Guards all three."""
+
+
+_own = keep("publishing", _Own)
 
 
 def parse(typed: str) -> Endpoint:
@@ -115,7 +124,7 @@ def start(endpoint: str, hz: float = 10.0, server_key: str = "") -> None:
     )
     # First, as the new one may be at the same place. Where the old one was bound to any
     # free port its status tells which.
-    before, make_before = status(), _make
+    before, make_before = status(), _own.make
     stop()
     try:
         _run(make, str(where))
@@ -130,19 +139,18 @@ def start(endpoint: str, hz: float = 10.0, server_key: str = "") -> None:
 
 
 def _run(make: Callable[[str], Publisher], endpoint: str) -> None:
-    global _publisher, _make, _connects
     publisher = make(endpoint)
-    with _lock:
-        _publisher, _make, _connects = publisher, make, endpoint.startswith(">")
+    with _own.lock:
+        _own.publisher, _own.make = publisher, make
+        _own.connects = endpoint.startswith(">")
     # After the recorder's, so that it runs before: what is read is to be there.
     atexit.register(stop)
 
 
 def stop() -> None:
     """Publish no longer. Without start: nothing. Raises nothing."""
-    global _publisher, _make
-    with _lock:
-        publisher, _publisher, _make = _publisher, None, None
+    with _own.lock:
+        publisher, _own.publisher, _own.make = _own.publisher, None, None
     if publisher is not None:
         atexit.unregister(stop)
         publisher.close()
@@ -150,10 +158,10 @@ def stop() -> None:
 
 def status() -> PublisherStatus | None:
     """Where, and how many messages; None where nothing is published."""
-    with _lock:
-        found = None if _publisher is None else _publisher.status()
+    with _own.lock:
+        found = None if _own.publisher is None else _own.publisher.status()
         if found is not None:
-            found["endpoint"] = f"{'>' if _connects else '@'}{found['endpoint']}"
+            found["endpoint"] = f"{'>' if _own.connects else '@'}{found['endpoint']}"
     return found
 
 
@@ -237,9 +245,8 @@ def _load() -> Any:
 
 def _forget() -> None:
     """In a forked child: it is the parent that publishes."""
-    global _publisher, _make, _lock
-    _publisher = _make = None
-    _lock = threading.Lock()
+    _own.publisher = _own.make = None
+    _own.lock = threading.Lock()
     atexit.unregister(stop)
 
 

@@ -12,17 +12,23 @@ from typing import Any
 
 from . import _core, machine
 from .boxes import name_of
+from .kept import keep
 from .runtime import make_runtime_folder
 from .trouble import cause_of, tell_once
 
 __all__ = ["box_path", "start", "stop"]
 
-_path: Path | None = None
+
+class _Own:
+    path: Path | None = None
+
+
+_own = keep("recording", _Own)
 
 
 def box_path() -> Path | None:
     """The file; None where none is written."""
-    return _path
+    return _own.path
 
 
 def start(shell: Any = None) -> None:
@@ -30,8 +36,7 @@ def start(shell: Any = None) -> None:
 
     Raises nothing: where it cannot be done, that is warned of once.
     """
-    global _path
-    if _path is not None:
+    if _own.path is not None:
         return
     try:
         path = make_runtime_folder() / name_of(os.getpid(), "box")
@@ -52,24 +57,22 @@ def start(shell: Any = None) -> None:
             f" {cause_of(error)}",
         )
         return
-    _path = path
+    _own.path = path
     atexit.register(stop)
 
 
 def stop() -> None:
     """Record no longer; the box is removed. Without one: nothing."""
-    global _path
-    if _path is None:
+    if _own.path is None:
         return
-    _path = None
+    _own.path = None
     atexit.unregister(stop)
     _core.stop_recording()
 
 
 def _forget() -> None:
     """In a forked child: the box is the parent's."""
-    global _path
-    _path = None
+    _own.path = None
     atexit.unregister(stop)
 
 

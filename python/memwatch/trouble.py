@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+from .kept import keep
+
 __all__ = ["MemwatchWarning", "Trouble", "cause_of", "tell_once"]
 
 
@@ -31,7 +33,7 @@ class Trouble:
         )
 
 
-_told: set[str] = set()
+_told: set[str] = keep("told", set)
 
 
 def tell_once(subject: str, message: str) -> None:

@@ -11,6 +11,7 @@ from types import TracebackType
 from . import _core, machine
 from .children import close_window, open_window
 from .history import History
+from .kept import keep
 from .report import CellReport, Status
 from .trouble import Trouble, tell_once
 
@@ -22,7 +23,7 @@ __all__ = [
     "watch",
 ]
 
-history = History()
+history = keep("history", History)
 """The reports of all cells and blocks of this process, oldest first."""
 os.register_at_fork(after_in_child=history.renew_lock)
 
