@@ -244,15 +244,17 @@ def test_no_cells_and_skipped_cells():
     assert states(found) == ["ok", "not run"]
 
 
-def test_what_is_left_of_an_earlier_run_goes():
+def test_what_an_earlier_run_left_goes_where_a_cell_is_executed():
     notebook = notebook_of("1/0", "1")
-    notebook.cells[1].outputs = [
-        {"output_type": "stream", "name": "stdout", "text": "x"}
-    ]
-    notebook.cells[1].execution_count = 7
+    for cell in notebook.cells:
+        cell.outputs = [{"output_type": "stream", "name": "stdout", "text": "x"}]
+        cell.execution_count = 7
     run(notebook)
-    assert notebook.cells[1].outputs == []
-    assert notebook.cells[1].execution_count is None
+    assert [each.output_type for each in notebook.cells[0].outputs] == ["error"]
+    assert notebook.cells[0].execution_count == 1
+    # Not reached: as with nbconvert and `jupyter execute`.
+    assert text_of(notebook.cells[1]) == "x"
+    assert notebook.cells[1].execution_count == 7
 
 
 def test_a_kernel_that_cannot_be_measured_runs_all_the_same(monkeypatch):

@@ -96,14 +96,13 @@ def _notebook(
     own = [each for each in excesses if each.notebook == run.notebook]
     row = f"n{number}c"
     used = used_by(run)
-    ran = sum(cell.state != "not run" for cell in run.cells)
     return {
         "id": f"n{number}",
         "name": run.notebook,
         "state": run.state,
         "message": run.message,
         "facts": _facts(run),
-        "ran": ran,
+        "ran": run.executed,
         "count": len(run.cells),
         "used": _size(used),
         "peak": _size(run.rss_peak_bytes),

@@ -88,7 +88,10 @@ class Batch:
 
     def _finish(self, job: Job, run: NotebookRun) -> None:
         output = self._outputs[job.path]
-        if output is not None:
+        # A notebook that nothing was executed of has nothing new to write. But a run
+        # that is complete has an OUT, even without code.
+        is_new = run.state == "ok" and output != job.path
+        if output is not None and (run.executed or is_new):
             run = self._write(job, dataclasses.replace(run, output=output))
         self.runs.append(run)
 
