@@ -102,7 +102,7 @@ class Collector:
             import zmq.auth.thread
         except ImportError:
             raise CollectorError(
-                "the stream is received with pyzmq: pip install 'memwatch[top]'"
+                "receiving the stream needs pyzmq: pip install pyzmq"
             ) from None
         self._zmq = zmq
         self._connect, self._bind = connect, bind

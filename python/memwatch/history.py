@@ -183,7 +183,7 @@ class History(Sequence[CellReport]):
             from .plotting import plot
         except ImportError as error:
             raise ImportError(
-                f"plotting needs matplotlib: pip install 'memwatch[plot]' ({error})"
+                f"plotting needs matplotlib: pip install matplotlib ({error})"
             ) from error
         return plot(self, ax, machine.find_group({})["limit_bytes"])
 

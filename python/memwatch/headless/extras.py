@@ -8,6 +8,14 @@ from typing import Any
 __all__ = ["MissingExtraError", "need"]
 
 
+_LIBRARIES = {
+    "run": "nbclient jinja2 rich",
+    "papermill": "papermill",
+    "dask": "distributed",
+}
+"""What pip installs for each extra of pyproject.toml."""
+
+
 class MissingExtraError(Exception):
     """A library is not installed; one line, which says how to get it."""
 
@@ -19,5 +27,5 @@ def need(module: str, extra: str, what: str) -> Any:
     except ImportError as error:
         raise MissingExtraError(
             f"{what} needs {module.partition('.')[0]}:"
-            f" pip install 'memwatch[{extra}]' ({error})"
+            f" pip install {_LIBRARIES[extra]} ({error})"
         ) from error

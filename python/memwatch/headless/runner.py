@@ -300,6 +300,18 @@ class Runner:
             return "no kernel", f"the kernel does not start: {_one_line(error)}"
         return "error", f"{type(error).__name__}: {_one_line(error)}"
 
+    def _raised(self, error: CellExecutionError) -> tuple[str, str]:
+        """Its name and its text, as the cell's output shows it.
+
+        Where a repr raises, the kernel's reply has neither.
+        """
+        index = max(self.progress.done, default=None)
+        outputs = [] if index is None else self.notebook.cells[index].outputs
+        for each in reversed(outputs):
+            if each.output_type == "error":
+                return each.ename, each.evalue
+        return error.ename, error.evalue
+
     def failed(self, error: BaseException) -> None:
         """A cell did not come to its end; the kernel is not shut down yet."""
         if self.progress.failure is None:
@@ -312,7 +324,8 @@ class Runner:
             self._close("interrupted", "interrupted")
             return "interrupted", f"interrupted in {where}"
         if isinstance(error, CellExecutionError):
-            return "error", f"{where} raised {error.ename}: {error.evalue}"
+            name, value = self._raised(error)
+            return "error", " ".join(f"{where} raised {name}: {value}".split())
         if isinstance(error, CellTimeoutError):
             self._close("timeout", "interrupted")
             return "timeout", f"{where} took longer than {self.options.timeout:g} s"
