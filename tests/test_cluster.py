@@ -390,7 +390,7 @@ def test_no_scheduler(address):
 
 def test_without_distributed(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'memwatch\[dask\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install distributed"):
         run_on_cluster([job("a", "1")], "tcp://127.0.0.1:9", 2, lambda *_: None)
 
 

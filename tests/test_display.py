@@ -181,7 +181,7 @@ def test_plot_without_matplotlib_names_what_to_install():
     finally:
         kernel.close()
     text = "".join(each.get("text", "") for _, each in shown)
-    assert "pip install 'memwatch[plot]'" in text
+    assert "pip install matplotlib" in text
     assert "Traceback" not in text
 
 

@@ -438,4 +438,4 @@ def test_without_matplotlib_the_error_names_what_to_install():
         "except ImportError as error:\n"
         "    print(error)"
     )
-    assert told.startswith("plotting needs matplotlib: pip install 'memwatch[plot]'")
+    assert told.startswith("plotting needs matplotlib: pip install matplotlib")

@@ -147,7 +147,7 @@ def test_what_cannot_be_done_is_said_in_one_line(nobody, arguments, told):
 @pytest.mark.parametrize(
     ("missing", "arguments", "told"),
     [
-        ("zmq", ["--once", "--bind=tcp://127.0.0.1:0"], "memwatch[top]"),
+        ("zmq", ["--once", "--bind=tcp://127.0.0.1:0"], "pip install pyzmq"),
         ("zmq", ["--once"], None),
         ("textual", ["--once"], None),
         ("rich", ["--once"], None),

@@ -59,9 +59,9 @@ def drop_stdout() -> None:
 
     Else Python tries it once more when it exits, and exits with 120.
     """
-    if sys.stdout is not None and sys.stdout is sys.__stdout__:
+    if sys.__stdout__ is not None and sys.stdout is sys.__stdout__:
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, sys.__stdout__.fileno())
         os.close(null)
 
 

@@ -365,7 +365,7 @@ class _Batch:
 
 def _without_outputs(notebook: Any) -> dict[str, Any]:
     """What a worker needs of it. The outputs stay here, for cells that are not run."""
-    bare = {"outputs": [], "execution_count": None}
+    bare: dict[str, Any] = {"outputs": [], "execution_count": None}
     cells = [
         {**each, **bare} if each.cell_type == "code" else each
         for each in notebook.cells
