@@ -6,7 +6,8 @@ import math
 import os
 import signal as signals
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -165,16 +166,26 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
         batch.add(task, options, values)
     with _progress() as progress:
         batch.run(progress, given["jobs"], _on_cluster(given))
-    # Writing takes no time that is worth an interrupt.
-    for each in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP):
-        signals.signal(each, signals.SIG_IGN)
-    batch.compare()
-    batch.write(outputs)
+    with _uninterrupted():
+        batch.compare()
+        batch.write(outputs)
     for excess in batch.excesses:
         click.echo(f"over budget: {excesses.describe(excess)}", err=True)
     for each in (*batch.remarks, *batch.errors):
         click.echo(f"memwatch run: {each}", err=True)
     return int(batch.exit_code)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore signals while the reports are written, which would be lost else."""
+    which = (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
+    before = [signals.signal(each, signals.SIG_IGN) for each in which]
+    try:
+        yield
+    finally:
+        for each, handler in zip(which, before, strict=True):
+            signals.signal(each, handler)
 
 
 def _tasks(

@@ -34,9 +34,9 @@ def run_all(
 ) -> list[NotebookRun]:
     """Run them, `at_once` at a time; their results, in their order.
 
-    `on_run` is called with each as soon as it is through. SIGINT, SIGTERM and SIGHUP end those
-    that run, as `interrupted`; those that were not begun are `interrupted`, too, and
-    none of their cells was run.
+    `on_run` is called with each as soon as it is through. SIGINT, SIGTERM and SIGHUP
+    (unless it is ignored) end those that run, as `interrupted`; those that were not
+    begun are `interrupted`, too, and none of their cells was run.
     """
     return asyncio.run(_run_all(jobs, at_once, on_run, listener or Silent()))
 
