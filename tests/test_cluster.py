@@ -150,7 +150,11 @@ def test_on_a_local_cluster(tmp_path):
     from distributed import Client, LocalCluster
 
     jobs = [job(f"{n}.ipynb", f"a = bytearray({n} << 20)", "1 / 0") for n in (40, 80)]
-    jobs.append(job("ok.ipynb", "print('here')"))
+    jobs.append(job("ok.ipynb", "print('here')", "1"))
+    left = {"output_type": "stream", "name": "stdout", "text": "of yesterday"}
+    skipped = jobs[2].notebook.cells[1]
+    skipped.update(outputs=[left], execution_count=7)
+    skipped.metadata["tags"] = ["skip-execution"]
     with LocalCluster(
         n_workers=2,
         threads_per_worker=1,
@@ -171,6 +175,9 @@ def test_on_a_local_cluster(tmp_path):
     assert jobs[0].notebook.cells[1].outputs[0].ename == "ZeroDivisionError"
     assert jobs[2].notebook.cells[0].outputs[0].text == "here\n"
     assert jobs[2].notebook.cells[0].execution_count == 1
+    # What is not executed keeps its outputs, which stayed here.
+    assert jobs[2].notebook.cells[1].outputs == [left]
+    assert jobs[2].notebook.cells[1].execution_count == 7
     assert {each.attempts for each in runs} == {1}
     ended = {each["notebook"]: each for each in events if each["kind"] == "ended"}
     assert {name: each["rss_peak_bytes"] for name, each in ended.items()} == {
@@ -211,7 +218,10 @@ def test_attempts_that_are_used_up(tmp_path):
             job("dies", "1", hanging(tmp_path, "dies", times=9), "2"),
             job("b", "1"),
         ]
+        left = {"output_type": "stream", "name": "stdout", "text": "of yesterday"}
+        jobs[0].notebook.cells[2].outputs = [left]
         runs = run(jobs, cluster, 1, beside)
+    assert jobs[0].notebook.cells[2].outputs == [left]
     died = runs[0]
     assert [each.state for each in runs] == ["died", "ok"]
     assert died.attempts == 2

@@ -3,15 +3,16 @@
 import json
 import os
 import random
-import subprocess
-import sys
+from contextlib import suppress
 
 import nbformat
 import pytest
 
-from memwatch.headless import inputs, parameters
+from memwatch.headless import inputs, metadata, parameters
+from memwatch.headless.budgets import BudgetError, read_budgets
 from memwatch.headless.extras import MissingExtraError, need
 from memwatch.headless.inputs import InputError
+from memwatch.headless.runner import not_begun
 from support import MIB, run_python
 
 V4 = nbformat.v4
@@ -198,7 +199,7 @@ def raw(cells=None, **values):
 
 
 @pytest.mark.filterwarnings("error")
-def test_ids_are_mended_in_silence():
+def test_ids_are_repaired_without_a_warning():
     both = raw([cell(id="same"), cell(id="same"), cell()], nbformat_minor=5)
     ids = [each.id for each in inputs.parse_notebook(both, "a").cells]
     assert len(set(ids)) == 3
@@ -230,12 +231,7 @@ MALFORMED = {
     "deep": (DEEP, "its JSON is nested too deep"),
     "digits": (b'{"nbformat": ' + b"9" * 5000 + b"}", "no notebook: not JSON ("),
     "merge": (
-        b'{"cells": [\n<<<<<<< HEAD\n1\n=======\n2\n>>>>>>> other\n]}',
-        "no JSON: git's conflict markers are in it (nbdime helps)",
-    ),
-    "v3": (
-        b'{"nbformat": 3, "nbformat_minor": 0, "worksheets": []}',
-        "a notebook of format 3; upgrade it to 4: jupyter nbconvert --to notebook --nb",
+        b'{"cells": [\n        "no JSON: git's conflict markers are in it (nbdime helps)",
     ),
     "v5": (b'{"nbformat": 5}', "a notebook of format 5; format 4 can be run"),
     "no cells": (raw([]), "it has no cells: nothing to run"),
@@ -243,13 +239,7 @@ MALFORMED = {
     "cells number": (raw(0), "no valid notebook: "),
     "cells text": (raw("abc"), "no valid notebook: "),
     "cell text": (raw(["x"]), "no valid notebook: "),
-    "cell type": (raw([cell(cell_type="other")]), "no valid notebook: "),
     "source": (raw([cell(source=7)]), "no valid notebook: "),
-    "outputs": (raw([cell(outputs=[{"output_type": "x"}])]), "no valid notebook: "),
-    "metadata": (raw(metadata=[]), "no valid notebook: "),
-    "minor": (raw(nbformat_minor="x"), "no valid notebook: "),
-    "minor number": (raw(nbformat_minor=1.5), "no valid notebook: "),
-    "minor below": (raw(nbformat_minor=-1), "no valid notebook: "),
     "nulls": (raw([None]), "no valid notebook: "),
 }
 
@@ -290,7 +280,7 @@ def test_whatever_else_is_wrong_is_one_line_too():
     whole = nbformat.writes(V4.new_notebook(cells=cells, metadata=KERNEL))
     chance = random.Random(1)
     others = ["null", "true", "0", "1.5", '"x"', "[]", "{}", "[null]", '{"a": null}']
-    told = []
+    told, ran = [], 0
     for _ in range(600):
         book = json.loads(whole)
         for _ in range(chance.randint(1, 3)):
@@ -304,31 +294,123 @@ def test_whatever_else_is_wrong_is_one_line_too():
                 part[last] = json.loads(chance.choice(others))
             if not book:
                 break
+        notes = []
         try:
-            inputs.parse_notebook(json.dumps(book).encode(), "a.ipynb")
+            read = inputs.parse_notebook(json.dumps(book).encode(), "a.ipynb", notes)
         except InputError as error:
             told.append(str(error))
-    assert 200 < len(told) < 600
+            continue
+        told += notes
+        ran += 1
+        # What is accepted can be prepared, and written.
+        with suppress(InputError, BudgetError):
+            parameters.inject(read, {"a": 1})
+            read_budgets(read)
+        found = not_begun(read, "a.ipynb")
+        metadata.apply(read, found)
+        nbformat.v4.writes(read)
+    assert 200 < ran < 600
     assert not [line for line in told if "\n" in line or len(line) > 300]
 
 
-def test_the_upgrade_that_is_advised_works(folder):
-    """And what it upgrades can be read then."""
-    pytest.importorskip("nbconvert")
-    nbformat.v3.nbjson.JSONWriter().write(
-        nbformat.v3.new_notebook(
-            worksheets=[
-                nbformat.v3.new_worksheet(cells=[nbformat.v3.new_code_cell(input="x")])
-            ]
-        ),
-        open("old.ipynb", "w"),  # noqa: SIM115
-    )
-    with pytest.raises(InputError, match="upgrade it to 4") as raised:
-        inputs.read_notebook("old.ipynb")
-    command = str(raised.value).partition("4: ")[2].split()
-    assert command[:2] == ["jupyter", "nbconvert"]
-    subprocess.run([sys.executable, "-m", *command], check=True, timeout=120)
-    assert inputs.read_notebook("old.ipynb").cells[0].source == "x"
+REPAIRED = {
+    "ids in 4.4": (raw([cell(id="x")]), ["format 4.4 with cell ids is read as 4.5"]),
+    "same ids": (
+        raw([cell(id="x"), cell(id="x"), cell()], nbformat_minor=5),
+        ["2 cell ids were missing or not unique"],
+    ),
+    "id": (
+        raw([cell(id=[7])], nbformat_minor=5),
+        ["a cell id was missing or not unique"],
+    ),
+    "kernelspec": (
+        raw(metadata={"kernelspec": {"display_name": "x"}}),
+        ["kernelspec has no name", "it is not valid, and is run as it is: "],
+    ),
+    "null": (raw(metadata={"kernelspec": None}), ["kernelspec is not an object"]),
+    "name": (
+        raw(metadata={"language_info": {"name": 7}}),
+        ["the name in language_info is not a string", "it is not valid, and"],
+    ),
+    "list": (raw(metadata={"language_info": [1]}), ["language_info is not an object"]),
+    "metadata": (
+        raw(metadata=[]), ["the notebook's metadata is missing or not an object"]
+    ),
+    "no metadata": (
+        raw([{"cell_type": "code", "source": "1"}]),
+        [
+            "cell 1's metadata is missing or not an object",
+            "cell 1 has no list of outputs",
+            "cell 1 has no execution count",
+        ],
+    ),
+    "tags": (
+        raw([cell(metadata={"tags": "x"})]), ["cell 1's tags are not a list of strings"]
+    ),
+    "minor": (raw(nbformat_minor="x"), ["nbformat_minor was 'x'"]),
+    "no minor": (raw(nbformat_minor=None), ["nbformat_minor was 'None'"]),
+    "outputs": (
+        raw([cell(outputs=[{"output_type": "x"}])]),
+        ["it is not valid, and is run as it is: "],
+    ),
+    "cell type": (
+        raw([cell(), cell(cell_type="other")]),
+        ["it is not valid, and is run as it is: "],
+    ),
+    "no output type": (
+        raw([cell(outputs=[{"text": "x"}])]),
+        ["cell 1 had outputs that nbformat cannot write"],
+    ),
+    "valid": (raw(), []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REPAIRED)
+def test_what_can_be_run_is_repaired_and_noted(name):
+    """Jupyter and papermill run these."""
+    data, expected = REPAIRED[name]
+    notes = []
+    read = inputs.parse_notebook(data, "a", notes)
+    assert len(notes) == len(expected), notes
+    for note, start in zip(notes, expected, strict=True):
+        assert note.startswith(start)
+        assert "\n" not in note
+    again = []
+    inputs.parse_notebook(nbformat.v4.writes(read).encode(), "a", again)
+    assert not [each for each in again if "as it is" not in each and "name" not in each]
+
+
+def test_old_formats_are_converted(capfd):
+    v3 = nbformat.v3
+    cells = [v3.new_code_cell(input="x = 1", outputs=[v3.new_output("pyout", "1")])]
+    book = v3.new_notebook(worksheets=[v3.new_worksheet(cells=cells)])
+    notes = []
+    read = inputs.parse_notebook(json.dumps(book).encode(), "old", notes)
+    assert notes == ["it has an old format, and is read as format 4"]
+    assert (read.nbformat, read.cells[0].source) == (4, "x = 1")
+    assert read.cells[0].outputs[0].output_type == "execute_result"
+    nbformat.validate(read)
+    v2 = {"nbformat": 2, "worksheets": [{"cells": [
+        {"cell_type": "code", "language": "python", "input": "y", "outputs": []}
+    ]}]}  # fmt: skip
+    assert inputs.parse_notebook(json.dumps(v2).encode(), "o").cells[0].source == "y"
+    for rest in ("", ', "worksheets": 7', ', "worksheets": []'):
+        wrong = f'{{"nbformat": 3{rest}}}'.encode()
+        with pytest.raises(InputError, match=r"^old: ") as raised:
+            inputs.parse_notebook(wrong, "old")
+        assert "\n" not in str(raised.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_working_folder_that_is_gone(folder):
+    write(folder / "a.ipynb")
+    (folder / "gone").mkdir()
+    os.chdir("gone")
+    os.rmdir(folder / "gone")
+    found, errors = names("x.ipynb", "../a.ipynb", str(folder / "a.ipynb"))
+    assert [path for path, _ in found] == [str(folder / "a.ipynb")]
+    assert errors[0] == "x.ipynb: there is no such file"
+    assert errors[1].startswith("../a.ipynb: ")
 
 
 def test_what_is_too_large_is_not_read(folder):
@@ -427,6 +509,13 @@ def test_where_parameters_go(folder, caplog):
     assert caplog.text == ""
 
 
+def test_metadata_of_papermill_that_is_not_its_own(folder):
+    pytest.importorskip("papermill")
+    path = write(folder / "a.ipynb", papermill="text")
+    made = parameters.inject(inputs.read_notebook(path), {"a": 2})
+    assert made.metadata.papermill.parameters == {"a": 2}
+
+
 def test_a_language_that_papermill_does_not_know(folder):
     pytest.importorskip("papermill")
     path = write(folder / "a.ipynb", kernelspec={"name": "x", "display_name": "X"})
@@ -441,6 +530,7 @@ def test_a_language_that_papermill_does_not_know(folder):
 def test_what_is_missing_is_named():
     with pytest.raises(MissingExtraError) as raised:
         need("no_such.thing", "papermill", "setting parameters")
+<<<<<<< HEAD
     told = (
         "setting parameters needs no_such:"
         " pip install jinja2 nbclient nbformat rich papermill ("

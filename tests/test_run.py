@@ -157,7 +157,7 @@ def test_malformed_notebooks_do_not_stop_the_others(tmp_path):
     told = {name: [line for line in lines if f"{name}.ipynb" in line] for name in names}
     assert all(len(each) == 1 for each in told.values()), done.stderr
     assert "not JSON" in told["text"][0]
-    assert "nbconvert --to notebook --nbformat 4" in told["v3"][0]
+    assert "v3.ipynb: it has no cells: nothing to run" in told["v3"][0]
     assert "no kernel 'nonesuch' on this machine" in told["kernel"][0]
     assert "empty.ipynb: it has no cells: nothing to run" in told["empty"][0]
     assert "good.ipynb: ok: 1 cell" in told["good"][0]
@@ -227,8 +227,9 @@ def test_what_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     done = run("a.ipynb", "-o", "file/out.ipynb", "--csv", "no/r.csv", cwd=tmp_path,
                code=2)  # fmt: skip
-    assert "file/out.ipynb is not written: " in done.stderr
-    assert "no/r.csv is not written: there is no such folder" in done.stderr
+    assert "a.ipynb is not run: file/out.ipynb cannot be written: " in done.stderr
+    # Its folder is made.
+    assert (tmp_path / "no/r.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from memwatch import _core
 from memwatch.headless import runner
 from memwatch.headless.batch import Job, run_all
+from memwatch.headless.page import in_short
+from memwatch.headless.progress import line_of
 from memwatch.headless.runner import Options, run_notebook
 from support import MIB
 
@@ -181,6 +184,30 @@ def test_a_cell_that_raises():
     assert states(found) == ["ok", "error", "ok"]
 
 
+def test_a_repr_that_raises():
+    """The kernel's reply has no name for it, the output has."""
+    source = "class A:\n    def __repr__(self): return 1/0\nA()"
+    found = run(notebook_of(source))
+    assert (found.state, states(found)) == ("error", ["error"])
+    assert found.message == (
+        "code cell 1 of 1 (class A:) raised ZeroDivisionError: division by zero"
+    )
+
+
+def test_what_a_notebook_came_to_in_one_line():
+    found = run(notebook_of("1", "1/0", "2/0"), allow_errors=True)
+    assert (found.executed, found.raised) == (3, 2)
+    assert re.fullmatch(
+        r"x.ipynb: ok: 3 cells, 2 raised in \d+\.\d\d s, peak \d+\.\d\d MiB",
+        line_of(found),
+    )
+    stopped = replace(found, state="error", cells=found.cells[:2])
+    assert in_short([found, stopped]) == "2 notebooks: 1 ok, 1 error; 2 cells raised"
+    assert in_short([stopped]) == "1 notebook: 1 error"
+    nothing = replace(found, cells=[], rss_peak_bytes=None)
+    assert re.fullmatch(r"x.ipynb: ok: 0 cells in \d+\.\d\d s", line_of(nothing))
+
+
 def test_a_killed_kernel():
     notebook = notebook_of(
         "1",
@@ -209,12 +236,14 @@ def test_a_kernel_that_exits():
 
 
 def test_a_cell_that_takes_too_long():
-    found = run(notebook_of("1", "import time; time.sleep(600)", "2"), timeout=1)
+    found = run(notebook_of("1", "import time; time.sleep(600)", "2"), timeout=2.5)
     assert (found.state, found.exit_code) == ("timeout", 1)
     assert states(found) == ["ok", "timeout", "not run"]
     assert found.cells[1].report.status == "interrupted"
     assert abs(found.cells[1].report.used_bytes) < MIB
-    assert found.message.endswith("(import time; time.sleep(600)) took longer than 1 s")
+    assert found.message.endswith(
+        "(import time; time.sleep(600)) took longer than 2.5 s"
+    )
 
 
 def test_no_such_kernel(caplog):
@@ -244,15 +273,17 @@ def test_no_cells_and_skipped_cells():
     assert states(found) == ["ok", "not run"]
 
 
-def test_what_is_left_of_an_earlier_run_goes():
+def test_what_an_earlier_run_left_goes_where_a_cell_is_executed():
     notebook = notebook_of("1/0", "1")
-    notebook.cells[1].outputs = [
-        {"output_type": "stream", "name": "stdout", "text": "x"}
-    ]
-    notebook.cells[1].execution_count = 7
+    for cell in notebook.cells:
+        cell.outputs = [{"output_type": "stream", "name": "stdout", "text": "x"}]
+        cell.execution_count = 7
     run(notebook)
-    assert notebook.cells[1].outputs == []
-    assert notebook.cells[1].execution_count is None
+    assert [each.output_type for each in notebook.cells[0].outputs] == ["error"]
+    assert notebook.cells[0].execution_count == 1
+    # Not reached: as with nbconvert and `jupyter execute`.
+    assert text_of(notebook.cells[1]) == "x"
+    assert notebook.cells[1].execution_count == 7
 
 
 def test_a_kernel_that_cannot_be_measured_runs_all_the_same(monkeypatch):

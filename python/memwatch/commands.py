@@ -19,6 +19,7 @@ from . import _core, lines, machine, pictures, publishing, recording, tables
 from .extension import CellWatcher
 from .report import CellReport
 from .runtime import readable
+from .trouble import say
 from .watching import history
 
 __all__ = [
@@ -93,12 +94,12 @@ def _style(session: Session, style: str | None) -> None:
         session.style = style
         return
     others = ", ".join(each for each in lines.STYLES if each != session.style)
-    print(f"style {session.style}; others: {others}")
+    say(f"style {session.style}; others: {others}")
 
 
 def _status(session: Session, _: None) -> None:
     try:
-        print("\n".join(_describe_status(session)))
+        say("\n".join(_describe_status(session)))
     except OSError as error:
         raise CommandError(str(error)) from None
 
@@ -131,18 +132,18 @@ def _describe_status(session: Session) -> list[str]:
 def _publish(session: Session, endpoint: str | None) -> None:
     if endpoint is not None:
         session.publish = "" if endpoint == "off" else endpoint
-    print(f"published: {publishing.describe()}")
+    say(f"published: {publishing.describe()}")
 
 
 def _last(session: Session, _: None) -> None:
     report = _last_cell()
     if report is None:
-        print(tables.NOTHING)
+        say(tables.NOTHING)
         return
     # Dear where much is free, so only here.
     from . import _heap
 
-    print(tables.story(report, _heap.allocator()))
+    say(tables.story(report, _heap.allocator()))
 
 
 def _last_cell() -> CellReport | None:
@@ -167,11 +168,11 @@ _LOOKS: list[list[str]] = [
 
 
 def _top(session: Session, count: int) -> None:
-    print(tables.top_tables(history, count))
+    say(tables.top_tables(history, count))
 
 
 def _history(session: Session, count: int) -> None:
-    print(tables.history_table(history, count))
+    say(tables.history_table(history, count))
 
 
 def _plot(session: Session, _: None) -> object:
@@ -183,7 +184,7 @@ def _plot(session: Session, _: None) -> object:
             raise CommandError(str(error)) from None
     limit = machine.find_limit({})[0]["limit_bytes"]
     width = shutil.get_terminal_size().columns
-    print(pictures.session_chart(history, width, limit_bytes=limit))
+    say(pictures.session_chart(history, width, limit_bytes=limit))
     return None
 
 
@@ -199,7 +200,7 @@ def _save(session: Session, path: str) -> None:
         raise CommandError(
             f"%memwatch save: '{path}' is not written: {error.strerror}"
         ) from None
-    print(f"{count} report{'' if count == 1 else 's'} in {written}")
+    say(f"{count} report{'' if count == 1 else 's'} in {written}")
 
 
 # ---- what may follow ----
@@ -326,7 +327,7 @@ def run(session: Session, line: str) -> object:
     """
     word, *words = _split(line) or ["status"]
     if word in ("-h", "--help"):
-        print(describe())
+        say(describe())
         return None
     if word.startswith("-"):
         raise CommandError(
@@ -338,7 +339,7 @@ def run(session: Session, line: str) -> object:
     if command.argument is not None:
         parser.add(command.argument)
     if not {"-h", "--help"}.isdisjoint(words):
-        print(parser.format_help().rstrip())
+        say(parser.format_help().rstrip())
         return None
     # Of a typed style: `on now` and `style cpu now` are equally too much.
     given, rest = parser.parse_known_args(words)

@@ -1,14 +1,16 @@
-"""Files that are written whole or not at all. No other room writes any."""
+"""Files that are written whole or not at all. No other module writes any."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["check_writable", "drop_stdout", "write_whole"]
 
 
 def write_whole(
@@ -31,31 +33,77 @@ def write_whole(
     permission, a folder or a device of that name, a full disk, an empty path.
     """
     told = os.fspath(path)
-    try:
+    with _naming(told):
         _write(told, pieces, new_mode)
+    return Path(told)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Try whether write_whole() can write the file `path`, before there is anything.
+
+    Makes the folder of `path`, and those above it, where they do not exist. A file
+    `path` is neither made nor changed. OSError as of write_whole().
+    """
+    told = os.fspath(path)
+    with _naming(told):
+        target = _target(told)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        mode = _mode_of(told, target)
+        temporary, descriptor = _temporary(os.path.dirname(target), mode, None)
+        os.close(descriptor)
+        _remove(temporary)
+
+
+def drop_stdout() -> None:
+    """Send to /dev/null what is still to be written to stdout, which has failed.
+
+    Else Python tries it once more when it exits, and exits with 120.
+    """
+    if sys.__stdout__ is not None and sys.stdout is sys.__stdout__:
+        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(null, sys.__stdout__.fileno())
+        os.close(null)
+
+
+@contextmanager
+def _naming(told: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno is None:
             raise
         # The person knows the path they gave, and nothing of a temporary file.
         raise OSError(error.errno, error.strerror, told) from None
-    return Path(told)
 
 
-def _write(told: str, pieces: Iterable[str], new_mode: int | None) -> None:
+def _target(told: str) -> str:
     if not told:
         raise FileNotFoundError(errno.ENOENT, "no path is given")
     if "\0" in told:
         raise OSError(errno.EINVAL, "no path has a NUL in it")
-    target = os.path.realpath(told)
-    mode = _mode_of(told, target)
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+    try:
+        return os.path.realpath(told)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            errno.ENOENT, "the working folder does not exist any more"
+        ) from None
+
+
+def _temporary(folder: str, mode: int | None, new_mode: int | None) -> tuple[str, int]:
     temporary = os.path.join(folder, f".memwatch-{os.urandom(8).hex()}.tmp")
     # Not tempfile, which makes 0600 of what the umask would allow.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     first = 0o666 if mode is None and new_mode is None else 0o600
-    descriptor = os.open(temporary, flags, first if mode is None else mode & 0o700)
+    return temporary, os.open(temporary, flags, first if mode is None else mode & 0o700)
+
+
+def _write(told: str, pieces: Iterable[str], new_mode: int | None) -> None:
+    target = _target(told)
+    mode = _mode_of(told, target)
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+    temporary, descriptor = _temporary(folder, mode, new_mode)
     try:
         with open(
             descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""

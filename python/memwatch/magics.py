@@ -36,7 +36,7 @@ from .extension import CellWatcher, inside_a_cell
 from .kept import keep
 from .repeating import Body
 from .report import CellReport
-from .trouble import cause_of, tell_once
+from .trouble import cause_of, say, tell_once
 from .watching import history, tell_how_peaks_are_found
 
 __all__ = ["MemWatch", "load", "stop", "unload"]
@@ -285,12 +285,12 @@ class MemWatch(Magics):
         except (commands.CommandError, TraitError) as wrong:
             raise UsageError(str(wrong)) from None
         if runs == 0:
-            return print(commands.describe())
+            return say(commands.describe())
         body = Body(self.shell, cell)
         if runs is None:
             self.watcher.watch_this_cell()
             return body.run()
-        return print(tables.repeats(body.repeat(runs)))
+        return say(tables.repeats(body.repeat(runs)))
 
     memwatch.__doc__ = commands.describe()
 
@@ -384,13 +384,13 @@ def _tell_of_predecessor(shell: Any) -> None:
     if told is None:
         return
     if inside_a_cell(shell) or not hasattr(shell, "kernel"):
-        print(told)
+        say(told)
         return
 
     # A kernel that is only starting has nowhere to show it: with its first cell.
     def tell(_: Any) -> None:
         shell.events.unregister("pre_run_cell", tell)
-        print(told)
+        say(told)
 
     shell.events.register("pre_run_cell", tell)
 

@@ -1,12 +1,13 @@
-"""When measuring fails: say so once, and let the user's code go on."""
+"""What is said to the user: warnings, once, and text; none of it ends their code."""
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 from .kept import keep
 
-__all__ = ["MemwatchWarning", "Trouble", "cause_of", "tell_once"]
+__all__ = ["MemwatchWarning", "Trouble", "cause_of", "say", "tell_once"]
 
 
 class MemwatchWarning(RuntimeWarning):
@@ -44,6 +45,12 @@ def tell_once(subject: str, message: str) -> None:
     if subject not in _told:
         _told.add(subject)
         _warn(message)
+
+
+def say(text: str) -> None:
+    """Print `text` to stdout; a "?" stands for what its encoding has no bytes for."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))
 
 
 def cause_of(error: Exception) -> str:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import io
+import os
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -15,7 +19,43 @@ _COMMANDS = ("doctor", "keygen", "postmortem", "run", "top")
 """Each is a module of this package, and in it ``command``."""
 
 
+class _Stderr(io.FileIO):
+    """Descriptor 2. What cannot be written is dropped: no message may end a run."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or len(data)
+        except OSError:
+            return len(data)
+
+
+def _prepare_streams() -> None:
+    """Make no message and no character a reason to end with another exit code.
+
+    stderr drops what cannot be written (a full disk, a closed pipe, a terminal that
+    was closed). stdout replaces characters that its encoding does not have.
+    """
+    # The next file that is opened would be taken for a standard stream that is closed.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    # Not where somebody has put others in their place, as tests do.
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(_Stderr(2, "w", closefd=False)),
+            encoding=getattr(sys.stderr, "encoding", "utf-8"),
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+    if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 class _Commands(click.Group):
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        _prepare_streams()
+        return super().main(*arguments, **options)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 

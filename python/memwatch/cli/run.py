@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
+import signal as signals
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _SIZE_METAVAR = "SIZE"
+
+
+def _seconds(ctx: click.Context, option: click.Parameter, text: str | None) -> Any:
+    try:
+        seconds = None if text is None else float(text)
+    except ValueError:
+        seconds = math.nan
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise click.BadParameter(f"expected a positive number of seconds, got '{text}'")
+    return seconds
 
 
 @click.command(
@@ -33,11 +47,11 @@ _SIZE_METAVAR = "SIZE"
 )  # fmt: skip
 @click.option("--kernel", metavar="NAME", help="Instead of the one each names.")
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+    "--timeout", callback=_seconds, metavar="SECONDS",
     help="For each cell; no limit if not given.",
 )  # fmt: skip
 @click.option(
-    "--startup-timeout", type=click.FloatRange(0, min_open=True), default=60.0,
+    "--startup-timeout", callback=_seconds, default="60",
     metavar="SECONDS", help="For the kernel to be ready; 60 if not given.",
 )  # fmt: skip
 @click.option("--allow-errors", is_flag=True, help="Go on after a cell that raises.")
@@ -94,23 +108,21 @@ def command(notebooks: tuple[str, ...], **given: Any) -> None:
     options no notebook is written.
 
     Exit codes: 0 fine, 1 a cell raised or took too long, 2 something could not be read,
-    run or written, 3 a budget was exceeded, 130 interrupted, 137 a kernel was killed.
+    run or written, 3 a budget was exceeded, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP),
+    137 a kernel was killed.
     """
     if not notebooks:
         raise click.UsageError("no notebook is given: memwatch run NOTEBOOK.ipynb")
-    try:
-        from ..headless import session
-        from ..headless.extras import MissingExtraError
-    except ImportError as error:
-        from ..optional import install_command
+    from ..headless.extras import MissingExtraError, need
 
-        raise click.ClickException(
-            f"memwatch run needs {error.name}: {install_command('run')}"
-        ) from None
     try:
+        for library in ("nbclient", "nbformat"):
+            need(library, "run", "memwatch run")
+        from ..headless import session
+
         sys.exit(_run(session, notebooks, given))
     except MissingExtraError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.UsageError(str(error)) from None
 
 
 def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int:
@@ -123,6 +135,15 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
         tolerance=_size("--tolerance", given["tolerance"]),
         with_metadata=not given["no_metadata"],
     )
+    outputs = session.Outputs(
+        json=given["json_"],
+        csv=given["csv"],
+        html=given["html"],
+        markdown=given["markdown"],
+    )
+    cwd = given["cwd"]
+    if cwd is not None and not os.path.isdir(cwd):
+        raise click.UsageError(f"--cwd: '{cwd}' is not a folder")
     try:
         if given["baseline"] is not None:
             batch.earlier = exports.load(given["baseline"])
@@ -130,6 +151,7 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
             given["typed"], given["raw"], given["files"], given["yaml"]
         )
         tasks, errors = _tasks(notebooks, given)
+        outputs.check(tasks)
     except inputs.InputError as error:
         raise click.UsageError(str(error)) from None
     batch.errors += errors
@@ -138,26 +160,32 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
         timeout=given["timeout"],
         startup_timeout=given["startup_timeout"],
         allow_errors=given["allow_errors"],
-        cwd=given["cwd"],
+        cwd=cwd,
     )
     for task in tasks:
         batch.add(task, options, values)
     with _progress() as progress:
         batch.run(progress, given["jobs"], _on_cluster(given))
-    batch.compare()
-    batch.write(
-        session.Outputs(
-            json=given["json_"],
-            csv=given["csv"],
-            html=given["html"],
-            markdown=given["markdown"],
-        )
-    )
+    with _uninterrupted():
+        batch.compare()
+        batch.write(outputs)
     for excess in batch.excesses:
         click.echo(f"over budget: {excesses.describe(excess)}", err=True)
     for each in (*batch.remarks, *batch.errors):
         click.echo(f"memwatch run: {each}", err=True)
     return int(batch.exit_code)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore signals while the reports are written, which would be lost else."""
+    which = (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
+    before = [signals.signal(each, signals.SIG_IGN) for each in which]
+    try:
+        yield
+    finally:
+        for each, handler in zip(which, before, strict=True):
+            signals.signal(each, handler)
 
 
 def _tasks(
@@ -192,7 +220,10 @@ def _size(option: str, text: str | None) -> Any:
 def _progress() -> Any:
     from ..headless.progress import Lines, Table
 
-    return Table() if sys.stderr.isatty() else Lines()
+    try:
+        return Table() if sys.stderr.isatty() else Lines()
+    except ImportError:
+        return Lines()  # the table needs rich
 
 
 def _on_cluster(given: dict[str, Any]) -> RunAll | None:

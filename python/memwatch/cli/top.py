@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..columns import NOBODY, headline, table
+from ..files import drop_stdout
 from ..overview import Overview
 from ..processes import SORTABLE, Process, sort
 
@@ -78,6 +78,8 @@ def command(
 
     Beyond this machine keys are needed: memwatch keygen.
     """
+    if sys.stdout is None:
+        raise click.UsageError("stdout is closed: there is nothing to print to")
     if not (once or as_json or sys.stdout.isatty()):
         raise click.UsageError("this is no terminal: --once or --json is what you want")
     collector = _listen(connect, bind, server_key, curve)
@@ -91,8 +93,7 @@ def command(
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
-        # Whoever read has enough; what is left must not fail at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()  # the reader has enough
     finally:
         if collector is not None:
             collector.close()

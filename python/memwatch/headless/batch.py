@@ -34,9 +34,9 @@ def run_all(
 ) -> list[NotebookRun]:
     """Run them, `at_once` at a time; their results, in their order.
 
-    `on_run` is called with each as soon as it is through. Ctrl-C and SIGTERM end those
-    that run, as `interrupted`; those that were not begun are `interrupted`, too, and
-    none of their cells was run.
+    `on_run` is called with each as soon as it is through. SIGINT, SIGTERM and SIGHUP
+    (unless it is ignored) end those that run, as `interrupted`; those that were not
+    begun are `interrupted`, too, and none of their cells was run.
     """
     return asyncio.run(_run_all(jobs, at_once, on_run, listener or Silent()))
 
@@ -47,15 +47,24 @@ async def _run_all(
     room = asyncio.Semaphore(at_once)
     tasks: list[asyncio.Task[NotebookRun]] = []
     loop = asyncio.get_running_loop()
+    caught = [signals.SIGINT, signals.SIGTERM]
+    # nohup ignores it, and means that.
+    if signals.getsignal(signals.SIGHUP) is not signals.SIG_IGN:
+        caught.append(signals.SIGHUP)
 
     def listen_to_signals() -> None:
-        for signal in (signals.SIGINT, signals.SIGTERM):
+        for signal in caught:
             loop.add_signal_handler(signal, interrupt)
 
-    # nbclient takes the handlers for itself whenever it starts a kernel.
+    # nbclient takes the handlers for itself when it starts a kernel, and away when the
+    # notebook ends.
     stop = Stop(listen_to_signals)
 
     def interrupt() -> None:
+        # A terminal that hangs up sends SIGHUP, and so does its shell. A second
+        # cancellation would meet the kernels while they are shut down.
+        if stop.requested:
+            return
         stop.requested = True
         for task in tasks:
             task.cancel()
@@ -66,8 +75,6 @@ async def _run_all(
                 result = await run_notebook(
                     job.notebook, job.path, job.options, listener, stop
                 )
-                # nbclient took them away at its end.
-                listen_to_signals()
         except asyncio.CancelledError:
             result = not_begun(job.notebook, job.path)
             listener.ended(result)

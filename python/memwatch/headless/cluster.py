@@ -188,10 +188,7 @@ class _Batch:
         from .remote import Task
 
         job = self._jobs[number]
-        for cell in job.notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        text = json.dumps(job.notebook)
+        text = json.dumps(_without_outputs(job.notebook))
         options = job.options
         task = Task(self._id, number, job.path, text, options, self._allowed)
         self._submitted[number] += 1
@@ -254,8 +251,14 @@ class _Batch:
             self._died(number, self._allowed)
             return
         notebook: Any = self._jobs[number].notebook
+        executed = notebook_of(outcome.text)
+        ran = {each.index for each in outcome.run.cells if each.state != "not run"}
+        for index, cell in enumerate(executed.cells):
+            if cell.cell_type == "code" and index not in ran:
+                here = notebook.cells[index]
+                cell.outputs, cell.execution_count = here.outputs, here.execution_count
         notebook.clear()
-        notebook.update(notebook_of(outcome.text))
+        notebook.update(executed)
         self._end(number, self._attempts[number].with_losses(outcome.run))
 
     def _failed(self, number: int, future: Any, error: BaseException) -> None:
@@ -361,6 +364,16 @@ class _Batch:
         self._futures.pop(number, None)
         self._listener.ended(run)
         self._on_run(self._jobs[number], run)
+
+
+def _without_outputs(notebook: Any) -> dict[str, Any]:
+    """What a worker needs of it. The outputs stay here, for cells that are not run."""
+    bare: dict[str, Any] = {"outputs": [], "execution_count": None}
+    cells = [
+        {**each, **bare} if each.cell_type == "code" else each
+        for each in notebook.cells
+    ]
+    return {**notebook, "cells": cells}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
-from ..files import write_whole
+from ..files import drop_stdout, write_whole
 from ..history import COLUMNS
 from ..report import CellReport, Timeline
 from .excesses import Excess, first_line
@@ -50,18 +51,25 @@ def deliver(path: str | os.PathLike[str], pieces: Iterable[str]) -> None:
     OSError, naming `path`, where it cannot be written.
     """
     if os.fspath(path) == "-":
-        for piece in pieces:
-            # As files have it: a lone surrogate is no reason to stop half-way.
-            sys.stdout.write(piece.encode("utf-8", "backslashreplace").decode())
-        sys.stdout.flush()
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "stdout is closed")
+        try:
+            for piece in pieces:
+                # As files have it: a lone surrogate is no reason to stop half-way.
+                sys.stdout.write(piece.encode("utf-8", "backslashreplace").decode())
+            sys.stdout.flush()
+        except OSError:
+            drop_stdout()
+            raise
     else:
         write_whole(path, pieces)
 
 
 def write_notebook(path: str | os.PathLike[str], notebook: NotebookNode) -> None:
     """The notebook as Jupyter writes it, whole or not at all; OSError."""
-    nbformat = need("nbformat", "run", "writing notebooks")
-    text: str = nbformat.writes(notebook)
+    # nbformat.writes() logs pages about one that is not valid.
+    v4 = need("nbformat.v4", "run", "writing notebooks")
+    text: str = v4.writes(notebook)
     write_whole(path, [text if text.endswith("\n") else text + "\n"])
 
 
@@ -75,11 +83,12 @@ def write_json(
     A notebook is ``NotebookRun.to_dict()``, an excess ``Excess.to_dict()``. OSError as
     of deliver().
     """
-    deliver(path, _json_pieces(runs, excesses))
+    # Whatever stdout's encoding is, it has ASCII.
+    deliver(path, _json_pieces(runs, excesses, to_ascii=os.fspath(path) == "-"))
 
 
 def _json_pieces(
-    runs: Sequence[NotebookRun], excesses: Sequence[Excess]
+    runs: Sequence[NotebookRun], excesses: Sequence[Excess], to_ascii: bool
 ) -> Iterator[str]:
     from .. import __version__
 
@@ -89,7 +98,7 @@ def _json_pieces(
         yield f', "{name}": ['
         before = "\n"
         for one in each:
-            yield before + json.dumps(one.to_dict(), ensure_ascii=False)
+            yield before + json.dumps(one.to_dict(), ensure_ascii=to_ascii)
             before = ",\n"
         yield "\n]"
     yield "}\n"

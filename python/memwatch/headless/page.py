@@ -86,6 +86,11 @@ def in_short(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
         states[run.state] = states.get(run.state, 0) + 1
     count = "1 notebook" if len(runs) == 1 else f"{len(runs)} notebooks"
     ended = ", ".join(f"{number} {state}" for state, number in states.items())
+    raised = sum(run.raised for run in runs)
+    # Those that fail their notebook are in its state.
+    raised -= sum(run.state == "error" and run.raised > 0 for run in runs)
+    if raised:
+        ended += f"; {raised} cell{'' if raised == 1 else 's'} raised"
     over = f"; {len(excesses)} over budget" if excesses else ""
     return f"{count}: {ended}{over}" if runs else f"no notebooks{over}"
 
@@ -96,14 +101,13 @@ def _notebook(
     own = [each for each in excesses if each.notebook == run.notebook]
     row = f"n{number}c"
     used = used_by(run)
-    ran = sum(cell.state != "not run" for cell in run.cells)
     return {
         "id": f"n{number}",
         "name": run.notebook,
         "state": run.state,
         "message": run.message,
         "facts": _facts(run),
-        "ran": ran,
+        "ran": run.executed,
         "count": len(run.cells),
         "used": _size(used),
         "peak": _size(run.rss_peak_bytes),

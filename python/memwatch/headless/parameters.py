@@ -84,11 +84,12 @@ def inject(
     parameterize = need("papermill.parameterize", "papermill", _WHAT)
     from papermill.exceptions import PapermillException
 
-    kernel = kernel_name or notebook.metadata.get("kernelspec", {}).get("name")
-    kernel = kernel or "python3"
+    spec = notebook.metadata.get("kernelspec", {})
+    kernel = kernel_name or spec.get("name") or "python3"
     language = _language(notebook, kernel)
     prepared = copy.deepcopy(notebook)
-    prepared.metadata.setdefault("papermill", type(prepared)())
+    if not isinstance(prepared.metadata.get("papermill"), dict):
+        prepared.metadata["papermill"] = type(prepared)()
     # papermill asks every cell for its tags.
     bare = [each for each in prepared.cells if "tags" not in each.metadata]
     for cell in bare:

@@ -20,12 +20,12 @@ def line_of(run: NotebookRun) -> str:
     """One line about a notebook that is through."""
     if run.state != "ok":
         return f"{run.notebook}: {run.state}: {run.message}"
-    done = sum(cell.state != "not run" for cell in run.cells)
-    cells = f"{done} cell{'' if done == 1 else 's'}"
+    cells = f"{run.executed} cell{'' if run.executed == 1 else 's'}"
+    raised = f", {run.raised} raised" if run.raised else ""
     took = "" if run.duration_ns is None else f" in {run.duration_ns / 1e9:.2f} s"
     remark = "" if run.message is None else f"; {run.message}"
-    peak = f"peak {mib(run.rss_peak_bytes, 2)} MiB"
-    return f"{run.notebook}: ok: {cells}{took}, {peak}{remark}"
+    peak = f", peak {mib(run.rss_peak_bytes, 2)} MiB" if run.executed else ""
+    return f"{run.notebook}: ok: {cells}{raised}{took}{peak}{remark}"
 
 
 class Lines:

@@ -76,6 +76,16 @@ class NotebookRun:
     """Its code cells, in order."""
 
     @property
+    def executed(self) -> int:
+        """How many of its code cells were executed, to their end or not."""
+        return sum(cell.state != "not run" for cell in self.cells)
+
+    @property
+    def raised(self) -> int:
+        """How many of its code cells raised."""
+        return sum(cell.state == "error" for cell in self.cells)
+
+    @property
     def exit_code(self) -> int:
         """What `memwatch run` ends with for it, budgets apart."""
         return _EXIT_CODES[self.state]

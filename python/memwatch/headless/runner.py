@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import math
 import signal as signals
 import socket
 import time
@@ -163,6 +164,15 @@ class _Client(NotebookClient):
         self._runner.stop.listen()
         await super().async_start_new_kernel(**options)
 
+    async def async_start_new_kernel_client(self) -> Any:
+        # nbclient's own limit is in whole seconds.
+        limit = self._runner.options.startup_timeout
+        starting = super().async_start_new_kernel_client()
+        try:
+            return await asyncio.wait_for(starting, limit)
+        except asyncio.TimeoutError:
+            raise TimeoutError(f"it is not ready after {limit:g} s") from None
+
     async def async_execute_cell(self, *arguments: Any, **options: Any) -> NotebookNode:
         try:
             return await super().async_execute_cell(*arguments, **options)
@@ -204,8 +214,9 @@ class Runner:
         return _Client(
             self,
             self.notebook,
-            timeout=options.timeout,
-            startup_timeout=int(options.startup_timeout),
+            # A function may give fractions of a second, the trait `timeout` may not.
+            timeout_func=lambda cell: options.timeout,
+            startup_timeout=math.ceil(options.startup_timeout) + 1,
             allow_errors=options.allow_errors,
             resources={}
             if options.cwd is None
@@ -229,10 +240,6 @@ class Runner:
 
     def begin(self) -> None:
         """It is about to be executed."""
-        # What is left of an earlier run would be taken for this one's.
-        for index in self.progress.cells:
-            self.notebook.cells[index].outputs = []
-            self.notebook.cells[index].execution_count = None
         self.listener.begun(self.path, len(self.progress.cells))
         self._started_ns, self._began_ns = time.time_ns(), time.monotonic_ns()
 
@@ -263,10 +270,18 @@ class Runner:
         except (Exception, asyncio.CancelledError) as error:
             return self.outcome(error)
         finally:
-            # Where no kernel was to be had nbclient leaves this behind, for a traceback
-            # at the end of the process.
-            atexit.unregister(self.client._cleanup_kernel)
+            await self._clean_up()
         return "ok", None
+
+    async def _clean_up(self) -> None:
+        """Do what nbclient does not where the kernel did not start."""
+        # It has taken the signal handlers away.
+        self.stop.listen()
+        # It leaves this behind, for a traceback at the end of the process.
+        atexit.unregister(self.client._cleanup_kernel)
+        if self.client.km is not None and self.client.km.has_kernel:
+            self.client.shutdown_kernel = "immediate"
+            await self.client._async_cleanup_kernel()
 
     def outcome(self, error: BaseException) -> tuple[NotebookState, str]:
         """What the notebook as a whole came to, when executing it raised that."""
@@ -285,6 +300,18 @@ class Runner:
             return "no kernel", f"the kernel does not start: {_one_line(error)}"
         return "error", f"{type(error).__name__}: {_one_line(error)}"
 
+    def _raised(self, error: CellExecutionError) -> tuple[str, str]:
+        """Its name and its text, as the cell's output shows it.
+
+        Where a repr raises, the kernel's reply has neither.
+        """
+        index = max(self.progress.done, default=None)
+        outputs = [] if index is None else self.notebook.cells[index].outputs
+        for each in reversed(outputs):
+            if each.output_type == "error":
+                return each.ename, each.evalue
+        return error.ename, error.evalue
+
     def failed(self, error: BaseException) -> None:
         """A cell did not come to its end; the kernel is not shut down yet."""
         if self.progress.failure is None:
@@ -297,7 +324,8 @@ class Runner:
             self._close("interrupted", "interrupted")
             return "interrupted", f"interrupted in {where}"
         if isinstance(error, CellExecutionError):
-            return "error", f"{where} raised {error.ename}: {error.evalue}"
+            name, value = self._raised(error)
+            return "error", " ".join(f"{where} raised {name}: {value}".split())
         if isinstance(error, CellTimeoutError):
             self._close("timeout", "interrupted")
             return "timeout", f"{where} took longer than {self.options.timeout:g} s"
@@ -327,6 +355,9 @@ class Runner:
     async def _on_cell_execute(self, cell: NotebookNode, cell_index: int) -> None:
         progress = self.progress
         progress.running = cell_index
+        # What an earlier run left here would be taken for this run's. What is not
+        # executed keeps it.
+        cell.outputs, cell.execution_count = [], None
         place = progress.cells.index(cell_index) + 1
         self.listener.cell(self.path, place, cell.source, progress.memory)
         try:

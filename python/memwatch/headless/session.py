@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from ..files import check_writable
 from ..trouble import cause_of
 from . import baseline, budgets, exports, inputs, metadata, page, parameters, summary
 from .batch import Job, OnRun, run_all
 from .budgets import Budgets, Size
 from .excesses import Excess
+from .extras import MissingExtraError
 from .results import NotebookRun
 from .runner import Listener, Options
 
@@ -29,6 +32,36 @@ class Outputs:
     csv: str | None = None
     html: str | None = None
     markdown: str | None = None
+
+    def check(self, tasks: Sequence[inputs.Task]) -> None:
+        """See that each can be written, and that none is a notebook of `tasks`.
+
+        Makes their folders. InputError, MissingExtraError.
+        """
+        taken = {os.path.realpath(each.notebook) for each in tasks}
+        taken |= {os.path.realpath(each.output) for each in tasks if each.output}
+        for option, path in dataclasses.asdict(self).items():
+            if path is None:
+                continue
+            if path == "-":
+                if sys.stdout is None:
+                    raise inputs.InputError(f"--{option} -: stdout is closed")
+                continue
+            try:
+                check_writable(path)
+            except OSError as error:
+                raise inputs.InputError(
+                    f"--{option}: {path} cannot be written: {cause_of(error)}"
+                ) from None
+            target = os.path.realpath(path)
+            if target in taken:
+                raise inputs.InputError(
+                    f"--{option}: {path} is written by another option, or is a"
+                    " notebook: give another name"
+                )
+            taken.add(target)
+        if self.html is not None:
+            page.render([])
 
 
 @dataclass
@@ -55,22 +88,40 @@ class Batch:
     ) -> None:
         """Read a notebook; one that cannot be run is an error, and the others are."""
         path = task.notebook
+        notes: list[str] = []
         try:
-            notebook = inputs.read_notebook(path)
+            notebook = inputs.read_notebook(path, notes=notes)
             notebook = parameters.inject(notebook, values, options.kernel_name)
             # Last, for it tells cells by their places.
             self._budgets[path] = budgets.read_budgets(
                 notebook, self.max_peak, self.max_used
             )
+            if options.cwd is None:
+                folder = os.path.dirname(os.path.abspath(path))
+                options = dataclasses.replace(options, cwd=folder)
         except inputs.InputError as error:
-            self.errors.append(str(error))
+            told = str(error)
+            self.errors.append(told if told.startswith(path) else f"{path}: {told}")
             return
         except budgets.BudgetError as error:
             self.errors.append(f"{path}: {error}")
             return
-        if options.cwd is None:
-            folder = os.path.dirname(os.path.abspath(path))
-            options = dataclasses.replace(options, cwd=folder)
+        except (MemoryError, MissingExtraError):
+            raise
+        except Exception as error:  # at the mercy of what is in a file
+            reason = " ".join(f"{type(error).__name__} {error}".split())
+            self.errors.append(f"{path}: it cannot be prepared ({reason})")
+            return
+        try:
+            if task.output is not None:
+                check_writable(task.output)
+        except OSError as error:
+            self.errors.append(
+                f"{path} is not run: {task.output} cannot be written: {cause_of(error)}"
+            )
+            return
+        if notes:
+            self.remarks.append(f"{path}: repaired: {'; '.join(notes)}")
         self._outputs[path] = task.output
         self._jobs.append(Job(path, notebook, options))
 
@@ -88,19 +139,21 @@ class Batch:
 
     def _finish(self, job: Job, run: NotebookRun) -> None:
         output = self._outputs[job.path]
-        if output is not None:
+        # A notebook that nothing was executed of has nothing new to write. But a run
+        # that is complete has an OUT, even without code.
+        is_new = run.state == "ok" and output != job.path
+        if output is not None and (run.executed or is_new):
             run = self._write(job, dataclasses.replace(run, output=output))
         self.runs.append(run)
 
     def _write(self, job: Job, run: NotebookRun) -> NotebookRun:
         assert run.output is not None
-        if self.with_metadata:
-            metadata.apply(job.notebook, run)
         try:
-            os.makedirs(os.path.dirname(run.output) or ".", exist_ok=True)
+            if self.with_metadata:
+                metadata.apply(job.notebook, run)
             exports.write_notebook(run.output, job.notebook)
-        except OSError as error:
-            self.errors.append(f"{run.output} is not written: {cause_of(error)}")
+        except Exception as error:
+            self.errors.append(_not_written(run.output, error))
             return dataclasses.replace(run, output=None)
         return run
 
@@ -128,8 +181,8 @@ class Batch:
                 continue
             try:
                 write(path)
-            except OSError as error:
-                self.errors.append(f"{path} is not written: {cause_of(error)}")
+            except Exception as error:  # the others are written all the same
+                self.errors.append(_not_written(path, error))
 
     @property
     def exit_code(self) -> int:
@@ -140,3 +193,10 @@ class Batch:
         if self.excesses:
             codes.add(3)
         return next((code for code in (130, 137, 2, 1, 3) if code in codes), 0)
+
+
+def _not_written(path: str, error: Exception) -> str:
+    cause = cause_of(error)
+    if not isinstance(error, OSError):
+        cause = " ".join(f"{type(error).__name__}: {cause}".split())
+    return f"{path} is not written: {cause}"

@@ -67,7 +67,7 @@ def _notebooks(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
         [
             _text(run.notebook),
             f"**{run.state}**" if run.state != "ok" else "ok",
-            f"{sum(c.state != 'not run' for c in run.cells)} of {len(run.cells)}",
+            f"{run.executed} of {len(run.cells)}",
             mib(used_by(run), 2),
             mib(run.rss_peak_bytes, 2),
             _seconds(run.duration_ns),

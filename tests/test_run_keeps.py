@@ -1,0 +1,406 @@
+"""`memwatch run` loses nothing: outputs that are in a notebook, reports, exit codes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+from nbformat.v4 import (
+    new_code_cell,
+    new_markdown_cell,
+    new_notebook,
+    new_output,
+    new_raw_cell,
+)
+
+from memwatch.cli import main
+from support import wait_for
+from test_run import MEMWATCH, NONESUCH, run
+
+OLD = "an output of an earlier session"
+
+
+def old(source, count=7, **metadata):
+    """A code cell that was executed before, by somebody else."""
+    outputs = [new_output("stream", text=OLD)]
+    return new_code_cell(
+        source, outputs=outputs, execution_count=count, metadata=metadata
+    )
+
+
+def save(folder, name, *cells, **metadata):
+    cells = [old(each) if isinstance(each, str) else each for each in cells]
+    path = folder / name
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
+    return path
+
+
+def kept(cell):
+    return (cell.execution_count, [each.get("text") for each in cell.outputs]) == (
+        7, [OLD],
+    )  # fmt: skip
+
+
+def install_kernel(folder, name, code):
+    """A kernel that runs `code`; the environment that has it."""
+    place = folder / "jupyter/kernels" / name
+    place.mkdir(parents=True)
+    argv = [sys.executable, "-c", code, "{connection_file}"]
+    spec = {"argv": argv, "display_name": name, "language": name}
+    (place / "kernel.json").write_text(json.dumps(spec))
+    return os.environ | {"JUPYTER_PATH": str(folder / "jupyter")}
+
+
+def start(*arguments, cwd, **options):
+    options = {"stderr": subprocess.PIPE, "text": True, **options}
+    return subprocess.Popen(
+        [MEMWATCH, "run", *map(str, arguments)],
+        cwd=cwd, start_new_session=True, **options,
+    )  # fmt: skip
+
+
+# ---- outputs of what was not executed ----
+
+
+WAYS = {
+    "in place": (["a.ipynb", "--in-place"], "a.ipynb"),
+    "OUT": (["a.ipynb", "-o", "out.ipynb"], "out.ipynb"),
+    "folder": (["a.ipynb", "--output-dir", "out"], "out/a.ipynb"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_kernel_leaves_the_file_as_it_is(tmp_path, way):
+    arguments, written = WAYS[way]
+    save(tmp_path, "a.ipynb", "1", kernelspec=NONESUCH)
+    target = tmp_path / written
+    target.parent.mkdir(exist_ok=True)
+    if way != "in place":
+        target.write_text("of yesterday")
+    before = target.read_bytes()
+    run(*arguments, "--json", "r.json", cwd=tmp_path, code=2)
+    assert target.read_bytes() == before
+    (told,) = json.loads((tmp_path / "r.json").read_text())["notebooks"]
+    assert (told["state"], told["output"]) == ("no kernel", None)
+
+
+@pytest.mark.parametrize(
+    ("code", "options"),
+    [
+        ("raise SystemExit(1)", []),
+        ("import time; time.sleep(600)", ["--startup-timeout", "0.5"]),
+    ],
+)
+def test_a_kernel_that_does_not_start_leaves_it_too(tmp_path, code, options):
+    path = save(tmp_path, "a.ipynb", "1")
+    before = path.read_bytes()
+    env = install_kernel(tmp_path, "slow", code)
+    started = start("a.ipynb", "--in-place", "--kernel", "slow", *options,
+                    cwd=tmp_path, env=env)  # fmt: skip
+    _, told = started.communicate(timeout=60)
+    assert started.returncode == 2, told
+    assert "a.ipynb: no kernel: the kernel does not start: " in told
+    assert path.read_bytes() == before
+
+
+def test_ctrl_c_while_the_kernel_starts_leaves_it_too(tmp_path):
+    path = save(tmp_path, "a.ipynb", "1")
+    before = path.read_bytes()
+    code = (
+        "import os, time; open('pid.tmp', 'w').write(str(os.getpid()))\n"
+        "os.rename('pid.tmp', 'pid'); time.sleep(600)"
+    )
+    env = install_kernel(tmp_path, "slow", code)
+    started = start("a.ipynb", "--in-place", "--kernel", "slow", cwd=tmp_path, env=env)
+    wait_for(lambda: (tmp_path / "pid").exists())
+    started.send_signal(signal.SIGINT)
+    _, told = started.communicate(timeout=60)
+    assert started.returncode == 130, told
+    assert path.read_bytes() == before
+    # The kernel has gone with it.
+    pid = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+
+
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [
+        ("1/0", 1),
+        ("import os; os.kill(os.getpid(), 9)", 137),
+        ("import time; time.sleep(600)", 1),
+    ],
+)
+def test_cells_that_are_not_reached_keep_theirs(tmp_path, second, code):
+    path = save(
+        tmp_path, "a.ipynb", "print('new')", second, "3", new_raw_cell("r"),
+        new_markdown_cell("# m"), "", "4",
+    )  # fmt: skip
+    before = nbformat.read(path, as_version=4)
+    run("a.ipynb", "--in-place", "--timeout", "2.5", "--no-metadata", cwd=tmp_path,
+        code=code)  # fmt: skip
+    out = nbformat.read(path, as_version=4)
+    assert out.cells[0].outputs[0].text == "new\n"
+    assert out.cells[0].execution_count == 1
+    # Executed, if not to its end: nothing of the earlier session is left in it.
+    assert OLD not in json.dumps(out.cells[1])
+    assert out.cells[1].execution_count != 7
+    assert out.cells[2:] == before.cells[2:]
+
+
+def test_what_is_skipped_keeps_its_output(tmp_path):
+    cells = [
+        old("1", tags=["skip-execution"]), "print('new')", "", "# a comment",
+        new_markdown_cell("# m"),
+    ]  # fmt: skip
+    path = save(tmp_path, "a.ipynb", *cells)
+    run("a.ipynb", "--in-place", cwd=tmp_path)
+    out = nbformat.read(path, as_version=4)
+    assert kept(out.cells[0])
+    assert out.cells[0].metadata["memwatch"] == {"state": "not run"}
+    assert out.cells[1].outputs[0].text == "new\n"
+    assert kept(out.cells[2])
+    # A comment is sent to the kernel, which has no output for it.
+    assert (out.cells[3].outputs, out.cells[3].execution_count) == ([], 2)
+
+
+def test_a_file_is_rewritten_only_if_something_ran(tmp_path):
+    path = save(
+        tmp_path, "a.ipynb", old("1", tags=["skip-execution"]), new_markdown_cell("m")
+    )
+    before = path.read_bytes()
+    run("a.ipynb", "--in-place", cwd=tmp_path)
+    assert path.read_bytes() == before
+    # OUT is what was asked for, and has what the notebook has.
+    run("a.ipynb", "out.ipynb", "--no-metadata", cwd=tmp_path)
+    out = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert out.cells == nbformat.read(path, as_version=4).cells
+
+
+def test_those_that_were_not_begun_are_left_as_they_are(tmp_path):
+    save(tmp_path, "a.ipynb", "open('mark', 'w')\nimport time; time.sleep(600)", "2")
+    save(tmp_path, "b.ipynb", "1")
+    before = (tmp_path / "b.ipynb").read_bytes()
+    started = start("a.ipynb", "b.ipynb", "--in-place", cwd=tmp_path)
+    wait_for(lambda: (tmp_path / "mark").exists())
+    started.send_signal(signal.SIGTERM)
+    started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert (tmp_path / "b.ipynb").read_bytes() == before
+    out = nbformat.read(tmp_path / "a.ipynb", as_version=4)
+    assert not kept(out.cells[0])
+    assert kept(out.cells[1])
+
+
+# ---- progress that cannot be shown ----
+
+
+@pytest.mark.parametrize("streams", ["2>/dev/full", "<&- >&- 2>&-"])
+def test_progress_that_cannot_be_shown(tmp_path, streams):
+    """All is run and written, with the right exit code."""
+    save(tmp_path, "a.ipynb", "1")
+    save(tmp_path, "b.ipynb", "1/0")
+    typed = f"{MEMWATCH} run a.ipynb b.ipynb -j 2 --output-dir out --json r.json"
+    done = subprocess.run(
+        ["sh", "-c", f"{typed} {streams}"], cwd=tmp_path, timeout=120,
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    found = json.loads((tmp_path / "r.json").read_text())["notebooks"]
+    assert [each["state"] for each in found] == ["ok", "error"]
+    for name in "ab":
+        out = nbformat.read(tmp_path / f"out/{name}.ipynb", as_version=4)
+        assert out.cells[0].execution_count == 1
+
+
+def test_a_reader_that_has_enough(tmp_path):
+    """As `2>&1 | head -1`. What was to go to stdout is lost, and that is an error."""
+    save(tmp_path, "a.ipynb", "1")
+    save(tmp_path, "b.ipynb", "1")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        arguments = ["a.ipynb", "b.ipynb", "-j", "2", "--output-dir", "out", "--csv"]
+        arguments += ["r.csv", "--html", "r/r.html"]
+        started = start(*arguments, cwd=tmp_path, stdout=writing, stderr=writing)
+        assert started.wait(120) == 0
+        started = start(*arguments, "--json", "-", cwd=tmp_path, stdout=writing)
+        _, told = started.communicate(timeout=120)
+    finally:
+        os.close(writing)
+    assert started.returncode == 2
+    assert "memwatch run: - is not written: Broken pipe" in told
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.ipynb", "b.ipynb"]
+    assert "a.ipynb" in (tmp_path / "r.csv").read_text()
+    assert (tmp_path / "r/r.html").exists()
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_terminal_that_hangs_up(tmp_path, ignored):
+    """Where SIGHUP is ignored the run goes on; else it ends as with Ctrl-C."""
+    until = "open('mark', 'w')\nimport os, time\n"
+    until += "while not os.path.exists('go'): time.sleep(0.01)"
+    save(tmp_path, "a.ipynb", "print('first')", until)
+    ours, theirs = pty.openpty()
+
+    def begin():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    started = start(
+        "a.ipynb", "-o", "out.ipynb", "--json", "r.json", cwd=tmp_path,
+        stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=begin,
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        wait_for(lambda: (tmp_path / "mark").exists())
+    finally:
+        os.close(ours)
+    if ignored:
+        (tmp_path / "go").touch()
+    assert started.wait(60) == (0 if ignored else 130)
+    (found,) = json.loads((tmp_path / "r.json").read_text())["notebooks"]
+    assert found["state"] == ("ok" if ignored else "interrupted")
+    out = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert out.cells[0].outputs[0].text == "first\n"
+
+
+def test_sighup_writes_everything(tmp_path):
+    save(tmp_path, "a.ipynb", "print('first')",
+         "open('mark', 'w')\nimport time; time.sleep(600)", "2")  # fmt: skip
+    started = start("a.ipynb", "--in-place", "--json", "r.json", "--html", "r.html",
+                    cwd=tmp_path)  # fmt: skip
+    wait_for(lambda: (tmp_path / "mark").exists())
+    started.send_signal(signal.SIGHUP)
+    started.send_signal(signal.SIGHUP)  # the shell sends it, too
+    _, told = started.communicate(timeout=60)
+    assert started.returncode == 130, told
+    assert "a.ipynb: interrupted: interrupted in code cell 2 of 3" in told
+    (found,) = json.loads((tmp_path / "r.json").read_text())["notebooks"]
+    assert [each["state"] for each in found["cells"]] == [
+        "ok", "interrupted", "not run"
+    ]  # fmt: skip
+    assert (tmp_path / "r.html").exists()
+    out = nbformat.read(tmp_path / "a.ipynb", as_version=4)
+    assert out.cells[0].outputs[0].text == "first\n"
+    assert kept(out.cells[2])
+
+
+# ---- what is checked before a run ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--json", "file/r.json"], "--json: file/r.json cannot be written: "),
+        (["--csv", "folder"], "--csv: folder cannot be written: it is a folder"),
+        (["--html", "/proc/r.html"], "--html: /proc/r.html cannot be written: "),
+        (["--markdown", "/dev/full"], "--markdown: /dev/full cannot be written: "),
+        (["--html", "new/"], "--html: new/ cannot be written: "),
+        (["--json", "a.ipynb"], "--json: a.ipynb is written by another option, or is"),
+        (["--json", "r", "--csv", "./r"], "--csv: ./r is written by another option"),
+        (["--html", "out.ipynb", "-o", "out.ipynb"], "--html: out.ipynb is written"),
+        (["-o", "file/out.ipynb"], "a.ipynb is not run: file/out.ipynb cannot be"),
+        (["-o", "folder"], "a.ipynb is not run: folder cannot be written: it is a"),
+        (["--output-dir", "file"], "a.ipynb is not run: file/a.ipynb cannot be writ"),
+        (["--cwd", "none"], "--cwd: 'none' is not a folder"),
+        (["--baseline", "folder"], "folder: it is no file"),
+        (["--tolerance", "2G"], "--tolerance: '2G' is no size"),
+        (["--timeout", "0"], "expected a positive number of seconds, got '0'"),
+        (["--timeout", "nan"], "expected a positive number of seconds, got 'nan'"),
+        (["--startup-timeout", "-1"], "a positive number of seconds, got '-1'"),
+        (["--startup-timeout", "inf"], "a positive number of seconds, got 'inf'"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_run(tmp_path, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path, "a.ipynb", "open('mark', 'w')")
+    before = (tmp_path / "a.ipynb").read_bytes()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    done = CliRunner().invoke(main, ["run", "a.ipynb", *arguments])
+    assert done.exit_code == 2, done.output
+    assert told in done.output
+    assert not (tmp_path / "mark").exists()
+    assert (tmp_path / "a.ipynb").read_bytes() == before
+    assert not list(tmp_path.glob("**/.memwatch-*"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "told"),
+    [
+        ("nbclient", [], "memwatch run needs nbclient: pip install nbclient jinja2"),
+        ("nbformat", [], "memwatch run needs nbformat: pip install nbclient jinja2"),
+        ("jinja2", ["--html", "r"], "--html needs jinja2: pip install nbclient jinja2"),
+        ("papermill", ["-p", "x", "1"], "needs papermill: pip install papermill"),
+        ("distributed", ["--dask", "x"], "needs distributed: pip install distributed"),
+    ],
+)
+def test_a_library_that_is_missing(tmp_path, monkeypatch, missing, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path, "a.ipynb", "open('mark', 'w')")
+    monkeypatch.setitem(sys.modules, missing, None)
+    done = CliRunner().invoke(main, ["run", "a.ipynb", *arguments])
+    assert done.exit_code == 2, done.output
+    assert told in done.output
+    assert not (tmp_path / "mark").exists()
+
+
+# ---- encodings, and notebooks that are not valid ----
+
+
+def test_an_encoding_that_lacks_characters(tmp_path):
+    save(tmp_path, "n\u2026.ipynb", "x = '\u2026'")
+    env = os.environ | {
+        "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    }  # fmt: skip
+    started = start(
+        "n\u2026.ipynb", "--json", "-", "--markdown", "-", "--html", "r.html", "--csv",
+        "r.csv", "--max-peak", "1MiB", cwd=tmp_path, env=env, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    printed, told = started.communicate(timeout=60)
+    assert started.returncode == 3, told
+    found, _ = json.JSONDecoder().raw_decode(printed)
+    assert found["notebooks"][0]["cells"][0]["source"] == "x = '\u2026'"
+    assert "x = '?'" in printed.partition("### memwatch run")[2].replace("&#39;", "'")
+    assert "\u2026" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "\u2026" in (tmp_path / "r.csv").read_text(encoding="utf-8")
+
+
+def test_notebooks_that_others_run(tmp_path):
+    """One line on stderr for each, which says what was repaired."""
+    path = save(tmp_path, "a.ipynb", "print(x)")
+    book = json.loads(path.read_text())
+    book["cells"][0]["metadata"] = {"tags": 7, "memwatch": "text"}
+    book["metadata"] = {
+        "papermill": "text", "kernelspec": {"display_name": "x"}, "language_info": [1],
+    }  # fmt: skip
+    path.write_text(json.dumps(book | {"nbformat_minor": 4}))
+    v3 = nbformat.v3
+    cells = [v3.new_code_cell(input="print('old')")]
+    old_format = v3.new_notebook(worksheets=[v3.new_worksheet(cells=cells)])
+    (tmp_path / "v3.ipynb").write_text(json.dumps(old_format))
+    save(tmp_path, "null.ipynb", "1", kernelspec=None)
+    names = ["a.ipynb", "v3.ipynb", "null.ipynb"]
+    done = run(*names, "-p", "x", "21", "--output-dir", "out", "-j", "3", cwd=tmp_path)
+    lines = [line for line in done.stderr.splitlines() if "repaired: " in line]
+    assert [line.split(": ")[1] for line in lines] == names
+    for part in ("4.4 with cell ids", "kernelspec has no name", "language_info is not",
+                 "cell 1's tags are not"):  # fmt: skip
+        assert part in lines[0]
+    assert "old format" in lines[1]
+    out = nbformat.read(tmp_path / "out/a.ipynb", as_version=4)
+    assert out.cells[1].outputs[0].text == "21\n"
+    out = nbformat.read(tmp_path / "out/v3.ipynb", as_version=4)
+    nbformat.validate(out)
+    assert out.cells[1].outputs[0].text == "old\n"
