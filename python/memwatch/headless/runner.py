@@ -384,7 +384,8 @@ class Runner:
         return f"was killed by signal {-code}{name}"
 
     def _not_measured(self) -> str | None:
-        why = self.progress.why_not
+        memory = self.progress.memory
+        why = self.progress.why_not or (memory and memory.why_not)
         return None if why is None else f"not all was measured: {why}"
 
     def _default_kernel(self) -> str | None:
