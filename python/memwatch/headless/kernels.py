@@ -45,7 +45,8 @@ class KernelMemory:
         self._previous_end_bytes: int | None = None
 
     def _open_all(self, pid: int) -> dict[int, _core.Process]:
-        opened, failed = {}, {}
+        opened: dict[int, _core.Process] = {}
+        failed: dict[int, OSError] = {}
         for each in (pid, *_descendants(pid)):
             try:
                 opened[each] = _core.Process(each)
@@ -54,9 +55,9 @@ class KernelMemory:
         # One that ended while the others were listed is not missing, and its pid may
         # belong to another process by now. One that is hidden is still listed.
         there = {pid, *_descendants(pid)}
-        for each, error in failed.items():
-            if each in there and error.errno != errno.ENODATA:
-                self._miss(each, error)
+        for each, failure in failed.items():
+            if each in there and failure.errno != errno.ENODATA:
+                self._miss(each, failure)
         found = {each: opened[each] for each in opened if each in there}
         if not found:
             raise failed[pid]
@@ -131,6 +132,7 @@ class KernelMemory:
 
     def _close_each(self, has_reply: bool) -> Iterator[_Closed]:
         for pid, window in self._windows.items():
+            closed: Any
             try:
                 closed = window.close()
             except OSError as error:
