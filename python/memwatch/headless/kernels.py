@@ -1,11 +1,15 @@
-"""A kernel's memory, measured from outside, whatever its language."""
+"""A kernel on this machine: its sockets, and its memory, measured from outside."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
+import tempfile
 import time
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ from .. import _core
 from ..report import CellReport, Status, Timeline, iso_8601
 from ..trouble import cause_of
 
-__all__ = ["KernelMemory"]
+__all__ = ["KernelMemory", "SocketFolder", "use_sockets"]
 
 _SUMMED = (
     "rss_start_bytes", "rss_end_bytes", "used_bytes", "anon_bytes", "file_bytes",
@@ -200,3 +204,112 @@ def _descendants(pid: int) -> list[int]:
         for child in map(int, listed):
             found += [child, *_descendants(child)]
     return found
+
+
+# ---- how a kernel is reached ----
+
+_FOLDER_PREFIX = "memwatch-kernel-"
+_LONGEST_PATH = 107
+"""Bytes of a Unix socket's path: sun_path of unix(7) without its final zero."""
+
+
+def use_sockets(manager: Any) -> SocketFolder | None:
+    """Have jupyter_client's `manager` start its kernel on Unix sockets, not on ports.
+
+    They are in the folder that is returned; its remove() is for the caller. Two
+    processes cannot take the same port then, and nobody else can read what is sent.
+    None where that cannot be relied on: only ipykernel is known to support it, several
+    others hang. And a wrapper may start it where our folder is not to be seen.
+    """
+    if not _is_plain_ipykernel(manager):
+        return None
+    folder = SocketFolder.make()
+    if folder is not None:
+        manager.transport, manager.ip = "ipc", folder.prefix
+    return folder
+
+
+def _is_plain_ipykernel(manager: Any) -> bool:
+    from jupyter_client.kernelspec import NoSuchKernel
+
+    try:
+        spec = manager.kernel_spec
+    except NoSuchKernel:
+        return False  # starting it says so
+    local = "local-provisioner"
+    provisioner = spec.metadata.get("kernel_provisioner") or {}
+    default = os.environ.get("JUPYTER_DEFAULT_PROVISIONER_NAME", local)
+    return (
+        provisioner.get("provisioner_name", default) == local
+        and os.path.basename(spec.argv[0]).startswith("python")
+        and not {"ipykernel", "ipykernel_launcher"}.isdisjoint(spec.argv)
+    )
+
+
+class SocketFolder:
+    """A private folder for one kernel's sockets: mode 0700, locked while it is in use.
+
+    The lock tells others that its owner lives: it is gone with the process.
+    """
+
+    def __init__(self, base: str) -> None:
+        self.path = tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=base)
+        self.prefix = f"{self.path}/k"
+        """What jupyter_client calls `ip`: the sockets are PREFIX-1, PREFIX-2, ..."""
+        self._lock: int | None = None
+        try:
+            self._lock = _locked(self.path)
+            if len(os.fsencode(self.prefix)) + len("-99") > _LONGEST_PATH:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        except OSError:
+            self.remove()
+            raise
+
+    @classmethod
+    def make(cls) -> SocketFolder | None:
+        """A new one in $XDG_RUNTIME_DIR or /tmp; None where none can be made."""
+        for base in (os.environ.get("XDG_RUNTIME_DIR"), "/tmp"):
+            with suppress(OSError):
+                if base and os.path.isabs(base):
+                    _remove_abandoned(base)
+                    return cls(base)
+        return None
+
+    def remove(self) -> None:
+        """Remove it with its sockets; nothing where it is gone already."""
+        _remove(self.path)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _locked(folder: str) -> int:
+    """A descriptor that holds the folder's lock. OSError where another holds it."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _remove(folder: str) -> None:
+    """With its sockets; where anything else is in it, it stays."""
+    with suppress(OSError):
+        for each in os.scandir(folder):
+            if each.name.startswith("k-"):
+                os.unlink(each.path)
+        os.rmdir(folder)
+
+
+def _remove_abandoned(base: str) -> None:
+    """Those of our own whose owner was killed."""
+    for each in os.scandir(base):
+        if not each.name.startswith(_FOLDER_PREFIX):
+            continue
+        with suppress(OSError):
+            if each.stat(follow_symlinks=False).st_uid == os.geteuid():
+                lock = _locked(each.path)
+                _remove(each.path)
+                os.close(lock)
