@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import memwatch
+from memwatch.headless.kernels import use_sockets
 
 MIB = 2**20
 
@@ -139,6 +140,8 @@ class Kernel:
         from jupyter_client import KernelManager
 
         self.manager = KernelManager(kernel_name="python3")
+        # Tests run in parallel: two kernels may be given the same port.
+        self._sockets = use_sockets(self.manager)
         self.manager.start_kernel(extra_arguments=["--log-level=ERROR", *arguments])
         self.client = self.manager.blocking_client()
         self.client.start_channels()
@@ -181,3 +184,5 @@ class Kernel:
     def close(self) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
+        if self._sockets is not None:
+            self._sockets.remove()

@@ -209,6 +209,8 @@ def _descendants(pid: int) -> list[int]:
 # ---- how a kernel is reached ----
 
 _FOLDER_PREFIX = "memwatch-kernel-"
+_ON_SOCKETS = frozenset(["ipykernel", "ipykernel_launcher", "bash_kernel"])
+"""Modules of kernels that were tried with Unix sockets, and are ready with them."""
 _LONGEST_PATH = 107
 """Bytes of a Unix socket's path: sun_path of unix(7) without its final zero."""
 
@@ -218,10 +220,11 @@ def use_sockets(manager: Any) -> SocketFolder | None:
 
     They are in the folder that is returned; its remove() is for the caller. Two
     processes cannot take the same port then, and nobody else can read what is sent.
-    None where that cannot be relied on: only ipykernel is known to support it, several
-    others hang. And a wrapper may start it where our folder is not to be seen.
+    None where that cannot be relied on: kernels of other languages (IJulia, almond,
+    evcxr) then never answer, and a wrapper may start its kernel where our folder cannot
+    be seen.
     """
-    if not _is_plain_ipykernel(manager):
+    if not _can_use_sockets(manager):
         return None
     folder = SocketFolder.make()
     if folder is not None:
@@ -229,7 +232,7 @@ def use_sockets(manager: Any) -> SocketFolder | None:
     return folder
 
 
-def _is_plain_ipykernel(manager: Any) -> bool:
+def _can_use_sockets(manager: Any) -> bool:
     from jupyter_client.kernelspec import NoSuchKernel
 
     try:
@@ -242,7 +245,7 @@ def _is_plain_ipykernel(manager: Any) -> bool:
     return (
         provisioner.get("provisioner_name", default) == local
         and os.path.basename(spec.argv[0]).startswith("python")
-        and not {"ipykernel", "ipykernel_launcher"}.isdisjoint(spec.argv)
+        and not _ON_SOCKETS.isdisjoint(spec.argv)
     )
 
 
