@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import memwatch
+from memwatch.headless.kernels import use_sockets
 
 MIB = 2**20
 
@@ -189,11 +189,9 @@ class Kernel:
     def __init__(self, *arguments: str) -> None:
         from jupyter_client import KernelManager
 
-        # No ports: two kernels that start at the same time could take the same one.
-        self._sockets = tempfile.TemporaryDirectory(prefix="memwatch-kernel-")
-        self.manager = KernelManager(
-            kernel_name="python3", transport="ipc", ip=f"{self._sockets.name}/socket"
-        )
+        # Tests run in parallel: two kernels may be given the same port.
+        self.manager = KernelManager(kernel_name="python3")
+        self._sockets = use_sockets(self.manager)
         self.manager.start_kernel(extra_arguments=["--log-level=ERROR", *arguments])
         self.client = self.manager.blocking_client()
         self.client.start_channels()
@@ -240,4 +238,5 @@ class Kernel:
     def close(self) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
-        self._sockets.cleanup()
+        if self._sockets is not None:
+            self._sockets.remove()

@@ -120,7 +120,7 @@ def kill_when_heard(cluster, folder, name, place=1, times=1):
     return beside
 
 
-# Its processes take most of the time: they are started once, by one of pytest's workers.
+# Its processes take most of the time: one of pytest's workers starts them once.
 pytestmark = pytest.mark.xdist_group("cluster")
 
 
@@ -294,6 +294,123 @@ def test_interrupted(two_workers, tmp_path, stop):
     assert len(two_workers.alive()) == 2
     (after,) = run([job("after", "1")], two_workers)
     assert after.state == "ok"
+
+
+# ---- what hangs ----
+
+STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_interrupted_while_the_scheduler_hangs(tmp_path, stop):
+    """It ends without an answer, and what was heard is written."""
+    nbformat = pytest.importorskip("nbformat")
+    cells = [new_code_cell("1"), new_code_cell(hanging(tmp_path, "a", times=9))]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
+    words = ["a.ipynb", "-o", "out.ipynb", "--json", "r.json"]
+    with Cluster(tmp_path, 1) as cluster:
+        client = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *words, "--dask", cluster.address],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        scheduler = cluster.started[0]
+        try:
+            # What it has heard of: the second cell, and so how the first one ended.
+            assert client.stdout.readline() == "2\n"
+            scheduler.send_signal(signal.SIGSTOP)
+            client.send_signal(stop)
+            client.communicate(timeout=60)
+        finally:
+            client.kill()
+            client.wait()
+            scheduler.send_signal(signal.SIGCONT)
+    assert client.returncode == 130
+    (found,) = json.loads((tmp_path / "r.json").read_text())["notebooks"]
+    assert [each["state"] for each in found["cells"]] == ["ok", "interrupted"]
+    assert found["cells"][0]["report"]["rss_end_bytes"] > 0
+    out = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert out.cells[1].metadata.memwatch.state == "interrupted"
+
+
+COMMAND = """from memwatch.cli import main
+from memwatch.headless.progress import Lines
+def cell(self, notebook, place, source, memory):
+    if place == 2: print(place, flush=True)
+Lines.cell = cell
+main(["run", *__import__("sys").argv[1:]])
+"""
+"""The command, which prints when it has heard of a second cell."""
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_interrupted_while_it_connects(tmp_path, stop):
+    """The scheduler takes the connection, and says nothing. No output is lost."""
+
+    def beside(listener):
+        wait_until(lambda: signal.getsignal(stop) is not before, "a handler")
+        os.kill(os.getpid(), stop)
+
+    before = signal.getsignal(stop)
+    one = job("a.ipynb", "1")
+    one.notebook.cells[0].outputs = earlier = [
+        {"output_type": "stream", "name": "stdout", "text": "x"}
+    ]
+    with Cluster(tmp_path) as cluster:
+        scheduler = cluster.started[0]
+        scheduler.send_signal(signal.SIGSTOP)
+        try:
+            (found,) = run([one], cluster, 2, beside)
+        finally:
+            scheduler.send_signal(signal.SIGCONT)
+    assert signal.getsignal(stop) is before
+    assert (found.state, found.exit_code) == ("interrupted", 130)
+    assert [each.state for each in found.cells] == ["not run"]
+    assert one.notebook.cells[0].outputs == earlier
+
+
+def tasks_of(cluster):
+    from distributed import Client
+
+    with Client(cluster.address, set_as_default=False) as client:
+        return client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.tasks])
+
+
+def test_a_worker_that_hangs_at_first(tmp_path, monkeypatch):
+    """It does not name its version; the notebooks are sent all the same."""
+    from memwatch.headless import cluster as module
+
+    monkeypatch.setattr(module, "_CHECK_S", 0.1)
+    with Cluster(tmp_path, 1) as cluster:
+        (worker,) = cluster.workers
+        worker.send_signal(signal.SIGSTOP)
+
+        def beside(listener):
+            try:
+                wait_until(lambda: tasks_of(cluster), "a task")
+            finally:
+                worker.send_signal(signal.SIGCONT)
+
+        (found,) = run([job("a", "1")], cluster, 2, beside)
+    assert found.state == "ok"
+
+
+def test_interrupted_while_a_worker_hangs(tmp_path):
+    with Cluster(tmp_path, 1) as cluster:
+        (worker,) = cluster.workers
+
+        def beside(listener):
+            wait_until(lambda: listener.heard("a", 1, 64 * MIB), "a sample")
+            worker.send_signal(signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        try:
+            (found,) = run([job("a", hanging(tmp_path, "a"))], cluster, 2, beside)
+        finally:
+            worker.send_signal(signal.SIGCONT)
+    assert found.state == "interrupted"
+    assert found.cells[0].report.rss_end_bytes > 64 * MIB
 
 
 def test_a_client_that_is_killed(two_workers, tmp_path):

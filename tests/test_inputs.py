@@ -231,7 +231,8 @@ MALFORMED = {
     "deep": (DEEP, "its JSON is nested too deep"),
     "digits": (b'{"nbformat": ' + b"9" * 5000 + b"}", "no notebook: not JSON ("),
     "merge": (
-        b'{"cells": [\n        "no JSON: git's conflict markers are in it (nbdime helps)",
+        b'{"cells": [\n<<<<<<< HEAD\n1\n=======\n2\n>>>>>>> other\n]}',
+        "no JSON: git's conflict markers are in it (nbdime helps)",
     ),
     "v5": (b'{"nbformat": 5}', "a notebook of format 5; format 4 can be run"),
     "no cells": (raw([]), "it has no cells: nothing to run"),
@@ -530,7 +531,6 @@ def test_a_language_that_papermill_does_not_know(folder):
 def test_what_is_missing_is_named():
     with pytest.raises(MissingExtraError) as raised:
         need("no_such.thing", "papermill", "setting parameters")
-<<<<<<< HEAD
     told = (
         "setting parameters needs no_such:"
         " pip install jinja2 nbclient nbformat rich papermill ("

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -189,3 +190,35 @@ def test_hooks_of_others_are_kept(tmp_path):
     assert seen == [0]
     assert out.cells[0].metadata.memwatch.state == "ok"
     assert out.metadata.memwatch.output is None
+
+
+def test_sockets_and_another_try(tmp_path, monkeypatch):
+    """As `memwatch run` does: no ports, no folder left, another try for a kernel."""
+    runtime = tmp_path / "r"
+    runtime.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    folder = tmp_path / "kernels" / "once"
+    folder.mkdir(parents=True)
+    script = """import os, sys
+try:
+    os.mkdir(sys.argv[2])
+except FileExistsError:
+    os.execv(sys.executable,
+             [sys.executable, "-m", "ipykernel_launcher", "-f", sys.argv[1]])
+raise SystemExit(1)
+"""
+    started = str(tmp_path / "started")
+    argv = [sys.executable, "-c", script, "{connection_file}", started]
+    spec = {"argv": argv, "display_name": "once", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    look = (
+        "import json\nfrom ipykernel import get_connection_info\n"
+        "print(json.loads(get_connection_info())['transport'])"
+    )
+    for name, transport in (("python3", "ipc"), ("once", "tcp")):
+        done, out = papermill(tmp_path, [look], "-k", name)
+        assert done.returncode == 0, done.stderr
+        assert out.cells[0].outputs[0].text == f"{transport}\n"
+        assert states(out) == ["ok"]
+        assert list(runtime.iterdir()) == []

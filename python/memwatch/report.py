@@ -70,7 +70,8 @@ class CellReport:
     sample: a lower bound."""
     peak_error_bytes: int | None = None
     """How far ``rss_peak_bytes`` may be off: what the kernel's counters, which each
-    processor keeps a part of, may hold back from the mark. None where sampled."""
+    processor keeps a part of, may hold back from the mark. Where a kernel is several
+    processes also how far the sum of their marks is above it. None where sampled."""
     anon_bytes: int | None = None
     """At the end: RssAnon, the heap, stacks, private memory that was written to."""
     file_bytes: int | None = None

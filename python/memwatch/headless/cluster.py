@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import __version__
@@ -30,6 +30,10 @@ __all__ = ["ClusterError", "run_on_cluster"]
 
 _LOOK_S = 1.0
 _CONNECT_S = 10
+_CHECK_S = 10
+"""How long the workers may take to name their version: one of them may hang."""
+_END_S = 5
+"""How long the scheduler is waited for at the end; it may hang."""
 _GONE_LOOKS = 2
 """How often in a row a worker is to be missing: its result may be on its way."""
 _UNREACHABLE_LOOKS = 5
@@ -50,17 +54,13 @@ def run_on_cluster(
 
     Each job's notebook becomes the executed one. One whose worker dies is begun again
     on another, at most `retries` times; then it is ``died``, with the last sample that
-    was heard. `on_run` is called with each as soon as it is through. Ctrl-C and SIGTERM
-    end those that are not, as ``interrupted``. ClusterError, MissingExtraError.
+    was heard. `on_run` is called with each as soon as it is through. Ctrl-C, SIGTERM
+    and SIGHUP end those that are not, as ``interrupted``, whether or not the scheduler
+    answers. ClusterError, MissingExtraError.
     """
-    distributed = need("distributed", "dask", "running notebooks on a cluster")
-    client = _connect(distributed, address)
-    try:
-        _check(client, address)
-        batch = _Batch(client, address, jobs, retries, on_run, listener or Silent())
-        return batch.run()
-    finally:
-        client.close()
+    batch = _Batch(address, jobs, retries, on_run, listener or Silent())
+    with _interrupting(batch.interrupt):
+        return batch.run(need("distributed", "dask", "running notebooks on a cluster"))
 
 
 def _connect(distributed: Any, address: str) -> Any:
@@ -99,11 +99,13 @@ def _check(client: Any, address: str) -> None:
                 f"the worker {worker} has memwatch {version}, not {__version__}:"
                 " install the same on both"
             )
-    if not found:
-        print(
-            f"memwatch: {address} has no worker yet; waiting for one (Ctrl-C ends it)",
-            file=sys.stderr,
-        )
+    if not found and sys.stderr is not None:
+        with suppress(OSError):
+            print(
+                f"memwatch: {address} has no worker yet; waiting for one"
+                " (Ctrl-C ends it)",
+                file=sys.stderr,
+            )
 
 
 def _no_memwatch(where: str) -> str:
@@ -141,16 +143,21 @@ class _Call:
 
 
 class _Batch:
+    """The jobs on their way: one thread decides, and never waits for the scheduler.
+
+    Whatever may hang with the scheduler is called in a thread of its own. What comes of
+    it, like what the client hears and what signals ask for, is put into the inbox.
+    """
+
     def __init__(
         self,
-        client: Any,
         address: str,
         jobs: Sequence[Job],
         retries: int,
         on_run: OnRun,
         listener: Listener,
     ) -> None:
-        self._client = client
+        self._client: Any = None
         self._address = address
         self._jobs = jobs
         self._allowed = retries + 1
@@ -160,29 +167,109 @@ class _Batch:
         self._attempts = [Attempts() for _ in jobs]
         self._remotes: dict[int, _Remote] = {}
         self._futures: dict[int, Any] = {}
+        self._unwanted: list[Any] = []
+        """Futures of notebooks that were interrupted."""
         self._submitted = [0] * len(jobs)
         self._runs: dict[int, NotebookRun] = {}
         self._missing: dict[int, int] = {}
+        self._failure: ClusterError | None = None
+        self._submit_at: float | None = None
+        """When the workers have to have answered; None: the jobs are submitted, or the
+        client is not connected."""
+        self._is_looking = False
         self._unreachable = 0
-        # What the client's thread and signal handlers have for the one that waits.
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
-    def run(self) -> list[NotebookRun]:
+    def run(self, distributed: Any) -> list[NotebookRun]:
+        self._aside(lambda: _connect(distributed, self._address), self._connected)
+        try:
+            self._wait()
+        finally:
+            self._close()
+        if self._failure is not None:
+            raise self._failure
+        return [self._runs[number] for number in range(len(self._jobs))]
+
+    def interrupt(self) -> None:
+        """End what is not through. Any thread, and signal handlers."""
+        self._inbox.put(self._interrupt)
+
+    def _aside(
+        self, call: Callable[[], Any], then: Callable[[Any, BaseException | None], None]
+    ) -> threading.Thread:
+        """Call it in another thread; `then` gets its result or error in this one."""
+
+        def run() -> None:
+            result, failure = None, None
+            try:
+                result = call()
+            except BaseException as error:
+                failure = error
+            self._inbox.put(lambda: then(result, failure))
+
+        thread = threading.Thread(target=run, name="memwatch-dask", daemon=True)
+        thread.start()
+        return thread
+
+    def _wait(self) -> None:
+        look_at = time.monotonic() + _LOOK_S
+        while len(self._runs) < len(self._jobs) and self._failure is None:
+            try:
+                self._inbox.get(timeout=max(0.0, look_at - time.monotonic()))()
+            except queue.Empty:
+                self._look()
+                look_at = time.monotonic() + _LOOK_S
+
+    # ---- how it begins and ends ----
+
+    def _connected(self, client: Any, failure: BaseException | None) -> None:
+        if failure is not None:
+            self._fail(failure)
+            return
+        self._client = client
+        self._submit_at = time.monotonic() + _CHECK_S
+        self._aside(lambda: _check(client, self._address), self._checked)
+
+    def _checked(self, _: None, failure: BaseException | None) -> None:
+        if self._submit_at is None:
+            return  # too late: each task checks its worker
+        if failure is None:
+            self._submit_all()
+        else:
+            self._fail(failure)
+
+    def _fail(self, error: BaseException) -> None:
+        if not isinstance(error, ClusterError):
+            told = " ".join(str(error).split()) or type(error).__name__
+            error = ClusterError(
+                f"the workers of {self._address} do not answer: {told}"
+            )
+        self._failure = error
+
+    def _submit_all(self) -> None:
+        from .remote import TOPIC
+
+        self._submit_at = None
+        self._client.subscribe_topic(TOPIC, self._on_event)
+        for number in range(len(self._jobs)):
+            self._submit(number)
+
+    def _close(self) -> None:
+        """Take back what is on the scheduler, if it answers in time."""
+        if self._client is not None:
+            self._aside(self._disconnect, lambda *_: None).join(_END_S)
+
+    def _disconnect(self) -> None:
         from .remote import METADATA, TOPIC
 
-        self._client.subscribe_topic(TOPIC, self._on_event)
-        try:
-            with _interrupting(lambda: self._inbox.put(self._interrupt)):
-                for number in range(len(self._jobs)):
-                    self._submit(number)
-                self._wait()
-        finally:
-            self._client.unsubscribe_topic(TOPIC)
-            try:
-                self._client.set_metadata([METADATA, self._id], None)
-            except Exception:
-                pass  # the scheduler is gone, and that with it
-        return [self._runs[number] for number in range(len(self._jobs))]
+        client = self._client
+        with suppress(Exception):  # the scheduler may be gone, and all that with it
+            if self._unwanted:
+                # Their workers see it within a second, and end their kernels.
+                client.cancel(self._unwanted, force=True)
+            client.unsubscribe_topic(TOPIC)
+            client.set_metadata([METADATA, self._id], None)
+        client.close()
 
     def _submit(self, number: int) -> None:
         from .remote import Task
@@ -192,13 +279,17 @@ class _Batch:
         options = job.options
         task = Task(self._id, number, job.path, text, options, self._allowed)
         self._submitted[number] += 1
-        future = self._client.submit(
-            pickle.loads,
-            pickle.dumps(_Call(task)),
-            key=f"memwatch-{self._id}-{number}-{self._submitted[number]}",
-            priority=-number,
-            pure=False,
-        )
+        try:
+            future = self._client.submit(
+                pickle.loads,
+                pickle.dumps(_Call(task)),
+                key=f"memwatch-{self._id}-{number}-{self._submitted[number]}",
+                priority=-number,
+                pure=False,
+            )
+        except Exception:  # the client has lost its scheduler
+            self._lost(number, "died", self._why_gone)
+            return
         self._futures[number] = future
         self._client.loop.add_callback(self._gather, number, future)
 
@@ -211,15 +302,6 @@ class _Batch:
             self._inbox.put(lambda: self._failed(number, future, failure))
         else:
             self._inbox.put(lambda: self._came(number, outcome))
-
-    def _wait(self) -> None:
-        look_at = time.monotonic() + _LOOK_S
-        while len(self._runs) < len(self._jobs):
-            try:
-                self._inbox.get(timeout=max(0.0, look_at - time.monotonic()))()
-            except queue.Empty:
-                self._look()
-                look_at = time.monotonic() + _LOOK_S
 
     # ---- what comes in ----
 
@@ -269,11 +351,10 @@ class _Batch:
         if isinstance(error, KilledWorker):
             # The scheduler counts all workers that died with the task assigned, begun
             # or not, and has a limit of its own.
-            begun = self._begun(number)
-            if begun < self._allowed:
-                self._submit(number)
-            else:
-                self._died(number, begun)
+            self._aside(
+                lambda: self._begun(number),
+                lambda begun, _: self._begin_again(number, future, begun),
+            )
             return
         if isinstance(error, (CancelledError, asyncio.CancelledError)):
             why = "given up: cancelled on the cluster, or its scheduler is gone,"
@@ -292,15 +373,19 @@ class _Batch:
         begun: int = self._client.get_metadata(keys, 0)
         return begun
 
+    def _begin_again(self, number: int, future: Any, begun: int | None) -> None:
+        if number in self._runs or self._futures[number] is not future:
+            return
+        if begun is None:  # the scheduler is gone: as far as was heard
+            current = self._attempts[number].current
+            self._died(number, 1 if current is None else current[0])
+        elif begun < self._allowed:
+            self._submit(number)
+        else:
+            self._died(number, begun)
+
     def _interrupt(self) -> None:
-        left = [
-            each for number, each in self._futures.items() if number not in self._runs
-        ]
-        try:
-            # Those that run there see it within a second, and end their kernels.
-            self._client.cancel(left, force=True)
-        except Exception:
-            pass  # the scheduler is gone
+        self._unwanted += self._futures.values()
         for number in range(len(self._jobs)):
             if number not in self._runs:
                 self._lost(number, "interrupted", lambda where: f"interrupted {where}")
@@ -308,15 +393,28 @@ class _Batch:
     # ---- what does not ----
 
     def _look(self) -> None:
-        """Nobody tells that a worker with no other one to take its task has died."""
-        try:
-            there = self._client.nthreads()
-            self._unreachable = 0
-        except Exception:
+        """Nobody tells that a worker with no other one to take its task has died.
+
+        A scheduler that does not answer is waited for: it may be busy.
+        """
+        if self._client is None or self._is_looking:
+            return
+        if self._submit_at is not None:
+            # One worker that hangs keeps all answers back. Each task checks, too.
+            if time.monotonic() >= self._submit_at:
+                self._submit_all()
+            return
+        self._is_looking = True
+        self._aside(self._client.nthreads, self._looked)
+
+    def _looked(self, there: Any, failure: BaseException | None) -> None:
+        self._is_looking = False
+        if failure is not None:
             self._unreachable += 1
             if self._unreachable >= _UNREACHABLE_LOOKS:
                 self._give_up()
             return
+        self._unreachable = 0
         for number in range(len(self._jobs)):
             current = self._attempts[number].current
             if number in self._runs or current is None:
@@ -325,14 +423,19 @@ class _Batch:
             missing = 0 if worker in there else self._missing.get(number, 0) + 1
             self._missing[number] = missing
             if missing >= _GONE_LOOKS and attempt >= self._allowed:
-                self._client.cancel([self._futures[number]], force=True)
+                self._cancel(self._futures[number])
                 self._died(number, attempt)
 
+    def _cancel(self, future: Any) -> None:
+        self._aside(lambda: self._client.cancel([future], force=True), lambda *_: None)
+
     def _give_up(self) -> None:
-        why = f"the scheduler {self._address} is gone,"
         for number in range(len(self._jobs)):
             if number not in self._runs:
-                self._lost(number, "died", lambda where: f"{why} {where}")
+                self._lost(number, "died", self._why_gone)
+
+    def _why_gone(self, where: str) -> str:
+        return f"the scheduler {self._address} is gone, {where}"
 
     # ---- how one ends ----
 
@@ -357,6 +460,11 @@ class _Batch:
         job = self._jobs[number]
         empty = not_begun(job.notebook, job.path)
         lost = self._attempts[number].lost(empty, state, attempts, why)
+        # The outputs of what ran there are gone; those of an earlier run are not its.
+        for cell in lost.cells:
+            if cell.state != "not run":
+                at = job.notebook.cells[cell.index]
+                at.outputs, at.execution_count = [], None
         self._end(number, lost)
 
     def _end(self, number: int, run: NotebookRun) -> None:
@@ -378,14 +486,19 @@ def _without_outputs(notebook: Any) -> dict[str, Any]:
 
 @contextmanager
 def _interrupting(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM call `interrupt` instead, where this is the main thread."""
+    """Ctrl-C, SIGTERM and SIGHUP call `interrupt`, where this is the main thread.
+
+    But SIGHUP stays ignored where it is, by nohup.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    both = (signals.SIGINT, signals.SIGTERM)
-    before = [signals.signal(each, lambda *_: interrupt()) for each in both]
+    caught = [signals.SIGINT, signals.SIGTERM]
+    if signals.getsignal(signals.SIGHUP) is not signals.SIG_IGN:
+        caught.append(signals.SIGHUP)
+    before = [signals.signal(each, lambda *_: interrupt()) for each in caught]
     try:
         yield
     finally:
-        for signal, handler in zip(both, before, strict=True):
+        for signal, handler in zip(caught, before, strict=True):
             signals.signal(signal, handler)

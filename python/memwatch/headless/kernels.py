@@ -1,20 +1,30 @@
-"""A kernel's memory, measured from outside, whatever its language."""
+"""A kernel on this machine: its sockets, and its memory, measured from outside."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import tempfile
 from array import array
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .. import _core
 from ..report import CellReport, Status, Timeline
+from ..trouble import cause_of
 
-__all__ = ["KernelMemory"]
+__all__ = ["KernelMemory", "SocketFolder", "use_sockets"]
 
 _SUMMED = (
     "rss_start_bytes", "rss_end_bytes", "used_bytes", "anon_bytes", "file_bytes",
     "shmem_bytes", "swap_bytes",
 )  # fmt: skip
+
+_ENDED = (errno.ESRCH, errno.ENOENT, errno.ENODATA)
+"""What reading a process that has ended fails with; ENODATA: it is a zombie."""
 
 _Closed = tuple[dict[str, Any], bytes, bytes]
 
@@ -22,46 +32,90 @@ _Closed = tuple[dict[str, Any], bytes, bytes]
 class KernelMemory:
     """Windows on a kernel's process, and on those that belonged to it from the start.
 
-    Some kernels are two processes: bash_kernel is a Python that talks to a bash. What
-    was there when the kernel was ready is measured, each process by its own high-water
-    mark; what a cell starts later is not. OSError where the process is gone, or may not
-    be read.
+    Some kernels are two processes: bash_kernel is a Python that talks to a bash, and
+    `conda run` or a shell may start the kernel as its child. What was there when the
+    kernel was ready is measured, each process by its own high-water mark; what a cell
+    starts later is not. A process that has ended counts 0 from then on. OSError where
+    no process can be read.
     """
 
     def __init__(self, pid: int) -> None:
-        self._processes = [_core.Process(each) for each in (pid, *_descendants(pid))]
-        self._windows: list[_core.Window] = []
+        self.why_not: str | None = None
+        """Why a process was not measured; None: all were."""
+        self._processes = self._open_all(pid)
+        self._windows: dict[int, _core.Window] = {}
         self._previous_end_bytes: int | None = None
 
+    def _open_all(self, pid: int) -> dict[int, _core.Process]:
+        opened: dict[int, _core.Process] = {}
+        failed: dict[int, OSError] = {}
+        for each in (pid, *_descendants(pid)):
+            try:
+                opened[each] = _core.Process(each)
+            except OSError as error:
+                failed[each] = error
+        # One that ended while the others were listed is not missing, and its pid may
+        # belong to another process by now. One that is hidden is still listed.
+        there = {pid, *_descendants(pid)}
+        for each, failure in failed.items():
+            if each in there and failure.errno != errno.ENODATA:
+                self._miss(each, failure)
+        found = {each: opened[each] for each in opened if each in there}
+        if not found:
+            raise failed[pid]
+        return found
+
+    def _miss(self, pid: int, error: OSError) -> None:
+        self.why_not = f"process {pid}: {cause_of(error)}"
+
     def open(self) -> None:
-        """A cell is about to be sent. OSError."""
-        self._windows = [each.window() for each in self._processes]
+        """A cell is about to be sent. OSError where no process can be measured."""
+        self._windows = {}
+        failure = None
+        for pid, process in list(self._processes.items()):
+            try:
+                self._windows[pid] = process.window()
+            except OSError as error:
+                failure = error
+                self._lose(pid, error)
+        if failure is not None and not self._windows:
+            raise failure
+
+    def _lose(self, pid: int, error: OSError) -> None:
+        """A process cannot be read: it has ended, or this cell's sum is without it."""
+        if error.errno in _ENDED:
+            # Another thread may be reading the old ones.
+            self._processes = {
+                each: process
+                for each, process in self._processes.items()
+                if each != pid
+            }
+        else:
+            self._miss(pid, error)
 
     def rss_bytes(self) -> int | None:
-        """What it holds now; None where that cannot be read."""
-        try:
-            return sum(each.memory()["rss_bytes"] for each in self._processes)
-        except OSError:
-            return None
+        """What it holds now; None where that cannot be read. Any thread."""
+        held = []
+        for process in self._processes.values():
+            try:
+                held.append(process.memory()["rss_bytes"])
+            except OSError as error:
+                if error.errno not in _ENDED:
+                    return None
+        return sum(held) if held else None
 
     def close(self, status: Status, **title: Any) -> CellReport | None:
         """The cell has ended, or the kernel died in it: what it cost.
 
-        Of a kernel that is gone that is what was known when the last sample was taken.
-        `title` are CellReport's label, execution_count, cell_id and source. None where
-        no window is open.
+        A process that ended in a cell with a reply (`status` ``ok`` or ``error``) holds
+        0 at its end. In any other cell it may have been the one that ran the cell: then
+        its end is what was known when the last sample was taken. `title` are
+        CellReport's label, execution_count, cell_id and source. None where no window is
+        open.
         """
-        try:
-            closed = [each.close() for each in self._windows]
-        except OSError:
-            closed = [each.close_at_last_sample() for each in self._windows]
-        return self._report(closed, status, title)
-
-    def _report(
-        self, closed: list[Any], status: Status, title: dict[str, Any]
-    ) -> CellReport | None:
-        self._windows = []
-        if not closed or None in closed:
+        closed = list(self._close_each(has_reply=status in ("ok", "error")))
+        self._windows = {}
+        if not closed:
             return None
         figures, t_ns, rss_bytes = _together(closed)
         drift = None
@@ -76,21 +130,44 @@ class KernelMemory:
             **figures,
         )
 
+    def _close_each(self, has_reply: bool) -> Iterator[_Closed]:
+        for pid, window in self._windows.items():
+            closed: Any
+            try:
+                closed = window.close()
+            except OSError as error:
+                closed = window.close_at_last_sample()
+                if closed is not None and has_reply and error.errno in _ENDED:
+                    _end_at_zero(closed[0])
+                self._lose(pid, error)
+            if closed is not None:
+                yield closed
+
+
+def _end_at_zero(figures: dict[str, Any]) -> None:
+    """The process has ended: it holds nothing. Its peak stays."""
+    for name in ("rss_end_bytes", "anon_bytes", "file_bytes", "shmem_bytes"):
+        figures[name] = 0
+    figures["swap_bytes"] = 0
+    figures["used_bytes"] = -figures["rss_start_bytes"]
+    figures["peaked_bytes"] = figures["rss_peak_bytes"]
+
 
 def _together(closed: list[_Closed]) -> _Closed:
     """Several processes' figures as one's.
 
-    Each mark is known, and not when it was reached: the peak is that of the process
-    that rose the highest, with what the others held at least. Right where one of them
-    works while the others wait, a lower bound else. The timeline is the busiest one's.
+    Each high-water mark is known, and not when it was reached. So the peak is that of
+    the process that rose the highest, with what the others held at least: right where
+    one works while the others wait, too low where several rise at once. The sum of all
+    marks is an upper bound; how far it is above the peak is part of `peak_error_bytes`.
+    The timeline is the busiest one's.
     """
     if len(closed) == 1:
         return closed[0]
     figures = [each[0] for each in closed]
-    busiest = max(closed, key=lambda each: each[0]["peaked_bytes"])
+    busiest = max(closed, key=lambda each: each[0]["rss_peak_bytes"] - _least(each[0]))
     one = dict(busiest[0])
-    others = [each for each in figures if each is not busiest[0]]
-    base = sum(min(each["rss_start_bytes"], each["rss_end_bytes"]) for each in others)
+    base = sum(_least(each) for each in figures if each is not busiest[0])
     for name in _SUMMED:
         values = [each[name] for each in figures]
         one[name] = None if None in values else sum(values)
@@ -100,9 +177,17 @@ def _together(closed: list[_Closed]) -> _Closed:
     if any(each["peak_method"] == "sampled" for each in figures):
         one["peak_method"], one["peak_error_bytes"] = "sampled", None
     else:
-        one["peak_error_bytes"] = sum(each["peak_error_bytes"] for each in figures)
+        most = sum(each["rss_peak_bytes"] for each in figures)
+        bounds = sum(each["peak_error_bytes"] for each in figures)
+        one["peak_error_bytes"] = bounds + most - one["rss_peak_bytes"]
     samples = array("q", busiest[2])
     return one, busiest[1], array("q", [each + base for each in samples]).tobytes()
+
+
+def _least(figures: dict[str, Any]) -> int:
+    """What the process held at least, as far as its ends tell."""
+    least: int = min(figures["rss_start_bytes"], figures["rss_end_bytes"])
+    return least
 
 
 def _descendants(pid: int) -> list[int]:
@@ -115,3 +200,115 @@ def _descendants(pid: int) -> list[int]:
         for child in map(int, listed):
             found += [child, *_descendants(child)]
     return found
+
+
+# ---- how a kernel is reached ----
+
+_FOLDER_PREFIX = "memwatch-kernel-"
+_ON_SOCKETS = frozenset(["ipykernel", "ipykernel_launcher", "bash_kernel"])
+"""Modules of kernels that were tried with Unix sockets, and are ready with them."""
+_LONGEST_PATH = 107
+"""Bytes of a Unix socket's path: sun_path of unix(7) without its final zero."""
+
+
+def use_sockets(manager: Any) -> SocketFolder | None:
+    """Have jupyter_client's `manager` start its kernel on Unix sockets, not on ports.
+
+    They are in the folder that is returned; its remove() is for the caller. Two
+    processes cannot take the same port then, and nobody else can read what is sent.
+    None where that cannot be relied on: kernels of other languages (IJulia, almond,
+    evcxr) then never answer, and a wrapper may start its kernel where our folder cannot
+    be seen.
+    """
+    if not _can_use_sockets(manager):
+        return None
+    folder = SocketFolder.make()
+    if folder is not None:
+        manager.transport, manager.ip = "ipc", folder.prefix
+    return folder
+
+
+def _can_use_sockets(manager: Any) -> bool:
+    from jupyter_client.kernelspec import NoSuchKernel
+
+    try:
+        spec = manager.kernel_spec
+    except NoSuchKernel:
+        return False  # starting it says so
+    local = "local-provisioner"
+    provisioner = spec.metadata.get("kernel_provisioner") or {}
+    default = os.environ.get("JUPYTER_DEFAULT_PROVISIONER_NAME", local)
+    return (
+        provisioner.get("provisioner_name", default) == local
+        and os.path.basename(spec.argv[0]).startswith("python")
+        and not _ON_SOCKETS.isdisjoint(spec.argv)
+    )
+
+
+class SocketFolder:
+    """A private folder for one kernel's sockets: mode 0700, locked while it is in use.
+
+    The lock tells others that its owner lives: it is gone with the process.
+    """
+
+    def __init__(self, base: str) -> None:
+        self.path = tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=base)
+        self.prefix = f"{self.path}/k"
+        """What jupyter_client calls `ip`: the sockets are PREFIX-1, PREFIX-2, ..."""
+        self._lock: int | None = None
+        try:
+            self._lock = _locked(self.path)
+            if len(os.fsencode(self.prefix)) + len("-99") > _LONGEST_PATH:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        except OSError:
+            self.remove()
+            raise
+
+    @classmethod
+    def make(cls) -> SocketFolder | None:
+        """A new one in $XDG_RUNTIME_DIR or /tmp; None where none can be made."""
+        for base in (os.environ.get("XDG_RUNTIME_DIR"), "/tmp"):
+            with suppress(OSError):
+                if base and os.path.isabs(base):
+                    _remove_abandoned(base)
+                    return cls(base)
+        return None
+
+    def remove(self) -> None:
+        """Remove it with its sockets; nothing where it is gone already."""
+        _remove(self.path)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _locked(folder: str) -> int:
+    """A descriptor that holds the folder's lock. OSError where another holds it."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _remove(folder: str) -> None:
+    """With its sockets; where anything else is in it, it stays."""
+    with suppress(OSError):
+        for each in os.scandir(folder):
+            if each.name.startswith("k-"):
+                os.unlink(each.path)
+        os.rmdir(folder)
+
+
+def _remove_abandoned(base: str) -> None:
+    """Those of our own whose owner was killed."""
+    for each in os.scandir(base):
+        if not each.name.startswith(_FOLDER_PREFIX):
+            continue
+        with suppress(OSError):
+            if each.stat(follow_symlinks=False).st_uid == os.geteuid():
+                lock = _locked(each.path)
+                _remove(each.path)
+                os.close(lock)

@@ -69,7 +69,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         state: NotebookState = "ok"
         message: str | None = None
         try:
-            executed = super().execute(**options)
+            executed = self._execute(**options)
             # papermill stops at a cell that raises, and raises later.
             if self._runner.progress.failure is not None:
                 state, message = self._runner.progress.failure
@@ -78,8 +78,21 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
             state, message = self._runner.outcome(error)
             raise
         finally:
+            self._runner.release()
             run = self._runner.result(state, message)
             metadata.apply(self.nb, replace(run, output=self.nb_man.output_path))
+
+    def _execute(self, **options: Any) -> Any:
+        try:
+            return super().execute(**options)
+        except RuntimeError as error:
+            if not self._runner.can_retry(error):
+                raise
+            return super().execute(**options)
+
+    def create_kernel_manager(self) -> Any:
+        """As nbclient's."""
+        return self._runner.prepare(super().create_kernel_manager())
 
     def execute_cell(self, cell: Any, cell_index: int, **options: Any) -> Any:
         """As nbclient's; papermill writes the notebook right after it."""

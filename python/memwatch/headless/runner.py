@@ -24,7 +24,7 @@ from .. import _core, machine
 from ..lines import mib
 from ..report import CellReport, Status, first_line, iso_8601
 from ..trouble import cause_of
-from .kernels import KernelMemory
+from .kernels import KernelMemory, SocketFolder, use_sockets
 from .results import CellRun, CellState, NotebookRun, NotebookState
 
 __all__ = [
@@ -160,6 +160,9 @@ class _Client(NotebookClient):
         super().__init__(notebook, **traits)
         self._runner = runner
 
+    def create_kernel_manager(self) -> Any:
+        return self._runner.prepare(super().create_kernel_manager())
+
     async def async_start_new_kernel(self, **options: Any) -> None:
         self._runner.stop.listen()
         await super().async_start_new_kernel(**options)
@@ -184,8 +187,9 @@ class _Client(NotebookClient):
 class Runner:
     """One notebook: what nbclient tells of it is put together to a NotebookRun.
 
-    Another's `client` may execute it: then that has to call begin(), the hooks() and
-    failed(), and result() at the end; run() is for our own.
+    Another's `client` may execute it: then that has to call begin(), prepare(), the
+    hooks(), failed() and can_retry(), and release() and result() at the end; run() is
+    for our own.
     """
 
     def __init__(
@@ -204,6 +208,8 @@ class Runner:
         self.stop = stop or Stop()
         self.progress = _Progress(_code_cells(notebook))
         self.client = client or self._own_client()
+        self._sockets: SocketFolder | None = None
+        self._is_retried = False
         self._started_ns, self._began_ns = time.time_ns(), time.monotonic_ns()
 
     def _own_client(self) -> NotebookClient:
@@ -266,11 +272,17 @@ class Runner:
 
     async def _execute(self) -> tuple[NotebookState, str | None]:
         try:
-            await self.client.async_execute()
+            try:
+                await self.client.async_execute()
+            except RuntimeError as error:
+                if not self.can_retry(error):
+                    raise
+                await self.client.async_execute()
         except (Exception, asyncio.CancelledError) as error:
             return self.outcome(error)
         finally:
             await self._clean_up()
+            self.release()
         return "ok", None
 
     async def _clean_up(self) -> None:
@@ -282,6 +294,32 @@ class Runner:
         if self.client.km is not None and self.client.km.has_kernel:
             self.client.shutdown_kernel = "immediate"
             await self.client._async_cleanup_kernel()
+
+    def prepare(self, manager: Any) -> Any:
+        """The kernel's manager, before it starts the kernel."""
+        if not self._is_retried:
+            self._sockets = use_sockets(manager)
+        return manager
+
+    def release(self) -> None:
+        """The kernel has ended, or did not start."""
+        if self._sockets is not None:
+            self._sockets.remove()
+            self._sockets = None
+
+    def can_retry(self, error: RuntimeError) -> bool:
+        """Whether to execute once more, after that error.
+
+        So where a kernel died before it was ready, for the first time: another process
+        may have taken its port, or it may not know Unix sockets, which it is not asked
+        for again.
+        """
+        has_died = not self.progress.is_started and "died" in str(error)
+        if not has_died or self._is_retried or self.stop.requested:
+            return False
+        self.release()
+        self._is_retried = True
+        return True
 
     def outcome(self, error: BaseException) -> tuple[NotebookState, str]:
         """What the notebook as a whole came to, when executing it raised that."""
@@ -415,7 +453,8 @@ class Runner:
         return f"was killed by signal {-code}{name}"
 
     def _not_measured(self) -> str | None:
-        why = self.progress.why_not
+        memory = self.progress.memory
+        why = self.progress.why_not or (memory and memory.why_not)
         return None if why is None else f"not all was measured: {why}"
 
     def _default_kernel(self) -> str | None:
