@@ -120,7 +120,7 @@ def kill_when_heard(cluster, folder, name, place=1, times=1):
     return beside
 
 
-# Its processes take most of the time: they are started once, by one of pytest's workers.
+# Processes of Dask take long to start: those that tests share are started once.
 pytestmark = pytest.mark.xdist_group("cluster")
 
 
