@@ -50,10 +50,10 @@ def frames(value: dict[str, Any]) -> list[bytes]:
     return [topic.encode(), json.dumps(value).encode()]
 
 
-def until(look: Any, timeout_s: float = 30) -> Any:
+def until(look: Any, timeout_s: float = 60) -> Any:
     """What `look` returns as soon as that is true."""
     deadline = time.monotonic() + timeout_s
     while not (found := look()):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, f"not true after {timeout_s} s"
         time.sleep(0.01)
     return found

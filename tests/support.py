@@ -67,9 +67,27 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """What `condition` returns, as soon as that is true."""
     end = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < end
+        assert time.monotonic() < end, f"not true after {seconds} s"
         time.sleep(0.001)
     return found
+
+
+UNTIL_SAMPLED = """
+def until_sampled():
+    import glob, os, time
+    def sleeps():
+        count = 0
+        for task in glob.glob(f"/proc/{os.getppid()}/task/*"):
+            status = open(f"{task}/status").read()
+            if status.startswith("Name:\\tmemwatch\\n"):
+                count += int(status.split("\\nvoluntary_ctxt_switches:")[1].split()[0])
+        return count
+    before = sleeps()
+    while sleeps() < before + 3:
+        time.sleep(0.001)
+"""
+"""For a cell that `memwatch run` executes: until_sampled() returns when the sampler of
+the parent process has looked at the kernel. It sleeps after each sample."""
 
 
 def hold(pipe: Any, mib: int) -> None:
@@ -84,6 +102,12 @@ def hold(pipe: Any, mib: int) -> None:
 def run_python(code: str, *arguments: str, **options: Any) -> str:
     """What a fresh interpreter prints that runs `code`; it must end well."""
     return run_python_told(code, *arguments, **options)[0]
+
+
+def check_python(code: str, *arguments: str, **options: Any) -> None:
+    """Run `code` in a fresh interpreter: it checks by itself, and comes to its end."""
+    shown = run_python(f"{code}\nprint('at the end')\n", *arguments, **options)
+    assert shown.endswith("at the end\n"), shown
 
 
 def run_python_told(code: str, *arguments: str, **options: Any) -> tuple[str, str]:
@@ -227,6 +251,13 @@ class Kernel:
                     shown.append(f"{content['ename']}: {content['evalue']}\n")
                 case "status" if content["execution_state"] == "idle":
                     return "".join(shown)
+
+    def reply_to(self, message_id: str) -> Any:
+        """The reply on the shell channel to that request."""
+        while True:
+            message = self.client.get_shell_msg(timeout=60)
+            if message["parent_header"].get("msg_id") == message_id:
+                return message
 
     def line(self, code: str) -> Line:
         """The one line that the cell leaves."""

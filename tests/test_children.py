@@ -20,10 +20,10 @@ from support import (
     BECOME_NOBODY,
     MIB,
     Kernel,
+    check_python,
     hold,
     pages,
     readable_copy,
-    run_python,
 )
 
 pytest.importorskip("memwatch._children", reason="built without libproc2")
@@ -81,7 +81,7 @@ def workers(method, count, mib=0):
         for pipe in pipes:
             pipe.send(None)
         for process in processes:
-            process.join()
+            process.join(60)
         if method == "spawn":
             resource_tracker._resource_tracker._stop()
 
@@ -184,7 +184,7 @@ def test_grandchildren_count_and_orphans_do_not():
         ) as child:
             assert child.stdout.readline() == b"ready\n"
             if what == "go":
-                child.wait()
+                child.wait(60)
             assert measure().children_count == count
             child.stdin.close()
 
@@ -251,7 +251,7 @@ def test_setuid_child_is_counted_and_its_pss_is_absent(tmp_path):
     if os.statvfs(tmp_path).f_flag & os.ST_NOSUID:
         pytest.skip("setuid programs are not to be had here")
     folder = readable_copy(tmp_path)
-    run_python(
+    check_python(
         BECOME_NOBODY
         + "import subprocess, memwatch\nfrom memwatch import children, lines\n"
         + "forget_memwatch()\nbecome_nobody(1)\n"
@@ -303,7 +303,7 @@ def test_forked_child_has_children_of_its_own():
 
 def test_joblib():
     pytest.importorskip("joblib")
-    run_python(
+    check_python(
         """
 import joblib
 import memwatch
@@ -333,7 +333,7 @@ def test_children_that_come_and_go_meanwhile():
         for _ in range(50):
             child = subprocess.Popen(["true"])
             report = measure()
-            child.wait()
+            child.wait(60)
             assert report.children_count in (1, 2)
             # None where it ended between its RSS and its PSS.
             assert report.children_pss_bytes is None or report.children_pss_bytes > 0
@@ -341,7 +341,7 @@ def test_children_that_come_and_go_meanwhile():
 
 
 def test_no_descriptors_is_one_warning_and_no_figures():
-    run_python("""
+    check_python("""
 import resource, warnings
 import memwatch
 from memwatch import children
@@ -367,7 +367,7 @@ assert w.report.children_count == 0
 
 
 def test_one_thread_and_none_before():
-    run_python("""
+    check_python("""
 import os
 import memwatch
 from memwatch import children
@@ -400,7 +400,7 @@ def test_in_a_kernel():
         assert re.search(r" \(\+2 children \d+\.\d\d MiB PSS\)$", text.strip())
         kernel.run("%config MemWatch.children = False")
         assert re.search(rf"{total}$", kernel.run("pass").strip())
-        kernel.run("for each in (p, q): each.communicate()")
+        kernel.run("for each in (p, q): each.communicate(timeout=60)")
     finally:
         kernel.close()
 

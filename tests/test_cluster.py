@@ -120,7 +120,7 @@ def kill_when_heard(cluster, folder, name, place=1, times=1):
     return beside
 
 
-# Its processes take most of the time: one of pytest's workers starts them once.
+# Processes of Dask take long to start: those that tests share are started once.
 pytestmark = pytest.mark.xdist_group("cluster")
 
 
@@ -282,9 +282,12 @@ def test_interrupted(two_workers, tmp_path, stop):
     )
     command = [sys.executable, "-c", text]
     client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    running = [wait_until(lambda n=n: who_runs(tmp_path, n), n) for n in "ab"]
-    client.send_signal(stop)
-    told, _ = client.communicate(timeout=DEADLINE_S)
+    try:
+        running = [wait_until(lambda n=n: who_runs(tmp_path, n), n) for n in "ab"]
+        client.send_signal(stop)
+        told, _ = client.communicate(timeout=DEADLINE_S)
+    finally:
+        client.kill()
     runs = json.loads(told)
     assert [each["state"] for each in runs] == ["interrupted"] * 3
     assert [each["state"] for each in runs[2]["cells"]] == ["not run", "not run"]
@@ -421,8 +424,10 @@ def test_a_client_that_is_killed(two_workers, tmp_path):
         address=two_workers.address,
     )
     client = subprocess.Popen([sys.executable, "-c", text])
-    ((_, kernel),) = wait_until(lambda: who_runs(tmp_path, "a"), "a")
-    client.kill()
+    try:
+        ((_, kernel),) = wait_until(lambda: who_runs(tmp_path, "a"), "a")
+    finally:
+        client.kill()
     client.wait(DEADLINE_S)
     wait_until(lambda: not psutil.pid_exists(kernel), "the kernel's end")
 

@@ -5,7 +5,7 @@ Each test is an interpreter of its own: they take descriptors away from it.
 
 import pytest
 
-from support import run_python
+from support import check_python
 
 LIMIT = """
 import errno, os, resource
@@ -32,7 +32,7 @@ def expect(code, words, call, *arguments):
 
 
 def run(code):
-    run_python(LIMIT + code)
+    check_python(LIMIT + code)
 
 
 def test_proc_that_cannot_be_read_when_loading():

@@ -153,7 +153,7 @@ def test_many_threads_report_at_once():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert len(history) == 100
     history.max_reports = 1
     history.max_timelines_bytes = 0
@@ -166,13 +166,13 @@ def test_child_reports_though_it_was_forked_while_a_thread_did():
         "held, done = threading.Event(), threading.Event()\n"
         "def hold():\n"
         "    with memwatch.history._lock:\n"
-        "        held.set(); done.wait()\n"
-        "thread = threading.Thread(target=hold); thread.start(); held.wait()\n"
+        "        held.set(); done.wait(60)\n"
+        "thread = threading.Thread(target=hold); thread.start(); held.wait(60)\n"
         "if (pid := os.fork()) == 0:\n"
         "    with memwatch.watch('child'): pass\n"
         "    os._exit(len(memwatch.history))\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
-        "done.set(); thread.join()\n",
+        "done.set(); thread.join(60)\n",
         "-Wignore::DeprecationWarning",
     )
     assert told == "1\n"

@@ -13,7 +13,7 @@ from memwatch.headless.budgets import BudgetError, read_budgets
 from memwatch.headless.extras import MissingExtraError, need
 from memwatch.headless.inputs import InputError
 from memwatch.headless.runner import not_begun
-from support import MIB, run_python
+from support import MIB, check_python
 
 V4 = nbformat.v4
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
@@ -537,7 +537,7 @@ def test_what_is_missing_is_named():
     )
     assert str(raised.value).startswith(told)
     # The rest is there without it.
-    run_python(
+    check_python(
         "import sys\n"
         "sys.modules.update(dict.fromkeys(['papermill', 'jinja2', 'nbformat']))\n"
         "from memwatch.headless import (baseline, budgets, curve, excesses, exports,\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from memwatch import _core
-from support import CLASSIC, MIB, Kernel, lines_in
+from support import CLASSIC, MIB, Kernel, lines_in, wait_for
 
 ACCURACY = _core.accuracy()
 BOUND_MIB = ACCURACY["bound_bytes"] / MIB
@@ -154,13 +154,9 @@ def test_result_comes_before_the_line(kernel):
 
 
 def test_execution_count_is_the_cells_own(kernel):
-    kernel.send("x = 1")
-    reply = kernel.client.get_shell_msg(timeout=60)
-    line = kernel.line("x = 2")
-    while True:
-        reply = kernel.client.get_shell_msg(timeout=60)
-        if reply["content"]["execution_count"] == line.n:
-            break
+    request = kernel.send("x = 1")
+    (line,) = lines_in(kernel.output_of(request))
+    assert kernel.reply_to(request)["content"]["execution_count"] == line.n
 
 
 def test_interrupt(kernel):
@@ -172,8 +168,7 @@ def test_interrupt(kernel):
         mark = Path(kernel.manager.connection_file + ".mark")
         kernel.run(f"mark = {str(mark)!r}")
         message_id = kernel.send(code)
-        while not mark.exists():
-            assert kernel.manager.is_alive()
+        wait_for(mark.exists)
         mark.unlink()
         os.kill(kernel.manager.provisioner.pid, signal.SIGINT)
         # A kernel that awaits nothing of its sockets notices at the next message.
@@ -225,10 +220,7 @@ def test_fork_and_multiprocessing(kernel):
 
 def test_subshell_runs_cells_at_the_same_time(kernel):
     """ipykernel 7: the main shell waits for what a subshell's cell will do."""
-    kernel.client.kernel_info()
-    info = kernel.client.get_shell_msg(timeout=60)
-    while info["msg_type"] != "kernel_info_reply":
-        info = kernel.client.get_shell_msg(timeout=60)
+    info = kernel.reply_to(kernel.client.kernel_info())
     if "kernel subshells" not in info["content"].get("supported_features", []):
         pytest.skip("this ipykernel has no subshells (they came with version 7)")
 
@@ -296,20 +288,27 @@ def test_sampler_sleeps_between_cells(kernel):
         "print(os.getpid(), own)"
     )
     pid, task = text.split()[:2]
-    status = Path(f"/proc/{pid}/task/{task}/status")
+    folder = Path(f"/proc/{pid}/task/{task}")
 
     def wakes():
         (line,) = [
             each
-            for each in status.read_text().splitlines()
+            for each in (folder / "status").read_text().splitlines()
             if each.startswith("voluntary_ctxt_switches")
         ]
         return int(line.split()[1])
 
-    # It wakes once more to find that the window has closed, and parks. A silent cell
-    # opens no window: all through it nothing wakes the thread.
-    kernel.run("import time")
-    kernel.run("time.sleep(0.5)", silent=True)
+    def is_parked():
+        """It is in a call, futex, whose timeout (the fourth argument) is none."""
+        call = (folder / "syscall").read_text().split()
+        return len(call) == 9 and call[4] == "0x0"
+
+    if not (folder / "syscall").exists():
+        pytest.skip("this system does not show the call that a thread waits in")
+    # It wakes once more to find that the window has closed, and parks: no clock will
+    # wake it. A silent cell opens no window: all through it nothing wakes the thread.
+    wait_for(is_parked)
     before = wakes()
-    kernel.run("time.sleep(1)", silent=True)
+    kernel.run("sum(range(10**6))", silent=True)
+    assert is_parked()
     assert wakes() == before

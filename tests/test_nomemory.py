@@ -46,15 +46,23 @@ def walk(call, undo=lambda result: None, least=1, prepare=None):
             break
     gc.enable()
     assert failed >= least, (call, failed)
+    print("walked", failed)
 """
 
 
-def run(code):
-    return run_python(WALK + code, env={**os.environ, "PYTHONMALLOC": "malloc"})
+def run(code, walks=1):
+    """Run `code`, which has to come to its end with so many walks."""
+    environment = {**os.environ, "PYTHONMALLOC": "malloc"}
+    shown = run_python(f"{WALK}{code}\nprint('at the end')\n", env=environment)
+    *walked, end = shown.splitlines()
+    assert len(walked) == walks
+    assert all(line.startswith("walked ") for line in walked)
+    assert end == "at the end"
 
 
 def test_windows():
-    run("""
+    run(
+        """
 from memwatch import _core
 def idle(_):
     assert _core.sampler()["open_windows"] == 0
@@ -73,17 +81,22 @@ def closed(result):
     assert window.close() is None
     idle(None)
 walk(None, closed, least=10, prepare=open_window)
-""")
+""",
+        walks=2,
+    )
 
 
 def test_functions():
-    run("""
+    run(
+        """
 from memwatch import _core
 for call in _core.memory, _core.accuracy, _core.sampler, _core.cgroup:
     before = call().keys()
     walk(call, lambda result: None, least=3)
     assert call().keys() == before
-""")
+""",
+        walks=4,
+    )
 
 
 def test_errors():
@@ -108,7 +121,8 @@ _core.cgroup()
 
 def test_host():
     pytest.importorskip("memwatch._host")
-    run("""
+    run(
+        """
 from memwatch import _core, _host
 walk(_host.memory, least=2)
 walk(_host.cpu_reader, least=2)
@@ -118,12 +132,15 @@ walk(lambda: _core.set_cpu_reader(None), least=0)
 _core.set_cpu_reader(reader)
 figures, _, _ = _core.Window().close()
 assert "system_mean_cpu_percent" in figures
-""")
+""",
+        walks=4,
+    )
 
 
 def test_children():
     pytest.importorskip("memwatch._children")
-    run("""
+    run(
+        """
 from memwatch import _children
 walk(_children.start, least=0)
 walk(_children.Window, least=1)
@@ -135,7 +152,9 @@ def closed(result):
     assert result is None or result["children_count"] == 0
     assert window.close() is None
 walk(None, closed, least=3, prepare=open_window)
-""")
+""",
+        walks=3,
+    )
 
 
 @pytest.mark.parametrize("name", ["_core", "_host", "_children"])

@@ -77,7 +77,7 @@ def test_who_is_gone_is_not_shown_again(monkeypatch):
         view = Overview()
         assert len(view.refresh()) == 1
         process.kill()
-        process.wait()
+        process.wait(60)
         (seen,) = view.refresh()
         assert seen.went_ns is not None
         with monkeypatch.context() as later:

@@ -19,7 +19,15 @@ import memwatch
 from memwatch import _core, boxes, postmortem
 from memwatch.cli import main
 from memwatch.runtime import runtime_folder
-from support import BECOME_NOBODY, MIB, Kernel, lines_in, run_python, wait_for
+from support import (
+    BECOME_NOBODY,
+    MIB,
+    Kernel,
+    check_python,
+    lines_in,
+    run_python,
+    wait_for,
+)
 
 GROW = """import mmap, time
 held = []
@@ -453,7 +461,12 @@ def test_a_relative_runtime_folder(tmp_path):
         "os.chdir('/')\n"
     )
     environment = os.environ | {"JUPYTER_RUNTIME_DIR": "runtime"}
-    run_python(code, env=environment, cwd=tmp_path)
+    box = f"{tmp_path}/runtime/memwatch/*.box"
+    check_python(
+        f"{code}import glob; assert len(glob.glob({box!r})) == 1\n",
+        env=environment,
+        cwd=tmp_path,
+    )
     assert list((tmp_path / "runtime/memwatch").iterdir()) == []
 
 

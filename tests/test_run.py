@@ -8,14 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from support import MIB
+from support import MIB, UNTIL_SAMPLED, wait_for
 
 MEMWATCH = str(Path(sys.executable).parent / "memwatch")
 
@@ -79,8 +78,8 @@ def test_a_raising_cell_keeps_what_ran(tmp_path):
 def test_a_killed_kernel_keeps_what_ran(tmp_path):
     write(
         tmp_path, "a.ipynb", "print('first')",
-        "import os, time; x = b'x' * (50 << 20)\n"
-        "time.sleep(0.2); os.kill(os.getpid(), 9)",
+        f"{UNTIL_SAMPLED}\nimport os; x = b'x' * (50 << 20)\n"
+        "until_sampled(); os.kill(os.getpid(), 9)",
         "2",
     )  # fmt: skip
     done = run("a.ipynb", "-o", "out.ipynb", "--json", "-", cwd=tmp_path, code=137)
@@ -124,10 +123,7 @@ def test_interrupt_writes_what_ran(tmp_path):
         [MEMWATCH, "run", "a.ipynb", "b.ipynb", "--output-dir", "out"],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    end = time.monotonic() + 60
-    while not (tmp_path / "mark").exists():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_for((tmp_path / "mark").exists)
     started.send_signal(signal.SIGINT)
     _, told = started.communicate(timeout=60)
     assert started.returncode == 130
@@ -249,12 +245,16 @@ def test_a_terminal_shows_the_running_cell(tmp_path):
     """In a pseudo-terminal: the live table, and the line that stays."""
     import pexpect
 
-    write(tmp_path, "a.ipynb", "import time; time.sleep(2)  # the cell")
+    wait = (
+        "import os, time  # the cell\nwhile not os.path.exists('go'): time.sleep(0.01)"
+    )
+    write(tmp_path, "a.ipynb", wait)
     shown = pexpect.spawn(
         MEMWATCH, ["run", "a.ipynb"], cwd=str(tmp_path), encoding="utf-8", timeout=60,
         dimensions=(24, 100), env=os.environ | {"TERM": "xterm"},
     )  # fmt: skip
     shown.expect("a.ipynb +1/1 .*the cell")
+    (tmp_path / "go").touch()
     shown.expect("a.ipynb: ok: 1 cell in")
     shown.expect(pexpect.EOF)
     shown.close()

@@ -674,7 +674,7 @@ def test_two_threads_run_cells(ip):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert len(memwatch.history) == 2
     assert {report.source[:6] for report in memwatch.history} == {"wait_a", "wait_b"}
     # Each saw the other's 8 MiB too: the process has both.

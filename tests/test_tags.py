@@ -43,12 +43,7 @@ def test_other_cells_have_their_line(kernel, metadata):
 )
 def test_tab_in_a_notebook(kernel, typed, offered):
     client = kernel.client
-    request = client.complete(typed, len(typed))
-    while True:
-        reply = client.get_shell_msg(timeout=60)
-        if reply["parent_header"]["msg_id"] == request:
-            break
-    content = reply["content"]
+    content = kernel.reply_to(client.complete(typed, len(typed)))["content"]
     # Beside it, at the first line of a cell, jedi offers names of Python's.
     assert set(content["matches"]) >= offered
     assert typed[content["cursor_start"] : content["cursor_end"]] == typed.split()[-1]

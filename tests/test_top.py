@@ -65,9 +65,10 @@ class Top:
     def close(self):
         """As Ctrl-C does; what it said on stderr."""
         self.process.send_signal(signal.SIGINT)
-        self._reader.join(30)
+        code = self.process.wait(60)
+        self._reader.join(60)
         told = self.process.stderr.read()
-        assert self.process.wait(30) == 0, told
+        assert code == 0, told
         return told
 
 
@@ -236,26 +237,37 @@ def test_a_kernel_is_seen_idle_running_and_going(watched):
         assert running.close() == ""
 
 
-def test_a_cell_that_holds_the_gil_is_seen_at_the_set_rate_all_the_time(watched):
-    watched.run("import ctypes; sleep = ctypes.PyDLL(None).sleep")
+def test_a_cell_that_holds_the_gil_is_seen_all_the_time(watched, tmp_path):
+    """It reads from a pipe, in C, until 50 samples of it have been shown."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    watched.run(f"import ctypes, os; pipe = os.open({str(pipe)!r}, os.O_RDWR)")
+    watched.run("read, one = ctypes.PyDLL(None).read, ctypes.create_string_buffer(1)")
     running = Top("--rate=10")
+
+    def seen():
+        return [
+            (number, refresh["t_mono_ns"] - process["sample_age_ns"], process["cell"])
+            for number, refresh in enumerate(running.seen[:])
+            for process in refresh["processes"]
+            if process["state"] == "running"
+            and "with the GIL" in process["cell"]["source"]
+        ]
+
     try:
         running.wait_for(lambda each: each["state"] == "idle")
-        watched.run("sleep(10)  # with the GIL")
+        request = watched.send("read(pipe, one, 1)  # with the GIL")
+        until(lambda: len({taken_ns for _, taken_ns, _ in seen()}) >= 50)
+        pipe.write_bytes(b"x")
+        watched.output_of(request)
         running.wait_for(lambda each: each["state"] == "idle")
     finally:
         running.close()
-    seen = [
-        (refresh["t_mono_ns"], process)
-        for refresh in running.seen
-        for process in refresh["processes"]
-        if process["state"] == "running" and "with the GIL" in process["cell"]["source"]
-    ]
-    # A hundred where nothing else is done on this machine.
-    assert len(seen) >= 50
-    taken = [now_ns - process["sample_age_ns"] for now_ns, process in seen]
-    assert all(before < after for before, after in pairwise(taken))
-    assert seen[-1][1]["cell"]["running_ns"] > 9 * 10**9
+    numbers, taken, cells = zip(*seen(), strict=True)
+    # In every refresh from the first to the last, and never with an older sample.
+    assert list(numbers) == list(range(numbers[0], numbers[-1] + 1))
+    assert all(before <= after for before, after in pairwise(taken))
+    assert cells[-1]["running_ns"] - cells[0]["running_ns"] > 4 * 10**9
 
 
 def test_a_kernel_reports_to_a_collector(watched, tmp_path):
@@ -316,8 +328,8 @@ def test_only_the_admitted_may_report(nobody, published, tmp_path):
     folder = tmp_path / "config/memwatch/keys"
     arguments = ["--bind=tcp://127.0.0.1:*", "--curve", "--rate=50"]
     alone = Top(*arguments, "--count=1", env=nobody)
+    alone.process.wait(60)
     assert "nobody is admitted" in alone.process.stderr.read()
-    alone.process.wait(30)
 
     (folder / "admitted").mkdir(exist_ok=True)
     shutil.copy(folder / "friend.key", folder / "admitted")

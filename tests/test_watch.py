@@ -80,7 +80,7 @@ def test_block_in_another_thread_does_not_take_the_peak():
 
         thread = threading.Thread(target=other)
         thread.start()
-        thread.join()
+        thread.join(60)
     assert abs(outer.report.peaked_bytes - 100 * MIB) <= max(MIB, BOUND)
 
 
