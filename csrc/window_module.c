@@ -86,6 +86,7 @@ result_as_dict(const struct mw_result *result)
         {"rss_peak_bytes", result->rss_peak_bytes},
         {"used_bytes", result->used_bytes},
         {"peaked_bytes", result->peaked_bytes},
+        {"risen_bytes", mw_result_risen_bytes(result)},
         {"peak_error_bytes", result->peak_error_bytes},
         {"anon_bytes", result->anon_bytes},
         {"file_bytes", result->file_bytes},

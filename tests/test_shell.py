@@ -75,9 +75,13 @@ def test_loading_outside_of_a_cell_opens_nothing(ip):
 def test_use_and_peak(ip, capsys):
     (line,) = run(ip, "kept = pages(64)", capsys)
     assert abs(line.used - 64) < 1
+    assert abs(memwatch.history[-1].risen_bytes / MIB - 64) < 1
     (line,) = run(ip, "del kept", capsys)
     assert abs(line.used + 64) < 1
     assert abs(line.peaked - 64) < 1
+    assert memwatch.history[-1].risen_bytes < MIB
+    run(ip, "kept = pages(32); more = pages(32); del more", capsys)
+    assert abs(memwatch.history[-1].risen_bytes / MIB - 64) < 1
 
 
 @needs_mark

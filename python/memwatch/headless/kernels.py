@@ -91,7 +91,7 @@ def _together(closed: list[_Closed]) -> _Closed:
     if len(closed) == 1:
         return closed[0]
     figures = [each[0] for each in closed]
-    busiest = max(closed, key=lambda each: each[0]["peaked_bytes"])
+    busiest = max(closed, key=lambda each: each[0]["risen_bytes"])
     one = dict(busiest[0])
     others = [each for each in figures if each is not busiest[0]]
     base = sum(min(each["rss_start_bytes"], each["rss_end_bytes"]) for each in others)
@@ -101,6 +101,7 @@ def _together(closed: list[_Closed]) -> _Closed:
     ends = (one["rss_start_bytes"], one["rss_end_bytes"])
     one["rss_peak_bytes"] = max(*ends, busiest[0]["rss_peak_bytes"] + base)
     one["peaked_bytes"] = one["rss_peak_bytes"] - one["rss_end_bytes"]
+    one["risen_bytes"] = one["rss_peak_bytes"] - one["rss_start_bytes"]
     if any(each["peak_method"] == "sampled" for each in figures):
         one["peak_method"], one["peak_error_bytes"] = "sampled", None
     else:
