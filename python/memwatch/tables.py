@@ -46,7 +46,9 @@ def top_tables(reports: Iterable[CellReport], count: int) -> str:
         [
             *table("Kept the most", lambda report: report.used_bytes),
             "",
-            *table("Rose the highest above their start", lambda report: report.risen_bytes),
+            *table(
+                "Rose the highest above their start", lambda report: report.risen_bytes
+            ),
         ]
     )
 
