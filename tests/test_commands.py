@@ -83,7 +83,7 @@ def test_top_ranks_by_use_and_by_rise(show):
         "     7.0000       8.00        1.00      100.00    3.00 s  In [3] cell_3()",
         "     2.0000       6.00        4.00      100.00    4.00 s  In [4] cell_4()",
     ]
-    assert rose.splitlines()[0] == "Rose the highest above their start, of 5 reports"
+    assert rose.splitlines()[0] == "Rose the highest, of 5 reports"
     assert cells_in(rose) == [1, 3]
     _, rose = show("%memwatch top").split("\n\n")
     assert cells_in(rose)[:3] == [1, 3, 4]

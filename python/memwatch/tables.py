@@ -47,7 +47,7 @@ def top_tables(reports: Iterable[CellReport], count: int) -> str:
             *table("Kept the most", lambda report: report.used_bytes),
             "",
             *table(
-                "Rose the highest above their start", lambda report: report.risen_bytes
+                "Rose the highest", lambda report: report.risen_bytes
             ),
         ]
     )
@@ -68,7 +68,10 @@ def history_table(reports: Sequence[CellReport], count: int) -> str:
 
 
 NOTHING = "no reports yet: they come with the next cell"
-_HEADER = f"{'used MiB':>11}{'rise MiB':>11}{'peaked MiB':>12}{'total MiB':>12}{'time':>10}  cell"
+_HEADER = (
+    f"{'used MiB':>11}{'rise MiB':>11}{'peaked MiB':>12}{'total MiB':>12}"
+    f"{'time':>10}  cell"
+)
 
 
 def _row(report: CellReport) -> str:
