@@ -46,9 +46,7 @@ def top_tables(reports: Iterable[CellReport], count: int) -> str:
         [
             *table("Kept the most", lambda report: report.used_bytes),
             "",
-            *table(
-                "Rose the highest", lambda report: report.risen_bytes
-            ),
+            *table("Rose the highest", lambda report: report.risen_bytes),
         ]
     )
 
