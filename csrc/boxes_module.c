@@ -72,6 +72,7 @@ cell_as_dict(const struct mw_box_cell *cell)
         {"rss_end_bytes", closed ? result->rss_end_bytes : MW_ABSENT},
         {"used_bytes", closed ? result->used_bytes : MW_ABSENT},
         {"peaked_bytes", closed ? result->peaked_bytes : MW_ABSENT},
+        {"risen_bytes", closed ? mw_result_risen_bytes(result) : MW_ABSENT},
         {"peak_error_bytes", closed ? result->peak_error_bytes : MW_ABSENT},
     };
     const struct text_item texts[] = {

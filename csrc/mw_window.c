@@ -87,6 +87,15 @@ close_cpu(const struct mw_window *self, const struct mw_cpu *cpu, struct mw_resu
 }
 
 int64_t
+mw_result_risen_bytes(const struct mw_result *result)
+{
+    if (result->rss_peak_bytes == MW_ABSENT || result->rss_start_bytes == MW_ABSENT) {
+        return MW_ABSENT;
+    }
+    return higher(0, result->rss_peak_bytes - result->rss_start_bytes);
+}
+
+int64_t
 mw_window_peak(const struct mw_window *self)
 {
     return higher(higher(self->start.rss_bytes, self->sampled_bytes), self->mark_bytes);

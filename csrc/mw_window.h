@@ -73,6 +73,10 @@ void mw_window_add_mark(struct mw_window *self, int64_t hwm_bytes);
  * for one. */
 void mw_window_add_cpu(struct mw_window *self, const struct mw_cpu *cpu);
 
+/* How far the peak is above the start, at least 0. Bytes; MW_ABSENT where one of the
+ * two is unknown. Not kept, as a black box has no place for it. */
+int64_t mw_result_risen_bytes(const struct mw_result *result);
+
 /* The highest RSS that is known so far. */
 int64_t mw_window_peak(const struct mw_window *self);
 

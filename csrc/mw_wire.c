@@ -328,6 +328,7 @@ put_report(struct out *out, const struct mw_box_cell *cell)
     put_int(out, "rss_peak_bytes", result->rss_peak_bytes);
     put_int(out, "used_bytes", result->used_bytes);
     put_int(out, "peaked_bytes", result->peaked_bytes);
+    put_int(out, "risen_bytes", mw_result_risen_bytes(result));
     put_int(out, "drift_bytes", cell->drift_bytes);
     put_word(out, "peak_method", peak_method_of(result));
     put_int(out, "peak_error_bytes", result->peak_error_bytes);

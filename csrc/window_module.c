@@ -160,7 +160,9 @@ result_as_dict(const WindowObject *self, const struct mw_result *result)
         Py_XDECREF(number);
     }
     if (dict != NULL &&
-        (set_item(dict, "peak_method", PyUnicode_InternFromString(method)) < 0 ||
+        (set_item(dict, "risen_bytes", int_or_none(mw_result_risen_bytes(result))) <
+             0 ||
+         set_item(dict, "peak_method", PyUnicode_InternFromString(method)) < 0 ||
          set_item(dict, "started_at", iso_8601(self->t_real_ns)) < 0)) {
         Py_CLEAR(dict);
     }

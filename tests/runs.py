@@ -43,6 +43,7 @@ def cell(
         rss_peak_bytes=peak_bytes,
         used_bytes=end_bytes - start_bytes,
         peaked_bytes=peak_bytes - end_bytes,
+        risen_bytes=peak_bytes - start_bytes,
         peak_method="kernel",
         peak_error_bytes=0,
         status=state if state in ("error", "interrupted", "died") else "ok",

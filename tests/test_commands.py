@@ -53,9 +53,11 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def add(number, used=0, peaked=0, **more):
+    risen = max(0, used + peaked)
     memwatch.history.append(
         CellReport(
             label=f"In [{number}]", used_bytes=used * MIB, peaked_bytes=peaked * MIB,
+            risen_bytes=risen * MIB,
             rss_end_bytes=100 * MIB, duration_ns=number * 10**9, **more,
         )
     )  # fmt: skip
@@ -68,19 +70,23 @@ def cells_in(table):
     return [int(number) for number in re.findall(r"In \[(\d+)\]", table)]
 
 
-def test_top_ranks_by_use_and_by_peak(show):
+def test_top_ranks_by_use_and_by_rise(show):
     memwatch.history.clear()
-    for number, (used, peaked) in enumerate([(1, 9), (-5, 0), (7, 3), (2, 4)], 1):
+    # The second only gave memory back: the peak is high above its end alone.
+    for number, (used, peaked) in enumerate([(1, 9), (-50, 50), (7, 1), (2, 4)], 1):
         add(number, used, peaked, source=f"cell_{number}()")
     memwatch.history.append(CellReport(label="In [9]"))  # nothing is known of it
-    kept, peaked = show("%memwatch top 2").split("\n\n")
+    kept, rose = show("%memwatch top 2").split("\n\n")
     assert kept.splitlines() == [
         "Kept the most, of 5 reports",
-        "   used MiB  peaked MiB   total MiB      time  cell",
-        "     7.0000        3.00      100.00    3.00 s  In [3] cell_3()",
-        "     2.0000        4.00      100.00    4.00 s  In [4] cell_4()",
+        "   used MiB   rise MiB  peaked MiB   total MiB      time  cell",
+        "     7.0000       8.00        1.00      100.00    3.00 s  In [3] cell_3()",
+        "     2.0000       6.00        4.00      100.00    4.00 s  In [4] cell_4()",
     ]
-    assert cells_in(peaked) == [1, 4]
+    assert rose.splitlines()[0] == "Rose the highest, of 5 reports"
+    assert cells_in(rose) == [1, 3]
+    _, rose = show("%memwatch top").split("\n\n")
+    assert cells_in(rose)[:3] == [1, 3, 4]
     kept, _ = show("%memwatch top").split("\n\n")
     assert cells_in(kept)[:3] == [3, 4, 1]
     assert len(cells_in(kept)) == 5

@@ -21,6 +21,7 @@ FIELDS = [
     "rss_peak_bytes",
     "used_bytes",
     "peaked_bytes",
+    "risen_bytes",
     "drift_bytes",
     "peak_method",
     "peak_error_bytes",

@@ -1,6 +1,7 @@
 """Terminal IPython, typed at through a pseudo-terminal; and an embedded shell."""
 
 import re
+import subprocess
 import sys
 
 import pexpect
@@ -143,3 +144,45 @@ def test_embedded_shell(tmp_path):
         child.expect(pexpect.EOF)
     finally:
         child.close(force=True)
+
+
+@pytest.mark.parametrize("ending", [".ipy", ".py"])
+def test_script_is_measured_by_run(tmp_path, ending):
+    """As the README says."""
+    script = tmp_path / f"script{ending}"
+    script.write_text("x = b'x' * (32 << 20)\n")
+    command = [sys.executable, "-m", "IPython", "--no-banner", "--ext=memwatch"]
+    done = subprocess.run(
+        [*command, "-c", f"%run {script}"],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    (line,) = lines_in(done.stdout)
+    assert abs(line.used - 32) < 2
+
+
+@pytest.mark.parametrize("code", ["pass", "print('y' * 9000)"])
+def test_full_stdout_is_named_and_cells_are_measured(tmp_path, code):
+    command = [sys.executable, "-u", "-m", "IPython", "--no-banner", "--ext=memwatch"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*command, "-c", code], stdout=full, stderr=subprocess.PIPE,
+            text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert "In [1] could not be printed to stdout: OSError" in done.stderr
+    assert "unmeasured" not in done.stderr
+
+
+def test_embedded_shell_that_loads_and_unloads_leaves_the_outer_one(terminal):
+    ipython = terminal("--ext=memwatch")
+    ipython.type("from memwatch import recording; box = recording.box_path()")
+    ipython.child.sendline("from IPython import embed; embed(banner1='')")
+    ipython.read()
+    ipython.type("%load_ext memwatch")
+    assert len(lines_in(ipython.type("y = 1"))) == 1
+    ipython.type("%unload_ext memwatch")
+    assert lines_in(ipython.type("y = 2")) == []
+    ipython.child.sendline("exit")
+    ipython.read()
+    text = ipython.type("print(box.exists(), recording.box_path() == box)")
+    assert "True True" in text
+    assert len(lines_in(text)) == 1

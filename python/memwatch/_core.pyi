@@ -9,6 +9,7 @@ class _Figures(TypedDict):
     rss_peak_bytes: int
     used_bytes: int
     peaked_bytes: int
+    risen_bytes: int
     peak_method: Literal["kernel", "sampled"]
     peak_error_bytes: int | None
     anon_bytes: int | None

@@ -66,6 +66,7 @@ class BoxCell(TypedDict):
     rss_end_bytes: int | None
     used_bytes: int | None
     peaked_bytes: int | None
+    risen_bytes: int | None
     peak_error_bytes: int | None
 
 

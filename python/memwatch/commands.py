@@ -264,7 +264,7 @@ COMMANDS: dict[str, Command] = {
         " that\nonly look (%memwatch last, top, ...) are not told of.",
     ),
     "top": Command(
-        "the cells that kept the most and peaked the highest",
+        "the cells that kept the most and rose the highest",
         _top,
         Argument("N", f"{_REPORTS}; 5 if not given", _count, default=5),
     ),

@@ -61,6 +61,8 @@ class CellReport:
     """End less start: what the cell kept. Negative where it gave memory back."""
     peaked_bytes: int | None = None
     """Peak less end, at least 0: what the cell needed for a while."""
+    risen_bytes: int | None = None
+    """Peak less start, at least 0: how far the cell drove memory up."""
     drift_bytes: int | None = None
     """Growth between the previous cell's end and this one's start."""
     peak_method: PeakMethod | None = None

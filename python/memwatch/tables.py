@@ -26,7 +26,7 @@ class Allocator(TypedDict):
 
 
 def top_tables(reports: Iterable[CellReport], count: int) -> str:
-    """The `count` that kept the most, and the `count` that peaked the highest."""
+    """The `count` that kept the most, and the `count` that rose the highest."""
     kept = list(reports)
     if not kept:
         return NOTHING
@@ -46,7 +46,7 @@ def top_tables(reports: Iterable[CellReport], count: int) -> str:
         [
             *table("Kept the most", lambda report: report.used_bytes),
             "",
-            *table("Peaked the highest above that", lambda report: report.peaked_bytes),
+            *table("Rose the highest", lambda report: report.risen_bytes),
         ]
     )
 
@@ -66,12 +66,16 @@ def history_table(reports: Sequence[CellReport], count: int) -> str:
 
 
 NOTHING = "no reports yet: they come with the next cell"
-_HEADER = f"{'used MiB':>11}{'peaked MiB':>12}{'total MiB':>12}{'time':>10}  cell"
+_HEADER = (
+    f"{'used MiB':>11}{'rise MiB':>11}{'peaked MiB':>12}{'total MiB':>12}"
+    f"{'time':>10}  cell"
+)
 
 
 def _row(report: CellReport) -> str:
     start = (
-        f"{mib(report.used_bytes, 4):>11}{mib(report.peaked_bytes, 2):>12}"
+        f"{mib(report.used_bytes, 4):>11}{mib(report.risen_bytes, 2):>11}"
+        f"{mib(report.peaked_bytes, 2):>12}"
         f"{mib(report.rss_end_bytes, 2):>12}{_duration(report.duration_ns):>10}  "
     )
     return start + _cut(_name(report), _WIDTH - len(start))
@@ -101,6 +105,7 @@ def story(report: CellReport, allocator: Allocator | None) -> str:
     began = report.started_at or "an unknown time"
     sizes = [
         ("used", report.used_bytes, "kept: RSS at its end less RSS at its start"),
+        ("rise", report.risen_bytes, "its highest RSS less RSS at its start"),
         ("peaked", report.peaked_bytes, "needed for a while, above what it held last"),
         ("total", report.rss_end_bytes, "RSS at its end, made up of"),
         ("  anon", report.anon_bytes, "heap, stacks, private memory written to"),

@@ -67,6 +67,7 @@ test_transient_seen_by_the_mark(void **state)
     assert_int_equal(result.used_bytes, MIB);
     assert_int_equal(result.rss_peak_bytes, 450 * MIB);
     assert_int_equal(result.peaked_bytes, 399 * MIB);
+    assert_int_equal(mw_result_risen_bytes(&result), 400 * MIB);
     assert_int_equal(result.peak_error_bytes, MIB);
 }
 
@@ -96,6 +97,9 @@ test_giving_back_is_negative_use(void **state)
     assert_int_equal(result.used_bytes, -30 * MIB);
     assert_int_equal(result.rss_peak_bytes, 50 * MIB);
     assert_int_equal(result.peaked_bytes, 30 * MIB);
+    assert_int_equal(mw_result_risen_bytes(&result), 0);
+    result = MW_RESULT_ABSENT;
+    assert_int_equal(mw_result_risen_bytes(&result), MW_ABSENT);
 }
 
 static void

@@ -126,7 +126,7 @@ test_closed(void **state)
         ",\"report\":{\"schema\":1," TITLE
         "\"started_at\":\"2026-11-23T12:00:00.123+00:00\",\"duration_ns\":500,"
         "\"rss_start_bytes\":10,\"rss_end_bytes\":15,\"rss_peak_bytes\":20,"
-        "\"used_bytes\":5,\"peaked_bytes\":5,\"drift_bytes\":-5,"
+        "\"used_bytes\":5,\"peaked_bytes\":5,\"risen_bytes\":10,\"drift_bytes\":-5,"
         "\"peak_method\":\"kernel\",\"peak_error_bytes\":0,\"anon_bytes\":null,"
         "\"file_bytes\":1,\"shmem_bytes\":2,\"swap_bytes\":3,"
         "\"system_mean_cpu_percent\":null,\"single_max_cpu_percent\":100,"

@@ -78,6 +78,7 @@ class _Attempt:
             rss_peak_bytes=highest,
             used_bytes=last - first,
             peaked_bytes=highest - last,
+            risen_bytes=highest - first,
             peak_method="sampled",
             status="died" if state == "died" else "interrupted",
         )

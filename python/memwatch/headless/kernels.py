@@ -174,6 +174,7 @@ def _together(closed: list[_Closed]) -> _Closed:
     ends = (one["rss_start_bytes"], one["rss_end_bytes"])
     one["rss_peak_bytes"] = max(*ends, busiest[0]["rss_peak_bytes"] + base)
     one["peaked_bytes"] = one["rss_peak_bytes"] - one["rss_end_bytes"]
+    one["risen_bytes"] = one["rss_peak_bytes"] - one["rss_start_bytes"]
     if any(each["peak_method"] == "sampled" for each in figures):
         one["peak_method"], one["peak_error_bytes"] = "sampled", None
     else:

@@ -151,6 +151,7 @@ def _cell(row: str, cell: CellRun, excesses: Sequence[Excess]) -> dict[str, Any]
         "source": source,
         "used": _size(report.used_bytes),
         "peak": _size(report.rss_peak_bytes, at_least),
+        "rise": _size(report.risen_bytes, at_least),
         "peaked": _size(report.peaked_bytes),
         "total": _size(report.rss_end_bytes),
         "time": _time(report.duration_ns),

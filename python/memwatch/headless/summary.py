@@ -39,7 +39,7 @@ def summary(runs: Sequence[NotebookRun], excesses: Sequence[Excess] = ()) -> str
         parts.append(_notebooks(runs, excesses))
     highest = _highest(runs)
     if highest:
-        parts.append("**Highest peaks**\n\n" + highest)
+        parts.append("**Highest rises**\n\n" + highest)
     return "\n\n".join(parts) + "\n"
 
 
@@ -86,25 +86,26 @@ def _notebooks(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
 
 def _highest(runs: Sequence[NotebookRun]) -> str:
     cells = [(run, cell) for run in runs for cell in ran(run)]
-    ordered = sorted(cells, key=lambda pair: -_peak(pair[1]))
+    ordered = sorted(cells, key=lambda pair: -_risen(pair[1]))
     rows = [
         [
             _text(run.notebook),
             f"{_text(label_of(cell))} {_code(first_line(cell))}",
             mib(cell.report.used_bytes, 2),
+            mib(cell.report.risen_bytes, 2),
             mib(cell.report.rss_peak_bytes, 2),
             _seconds(cell.report.duration_ns),
         ]
         for run, cell in ordered[:_MOST_CELLS]
-        if cell.report is not None and _peak(cell) >= 0
+        if cell.report is not None and _risen(cell) >= 0
     ]
-    head = ["notebook", "cell", "used MiB", "peak MiB", "seconds"]
+    head = ["notebook", "cell", "used MiB", "rise MiB", "peak MiB", "seconds"]
     return _table(head, rows, 2) if rows else ""
 
 
-def _peak(cell: CellRun) -> int:
-    peak = None if cell.report is None else cell.report.rss_peak_bytes
-    return -1 if peak is None else peak
+def _risen(cell: CellRun) -> int:
+    risen = None if cell.report is None else cell.report.risen_bytes
+    return -1 if risen is None else risen
 
 
 def _table(head: list[str], rows: list[list[str]], texts: int) -> str:
