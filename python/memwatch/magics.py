@@ -22,10 +22,8 @@ from . import (
     _core,
     commands,
     lines,
-    pictures,
     publishing,
     recording,
-    tables,
 )
 from .boxes import find_boxes, prune_boxes
 from .children import watch_children
@@ -174,6 +172,8 @@ class MemWatch(Magics):
             self._picture(report)
 
     def _picture(self, report: CellReport) -> None:
+        from . import pictures
+
         try:
             if self.display == "sparkline" or self._is_for_a_notebook(report):
                 shell: Any = self.shell
@@ -187,6 +187,8 @@ class MemWatch(Magics):
         return mime in shell.display_formatter.active_types
 
     def _is_for_a_notebook(self, report: CellReport) -> bool:
+        from . import pictures
+
         # A kernel is not told who reads it. But notebooks' front ends say which cell
         # they have executed, and consoles, nbconvert and papermill, having none to
         # show, do not.
@@ -267,6 +269,8 @@ class MemWatch(Magics):
         if runs is None:
             self.watcher.watch_this_cell()
             return body.run()
+        from . import tables
+
         return print(tables.repeats(body.repeat(runs)))
 
     memwatch.__doc__ = commands.describe()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from array import array
-from asyncio import CancelledError
 from types import TracebackType
 
 from . import _core, machine
@@ -34,9 +34,15 @@ def status_of(error: BaseException | None) -> Status:
     if error is None:
         return "ok"
     # Top-level await: the kernel turns Ctrl-C into a cancellation.
-    if isinstance(error, (KeyboardInterrupt, CancelledError)):
+    if isinstance(error, KeyboardInterrupt) or _is_cancellation(error):
         return "interrupted"
     return "error"
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    # asyncio takes long to import. Where nobody has done so, nothing is cancelled.
+    asyncio = sys.modules.get("asyncio.exceptions")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def tell_how_peaks_are_found() -> None:
