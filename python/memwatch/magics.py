@@ -29,7 +29,6 @@ from .boxes import find_boxes, prune_boxes
 from .children import watch_children
 from .completion import complete
 from .extension import CellWatcher, inside_a_cell
-from .repeating import Body
 from .report import CellReport
 from .trouble import cause_of, tell_once
 from .watching import history, tell_how_peaks_are_found
@@ -265,6 +264,8 @@ class MemWatch(Magics):
             raise UsageError(str(wrong)) from None
         if runs == 0:
             return print(commands.describe())
+        from .repeating import Body
+
         body = Body(self.shell, cell)
         if runs is None:
             self.watcher.watch_this_cell()
@@ -287,6 +288,8 @@ class MemWatch(Magics):
         __tracebackhide__ = True
         if line.strip():
             raise UsageError(f"%%memwatch_quiet: '{line.strip()}' is too much")
+        from .repeating import Body
+
         self.watcher.tell_of_this_cell(False)
         return Body(self.shell, cell).run()
 

@@ -8,7 +8,7 @@ import time
 from array import array
 from types import TracebackType
 
-from . import _core, machine
+from . import _core
 from .children import close_window, open_window
 from .history import History
 from .report import CellReport, Status, Timeline, iso_8601
@@ -52,6 +52,8 @@ def tell_how_peaks_are_found() -> None:
     except OSError:
         return  # which the first window will tell
     if not accuracy["mark_resets"]:
+        from . import machine
+
         why: dict[str, str] = {}
         _, peak = machine.find_accuracy(why)
         told = machine.describe_peak(peak, why)
