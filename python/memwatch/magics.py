@@ -171,10 +171,10 @@ class MemWatch(Magics):
             self._picture(report)
 
     def _picture(self, report: CellReport) -> None:
-        from . import pictures
-
         try:
             if self.display == "sparkline" or self._is_for_a_notebook(report):
+                from . import pictures
+
                 shell: Any = self.shell
                 shell.display_pub.publish(pictures.bundle(report))
         except Exception as error:
@@ -186,16 +186,14 @@ class MemWatch(Magics):
         return mime in shell.display_formatter.active_types
 
     def _is_for_a_notebook(self, report: CellReport) -> bool:
-        from . import pictures
-
         # A kernel is not told who reads it. But notebooks' front ends say which cell
         # they have executed, and consoles, nbconvert and papermill, having none to
         # show, do not.
-        return (
-            report.cell_id is not None
-            and self.shows("text/html")
-            and pictures.has_shape(report)
-        )
+        if report.cell_id is None or not self.shows("text/html"):
+            return False
+        from . import pictures
+
+        return pictures.has_shape(report)
 
     def _is_worth_telling(self, report: CellReport) -> bool:
         """Whether it is not below all that is set; what is not known is not below."""
