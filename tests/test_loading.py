@@ -18,8 +18,8 @@ OWN = {
     "_core", "children", "files", "history", "report", "trouble", "watching",
 }  # fmt: skip
 OWN_AT_LOAD = OWN | {
-    "_boxes", "boxes", "commands", "completion", "extension", "lines", "machine", "magics",
-    "publishing", "recording", "runtime",
+    "_boxes", "boxes", "commands", "completion", "extension", "lines", "machine",
+    "magics", "publishing", "recording", "runtime",
 }  # fmt: skip
 UNWANTED = {"ast", "asyncio", "difflib", "hashlib", "html", "inspect", "ssl"}
 """Named by themselves: they are dear, or nothing at load needs them."""
