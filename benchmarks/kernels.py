@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ class Kernel:
     """A kernel and what its process looks like from outside."""
 
     def __init__(self, python: Path) -> None:
+        # Of its own: what killed kernels have left is looked at when memwatch loads.
+        self._runtime = tempfile.TemporaryDirectory(prefix="memwatch-bench-")
         self._manager = KernelManager()
         self._manager._kernel_spec = KernelSpec(
             argv=[
@@ -35,6 +38,7 @@ class Kernel:
             ]
         )
         environment = os.environ | {
+            "JUPYTER_RUNTIME_DIR": self._runtime.name,
             "PYTHONPATH": str(FOLDER),
             "PYTHONWARNINGS": "ignore",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
@@ -62,6 +66,7 @@ class Kernel:
     def close(self) -> None:
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
+        self._runtime.cleanup()
 
 
 @contextlib.contextmanager

@@ -316,5 +316,5 @@ def test_frame_of_polars_where_there_is_no_pandas(history, monkeypatch):
 def test_frame_of_neither_names_both(history, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(ImportError, match=r"pip install pandas \(or: pip install pol"):
+    with pytest.raises(ImportError, match=r"pip install pandas or pip install pol"):
         history.to_frame()

@@ -1,8 +1,10 @@
 """CellReport: the fields that are fixed."""
 
 import json
+import pydoc
+import re
 from array import array
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
@@ -68,3 +70,32 @@ def test_to_dict_is_json():
 def test_repr_leaves_the_series_out():
     timeline = {"t_ns": array("q", [0]), "rss_bytes": array("q", [7])}
     assert "array" not in repr(CellReport(timeline=timeline))
+
+
+def test_help_describes_each_field():
+    """Its unit where the name has one, and a sentence at least."""
+    text = pydoc.plain(pydoc.render_doc(CellReport))
+    described = {
+        name: " ".join(told.split())
+        for name, told in re.findall(
+            r"^ \|  ``(\w+)``\n((?: \|      .+\n)+)", text.replace("|\n", "|  \n"), re.M
+        )
+    }
+    assert set(described) == {each.name for each in fields(CellReport)}
+    units = {"bytes": "Bytes", "ns": "Nanoseconds", "percent": "Percent"}
+    for name, told in described.items():
+        told = told.replace("| ", "")
+        unit = units.get(name.rpartition("_")[2])
+        assert unit is None or told.startswith((f"{unit}.", f"{unit},", f"{unit} ")), (
+            name
+        )
+        assert len(told) > 20, name
+        assert told.endswith("."), name
+
+
+def test_help_says_where_figures_come_from():
+    text = pydoc.plain(pydoc.render_doc(CellReport))
+    for source in ("VmRSS", "VmHWM", "RssAnon", "RssFile", "RssShmem", "VmSwap",
+                   "/proc/self/status", "/proc/self/statm", "/proc/stat",
+                   "smaps_rollup", "CLOCK_MONOTONIC"):  # fmt: skip
+        assert source in text

@@ -7,15 +7,13 @@ sub-command, add a function and a line in COMMANDS: help and Tab come with it.
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
-from . import _core, lines, machine, pictures, publishing, recording, tables
+from . import _core, lines, machine, publishing, recording
 from .extension import CellWatcher
 from .report import CellReport
 from .runtime import readable
@@ -51,8 +49,7 @@ class Session(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(NamedTuple):
     """What may follow a sub-command."""
 
     name: str
@@ -65,8 +62,7 @@ class Argument:
     """What Tab offers where so much is typed."""
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A sub-command."""
 
     help: str
@@ -136,12 +132,13 @@ def _publish(session: Session, endpoint: str | None) -> None:
 
 
 def _last(session: Session, _: None) -> None:
+    # Asking malloc is dear where much is free, so only here.
+    from . import _heap, tables
+
     report = _last_cell()
     if report is None:
         say(tables.NOTHING)
         return
-    # Dear where much is free, so only here.
-    from . import _heap
 
     say(tables.story(report, _heap.allocator()))
 
@@ -168,10 +165,14 @@ _LOOKS: list[list[str]] = [
 
 
 def _top(session: Session, count: int) -> None:
+    from . import tables
+
     say(tables.top_tables(history, count))
 
 
 def _history(session: Session, count: int) -> None:
+    from . import tables
+
     say(tables.history_table(history, count))
 
 
@@ -182,6 +183,8 @@ def _plot(session: Session, _: None) -> object:
             return history.plot()
         except ImportError as error:
             raise CommandError(str(error)) from None
+    from . import pictures
+
     limit = machine.find_limit({})[0]["limit_bytes"]
     width = shutil.get_terminal_size().columns
     say(pictures.session_chart(history, width, limit_bytes=limit))
@@ -400,6 +403,8 @@ def _known(word: str, words: Iterable[str], kind: str) -> str:
     words = list(words)
     if word in words:
         return word
+    import difflib  # a millisecond or two, which a typing error may cost
+
     close = difflib.get_close_matches(word, words, n=1)
     meant = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(words)}"
     raise CommandError(f"%memwatch: no {kind} '{word}': {meant}")

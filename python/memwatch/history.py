@@ -14,7 +14,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
-from . import machine
 from .files import write_whole
 from .report import CellReport
 
@@ -203,6 +202,8 @@ class History(Sequence[CellReport]):
             raise ImportError(
                 f"plotting needs matplotlib: {install_command('plot')} ({error})"
             ) from error
+        from . import machine
+
         return plot(self, ax, machine.find_limit({})[0]["limit_bytes"])
 
     @overload

@@ -24,17 +24,14 @@ from . import (
     _core,
     commands,
     lines,
-    pictures,
     publishing,
     recording,
-    tables,
 )
 from .boxes import find_boxes, prune_boxes
 from .children import watch_children
 from .completion import complete
 from .extension import CellWatcher, inside_a_cell
 from .kept import keep
-from .repeating import Body
 from .report import CellReport
 from .trouble import cause_of, say, tell_once
 from .watching import history, tell_how_peaks_are_found
@@ -198,6 +195,8 @@ class MemWatch(Magics):
     def _picture(self, report: CellReport) -> None:
         try:
             if self.display == "sparkline" or self._is_for_a_notebook(report):
+                from . import pictures
+
                 shell: Any = self.shell
                 shell.display_pub.publish(pictures.bundle(report))
         except Exception as error:
@@ -212,11 +211,11 @@ class MemWatch(Magics):
         # A kernel is not told who reads it. But notebooks' front ends say which cell
         # they have executed, and consoles, nbconvert and papermill, having none to
         # show, do not.
-        return (
-            report.cell_id is not None
-            and self.shows("text/html")
-            and pictures.has_shape(report)
-        )
+        if report.cell_id is None or not self.shows("text/html"):
+            return False
+        from . import pictures
+
+        return pictures.has_shape(report)
 
     def _is_worth_telling(self, report: CellReport) -> bool:
         """Whether it is not below all that is set; what is not known is not below."""
@@ -286,10 +285,14 @@ class MemWatch(Magics):
             raise UsageError(str(wrong)) from None
         if runs == 0:
             return say(commands.describe())
+        from .repeating import Body
+
         body = Body(self.shell, cell)
         if runs is None:
             self.watcher.watch_this_cell()
             return body.run()
+        from . import tables
+
         return say(tables.repeats(body.repeat(runs)))
 
     memwatch.__doc__ = commands.describe()
@@ -306,6 +309,8 @@ class MemWatch(Magics):
         __tracebackhide__ = True
         if line.strip():
             raise UsageError(f"%%memwatch_quiet: '{line.strip()}' is too much")
+        from .repeating import Body
+
         self.watcher.tell_of_this_cell(False)
         return Body(self.shell, cell).run()
 

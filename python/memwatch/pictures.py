@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from itertools import pairwise
 
 from .lines import mib, printable
@@ -69,6 +68,8 @@ def sparkline(report: CellReport) -> str:
     A peak that the kernel tells, but that lies between two samples, is a dashed line:
     how high is known, not when. Without samples there is the caption alone.
     """
+    from html import escape  # which the load need not wait for
+
     points = points_of(report)
     top, bottom = _caption(report, points)
     picture = _svg(report, points) if points else ""
@@ -355,6 +356,8 @@ def _svg(report: CellReport, points: Points) -> str:
             f'<circle cx="{peak_x + _FREE}" cy="{peak_y}" r="6" fill="{_PEAK_COLOUR}"/>'
         )
     start_y = drawn[0][1]
+    from html import escape
+
     return (
         f'<svg role="img" aria-label="{escape(describe(report))}"'
         f' viewBox="0 0 {_WIDTH + 2 * _FREE} {height}" fill="none"'

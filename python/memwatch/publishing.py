@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import recording
 from .boxes import name_of
-from .endpoints import is_beyond
 from .kept import keep
-from .keys import KeyPair, KeysError, admitted_keys, keys_folder, own_keys, public_key
 from .runtime import make_runtime_folder, readable
 from .trouble import cause_of, tell_once
 
 if TYPE_CHECKING:
     from ._stream import Publisher, PublisherStatus
+    from .keys import KeyPair
 
 __all__ = [
     "Endpoint",
@@ -80,6 +79,8 @@ def parse(typed: str) -> Endpoint:
             f"'{typed}' begins with neither @ nor >: @{typed or 'ENDPOINT'} to bind,"
             f" >{typed or 'ENDPOINT'} to connect"
         )
+    from .endpoints import is_beyond
+
     connects = sign == ">"
     try:
         beyond = is_beyond(address, connects=connects)
@@ -197,6 +198,8 @@ def _keys(
     """Own keys, the server's, and those that are admitted, as far as they are used."""
     if not where.needs_keys and not (where.connects and server_key):
         return None, None, ()
+    from .keys import KeysError, admitted_keys, keys_folder, own_keys, public_key
+
     try:
         own = own_keys()
         if where.connects and server_key:

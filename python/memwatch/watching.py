@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from array import array
-from asyncio import CancelledError
 from dataclasses import fields
 from types import TracebackType
 
-from . import _core, machine
+from . import _core
 from .children import close_window, open_window
 from .history import History
 from .kept import keep
@@ -37,9 +37,15 @@ def status_of(error: BaseException | None) -> Status:
     if error is None:
         return "ok"
     # Top-level await: the kernel turns Ctrl-C into a cancellation.
-    if isinstance(error, (KeyboardInterrupt, CancelledError)):
+    if isinstance(error, KeyboardInterrupt) or _is_cancellation(error):
         return "interrupted"
     return "error"
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    # asyncio takes long to import. Where nobody has done so, nothing is cancelled.
+    asyncio = sys.modules.get("asyncio.exceptions")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def tell_how_peaks_are_found() -> None:
@@ -49,6 +55,8 @@ def tell_how_peaks_are_found() -> None:
     except OSError:
         return  # which the first window will tell
     if not accuracy["mark_resets"]:
+        from . import machine
+
         why: dict[str, str] = {}
         _, peak = machine.find_accuracy(why)
         told = machine.describe_peak(peak, why)
