@@ -1,7 +1,11 @@
 """What is typed after %memwatch: sub-commands, cells, help, Tab, mistakes."""
 
+import io
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from traitlets import TraitError
@@ -505,3 +509,24 @@ def test_quiet_cell_magic(ip, lines):
     assert lines("%%memwatch_quiet\nran = True") == []
     assert ip.user_ns["ran"]
     assert len(memwatch.history) == before + 2
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_encoding_that_lacks_characters(ip, monkeypatch, encoding):
+    """A "?" stands for each; nothing raises, in IPython or at the command line."""
+    ip.run_cell("held = b'x' * (30 << 20)  # \u2026\nimport time; time.sleep(0.2)")
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    for words in ("last", "plot", "history", "top", "status", ""):
+        ip.run_line_magic("memwatch", words)
+    monkeypatch.undo()
+    stream.flush()
+    shown = stream.buffer.getvalue().decode(encoding)
+    assert "# ?" in shown
+    done = subprocess.run(
+        [sys.executable, "-m", "memwatch", "top", "--once"],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"?" in done.stdout

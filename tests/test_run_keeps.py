@@ -390,7 +390,9 @@ def test_notebooks_that_others_run(tmp_path):
     cells = [v3.new_code_cell(input="print('old')")]
     old_format = v3.new_notebook(worksheets=[v3.new_worksheet(cells=cells)])
     (tmp_path / "v3.ipynb").write_text(json.dumps(old_format))
-    save(tmp_path, "null.ipynb", "1", kernelspec=None)
+    null = json.loads(save(tmp_path, "null.ipynb", "1").read_text())
+    null["metadata"] = {"kernelspec": None}
+    (tmp_path / "null.ipynb").write_text(json.dumps(null))
     names = ["a.ipynb", "v3.ipynb", "null.ipynb"]
     done = run(*names, "-p", "x", "21", "--output-dir", "out", "-j", "3", cwd=tmp_path)
     lines = [line for line in done.stderr.splitlines() if "repaired: " in line]

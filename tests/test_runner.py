@@ -645,8 +645,10 @@ def test_what_a_notebook_came_to_in_one_line():
         line_of(found),
     )
     stopped = replace(found, state="error", cells=found.cells[:2])
-    assert in_short([found, stopped]) == "2 notebooks: 1 ok, 1 error; 2 cells raised"
-    assert in_short([stopped]) == "1 notebook: 1 error"
+    assert (
+        in_short([found, stopped], []) == "2 notebooks: 1 ok, 1 error; 2 cells raised"
+    )
+    assert in_short([stopped], []) == "1 notebook: 1 error"
     nothing = replace(found, cells=[], rss_peak_bytes=None)
     assert re.fullmatch(r"x.ipynb: ok: 0 cells in \d+\.\d\d s", line_of(nothing))
 
