@@ -159,8 +159,8 @@ find_hierarchy(const char *proc_root, const char *mount, const char *controller,
     size_t below = strlen(mount);
     size_t least =
         SIZE_MAX; /* of two mounts the upper one counts, then the later one */
-    const char *line;
-    size_t length;
+    const char *line = "";
+    size_t length = 0;
     int err;
 
     (void)snprintf(out->root, sizeof out->root, "/");
@@ -205,8 +205,8 @@ has_process(const char *path, pid_t pid)
 {
     char file[PATH_MAX];
     struct lines lines;
-    const char *line;
-    size_t length;
+    const char *line = "";
+    size_t length = 0;
     int err;
     int written = snprintf(file, sizeof file, "%s/cgroup.procs", path);
 
@@ -238,9 +238,9 @@ struct search {
 };
 
 /* The group `levels` below `self->path` in which the process is. 1: `self->path` is it;
- * 0, or -errno; the path is then as it was. */
+ * 0, or -errno; the path is then as it was. As deep as the mount's root has levels. */
 static int
-find_process(struct search *self, int levels)
+find_process(struct search *self, int levels) /* NOLINT(misc-no-recursion) */
 {
     size_t length = strlen(self->path);
     const struct dirent *each;
@@ -260,6 +260,7 @@ find_process(struct search *self, int levels)
         if (folder == NULL) {
             return is_hidden(-errno) ? 0 : -errno;
         }
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else has the folder */
         while (found == 0 && self->left > 0 && (each = readdir(folder)) != NULL) {
             int written;
 
