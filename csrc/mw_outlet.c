@@ -348,7 +348,7 @@ struct set_up {
 };
 
 static int
-set_up(void *argument)
+set_up(const void *argument)
 {
     const struct set_up *it = argument;
     int err = open_socket(it->outlet);

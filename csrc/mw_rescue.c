@@ -46,14 +46,12 @@ look_for_descriptors(void)
 static int
 look_for_memory(void)
 {
+    /* cppcheck-suppress constVariablePointer ; munmap() takes it as it is */
     void *spare = mmap(NULL, SPARE_BYTES, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (spare == MAP_FAILED) {
-        return -errno;
-    }
-    munmap(spare, SPARE_BYTES);
-    return 0;
+    /* cppcheck-suppress nullPointerOutOfMemory ; it is MAP_FAILED then */
+    return spare == MAP_FAILED || munmap(spare, SPARE_BYTES) != 0 ? -errno : 0;
 }
 
 struct spare_thread {
@@ -150,7 +148,7 @@ on_abort(int number)
 }
 
 int
-mw_rescue_run(int (*act)(void *context), void *context, bool *aborted)
+mw_rescue_run(int (*act)(const void *context), const void *context, bool *aborted)
 {
     struct sigaction ours = {.sa_handler = on_abort, .sa_flags = SA_NODEFER};
     int err;

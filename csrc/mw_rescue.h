@@ -26,6 +26,6 @@ int mw_rescue_look_for_threads(void);
  * is never to be used or freed again. SIGABRT has a handler meanwhile: so one call at a
  * time in a process, and no fork(). Another thread's abort() does what it would have
  * done. */
-int mw_rescue_run(int (*act)(void *context), void *context, bool *aborted);
+int mw_rescue_run(int (*act)(const void *context), const void *context, bool *aborted);
 
 #endif
