@@ -110,8 +110,8 @@ read_cpuset(const char *root, pid_t pid, char *name, size_t size)
 static bool
 is_in_our_cpuset(const char *root, pid_t pid)
 {
-    char ours[PATH_MAX];
-    char theirs[PATH_MAX];
+    char ours[PATH_MAX] = "";
+    char theirs[PATH_MAX] = "";
     ssize_t length = read_cpuset(root, 0, ours, sizeof ours);
 
     return length > 0 && read_cpuset(root, pid, theirs, sizeof theirs) == length &&

@@ -1,23 +1,15 @@
 #include "mw_outlet.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 #include <zmq.h>
 
 #include "mw_aside.h"
 #include "mw_clock.h"
 #include "mw_ipcfile.h"
+#include "mw_rescue.h"
 
 #define IPC "ipc://"
 #define END_NS (50 * MW_NS_PER_MS)
@@ -28,14 +20,7 @@ enum {
     SLOWEST_RECONNECT_MS = 5000,
     ADMISSIONS_AT_ONCE = 64,
     REQUESTS_AT_ONCE = 1000,
-    SPARE_DESCRIPTORS = 16,
-    SPARE_THREADS = 4, /* libzmq's two, the publisher's, and one more */
-    SPARE_BYTES = 1024 * 1024,
 };
-
-/* How long to wait until the kernel no longer counts a thread that was joined. */
-#define GONE_NS (500 * MW_NS_PER_MS)
-#define GONE_NAP_NS (100 * MW_NS_PER_US)
 
 struct mw_outlet {
     void *context;
@@ -268,150 +253,6 @@ set_text(void *socket, int option, const char *text)
                                                                        : zmq_error();
 }
 
-/* Where libzmq can get no descriptor, no thread or no memory it calls abort(). So all
- * of them are tried for before libzmq is entered. What others take between that and
- * libzmq's own try is dealt with further down: see without_abort(). */
-
-static int
-look_for_descriptors(void)
-{
-    int fds[SPARE_DESCRIPTORS];
-    int count = 0;
-    int err = 0;
-
-    while (count < SPARE_DESCRIPTORS && err == 0) {
-        fds[count] = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        err = fds[count] < 0 ? -errno : 0;
-        count += err == 0;
-    }
-    while (count > 0) {
-        close(fds[--count]);
-    }
-    return err;
-}
-
-static int
-look_for_memory(void)
-{
-    void *spare = mmap(NULL, SPARE_BYTES, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (spare == MAP_FAILED) {
-        return -errno;
-    }
-    munmap(spare, SPARE_BYTES);
-    return 0;
-}
-
-struct spare_thread {
-    pthread_t thread;
-    pthread_mutex_t *gate;
-    pid_t tid;
-};
-
-static void *
-wait_at_the_gate(void *argument)
-{
-    struct spare_thread *self = argument;
-
-    self->tid = (pid_t)syscall(SYS_gettid);
-    pthread_mutex_lock(self->gate);
-    pthread_mutex_unlock(self->gate);
-    return NULL;
-}
-
-static bool
-is_gone(pid_t tid)
-{
-    char path[64];
-
-    (void)snprintf(path, sizeof path, "/proc/self/task/%d", (int)tid);
-    return access(path, F_OK) != 0;
-}
-
-/* Threads with the attributes of libzmq's own, all there at once. Their stacks stay in
- * the C library's cache, for libzmq's to take. A thread that was joined counts against
- * limits until the kernel has removed it: that is waited for. */
-static int
-look_for_threads(void)
-{
-    struct spare_thread spare[SPARE_THREADS];
-    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    sigset_t all;
-    sigset_t before;
-    int64_t t_end_ns;
-    int count = 0;
-    int err = 0;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    pthread_mutex_lock(&gate);
-    while (count < SPARE_THREADS && err == 0) {
-        spare[count].gate = &gate;
-        err = -pthread_create(&spare[count].thread, NULL, wait_at_the_gate,
-                              &spare[count]);
-        count += err == 0;
-    }
-    pthread_mutex_unlock(&gate);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    for (int i = 0; i < count; i++) {
-        pthread_join(spare[i].thread, NULL);
-    }
-    pthread_mutex_destroy(&gate);
-    t_end_ns = mw_clock_mono_ns() + GONE_NS;
-    for (int i = 0; i < count && err == 0; i++) {
-        while (!is_gone(spare[i].tid) && err == 0) {
-            nanosleep(&(struct timespec){.tv_nsec = GONE_NAP_NS}, NULL);
-            err = mw_clock_mono_ns() < t_end_ns ? 0 : -EAGAIN;
-        }
-    }
-    return err;
-}
-
-/* libzmq's call of abort(), on our thread, ends here. One at a time in a process. */
-static struct {
-    pid_t tid; /* of the thread that is in libzmq */
-    sigjmp_buf back;
-    struct sigaction before;
-} rescue;
-
-static void
-on_abort(int number)
-{
-    if ((pid_t)syscall(SYS_gettid) == rescue.tid) {
-        siglongjmp(rescue.back, 1);
-    }
-    /* Another thread aborts: as if we were not there. */
-    sigaction(number, &rescue.before, NULL);
-    (void)raise(number);
-}
-
-/* Do what enters libzmq. Where libzmq aborts -EAGAIN: `self` is then in an unknown
- * state, with locks held, and is never to be used or freed again. */
-static int
-without_abort(int (*act)(struct mw_outlet *, const struct mw_outlet_options *,
-                         enum mw_outlet_step *),
-              struct mw_outlet *self, const struct mw_outlet_options *options,
-              enum mw_outlet_step *step, bool *aborted)
-{
-    struct sigaction ours = {.sa_handler = on_abort, .sa_flags = SA_NODEFER};
-    int err;
-
-    rescue.tid = (pid_t)syscall(SYS_gettid);
-    sigemptyset(&ours.sa_mask);
-    if (sigsetjmp(rescue.back, 1) == 0) {
-        sigaction(SIGABRT, &ours, &rescue.before);
-        err = act(self, options, step);
-        *aborted = false;
-    }
-    else {
-        err = -EAGAIN;
-        *aborted = true;
-    }
-    sigaction(SIGABRT, &rescue.before, NULL);
-    return err;
-}
-
 static int
 open_socket(struct mw_outlet *self)
 {
@@ -532,21 +373,25 @@ bind_or_connect(struct mw_outlet *self, const struct mw_outlet_options *options)
     return is_ipc ? mw_ipcfile_claim(&self->file, path) : 0;
 }
 
-static int
-set_up(struct mw_outlet *self, const struct mw_outlet_options *options,
-       enum mw_outlet_step *step)
-{
-    int err;
+struct set_up {
+    struct mw_outlet *outlet;
+    const struct mw_outlet_options *options;
+    enum mw_outlet_step *step;
+};
 
-    self->connects = options->connects;
-    err = open_socket(self);
+static int
+set_up(const void *argument)
+{
+    const struct set_up *it = argument;
+    int err = open_socket(it->outlet);
+
     if (err == 0) {
-        *step = MW_OUTLET_KEYS;
-        err = use_keys(self, options);
+        *it->step = MW_OUTLET_KEYS;
+        err = use_keys(it->outlet, it->options);
     }
     if (err == 0) {
-        *step = MW_OUTLET_ADDRESS;
-        err = bind_or_connect(self, options);
+        *it->step = MW_OUTLET_ADDRESS;
+        err = bind_or_connect(it->outlet, it->options);
     }
     return err;
 }
@@ -556,23 +401,22 @@ mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
               enum mw_outlet_step *step)
 {
     struct mw_outlet *self = calloc(1, sizeof *self);
+    struct set_up it = {self, options, step};
     bool aborted = false;
     int err = self == NULL ? -ENOMEM : 0;
 
     *step = MW_OUTLET_ZMQ;
     if (err == 0) {
-        err = look_for_descriptors();
-    }
-    if (err == 0) {
-        err = look_for_memory();
+        self->connects = options->connects;
+        err = mw_rescue_look_for_files_and_memory();
     }
     if (err == 0) {
         *step = MW_OUTLET_THREAD;
-        err = look_for_threads();
+        err = mw_rescue_look_for_threads();
     }
     if (err == 0) {
         *step = MW_OUTLET_ZMQ;
-        err = without_abort(set_up, self, options, step, &aborted);
+        err = mw_rescue_run(set_up, &it, &aborted);
     }
     if (err != 0) {
         if (!aborted) {

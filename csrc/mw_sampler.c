@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "mw_clock.h"
 #include "mw_pace.h"
@@ -11,9 +10,6 @@
 #include "mw_ticker.h"
 
 #define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
-
-/* How often the thread looks whether there are more processors to count on. */
-#define LOOK_INTERVAL_NS MW_NS_PER_S
 
 /* How often a running cell's mark is read for the black box. */
 #define MARK_INTERVAL_NS (100 * MW_NS_PER_MS)
@@ -25,7 +21,6 @@ struct mw_sampler {
     struct mw_roster roster;      /* the open windows */
     struct mw_cpu_reader cpu;     /* read == NULL: nobody asks */
     int64_t t_cpu_ns;             /* when the processors were last read */
-    int64_t t_look_ns;            /* when they were last counted */
     struct mw_recorder *recorder; /* NULL: no black box is written */
     int64_t t_mark_ns;            /* when the mark was last read for it */
 
@@ -123,17 +118,6 @@ replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder)
     mw_scribe_forget(&self->roster);
 }
 
-/* With the lock held: how far the mark of a window may be off. */
-static int64_t
-bound_of(const struct mw_sampler *self, const struct mw_memory *start,
-         const struct mw_memory *end)
-{
-    int64_t threads = start->threads > end->threads ? start->threads : end->threads;
-
-    return mw_accuracy_bound(&self->subject.accuracy, threads,
-                             self->subject.proc.page_bytes);
-}
-
 /* ---- when to sample; with the lock held ---- */
 
 /* The youngest window sets the pace for all. */
@@ -186,10 +170,7 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
     if (t_ns - self->t_cpu_ns >= CPU_INTERVAL_NS) {
         read_cpu(self, t_ns, &cpu);
     }
-    if (t_ns - self->t_look_ns >= LOOK_INTERVAL_NS) {
-        self->t_look_ns = t_ns;
-        mw_accuracy_look_again(&self->subject.accuracy, self->subject.proc.page_bytes);
-    }
+    mw_subject_look_again(&self->subject, t_ns);
 }
 
 static void
@@ -334,7 +315,7 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch,
     cpu_read = read_cpu(self, t_close_ns, &cpu);
     mw_roster_close(&self->roster, watch, t_close_ns, &end);
     mw_window_close(&watch->window, t_close_ns, &end, cpu_read ? &cpu : NULL,
-                    bound_of(self, &watch->window.start, &end), out);
+                    mw_subject_bound(&self->subject, &watch->window.start, &end), out);
     mw_scribe_sample(self->recorder, &self->roster, t_close_ns, end.rss_bytes);
     mw_scribe_close(self->recorder, watch, ending, out);
     return 0;
@@ -370,7 +351,8 @@ mw_sampler_close_at_last_sample(struct mw_sampler *self, struct mw_watch *watch,
 
         mw_roster_finish(watch, t_ns, &end);
         mw_window_close(&watch->window, t_ns, &end, NULL,
-                        bound_of(self, &watch->window.start, &end), out);
+                        mw_subject_bound(&self->subject, &watch->window.start, &end),
+                        out);
         mw_scribe_close(self->recorder, watch, NULL, out);
         err = 0;
     }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mw_clock.h"
+
 int
 mw_subject_init(struct mw_subject *self, const char *root, pid_t pid,
                 const struct mw_accuracy *own)
@@ -58,4 +60,22 @@ bool
 mw_subject_is_intact(const struct mw_subject *self)
 {
     return self->proc.status.fd >= 0 && mw_proc_is_intact(&self->proc);
+}
+
+void
+mw_subject_look_again(struct mw_subject *self, int64_t t_ns)
+{
+    if (t_ns - self->t_look_ns >= MW_NS_PER_S) {
+        self->t_look_ns = t_ns;
+        mw_accuracy_look_again(&self->accuracy, self->proc.page_bytes);
+    }
+}
+
+int64_t
+mw_subject_bound(const struct mw_subject *self, const struct mw_memory *start,
+                 const struct mw_memory *end)
+{
+    int64_t threads = start->threads > end->threads ? start->threads : end->threads;
+
+    return mw_accuracy_bound(&self->accuracy, threads, self->proc.page_bytes);
 }

@@ -13,7 +13,8 @@ struct mw_subject {
     bool is_granted;        /* another's mark may be reset, and then ... */
     struct mw_accuracy own; /* ... this is what holds for the caller's own process */
     struct mw_proc proc;    /* the files, or MW_PROC_CLOSED */
-    struct mw_accuracy accuracy; /* found out when they were opened */
+    struct mw_accuracy accuracy; /* found out when they were opened ... */
+    int64_t t_look_ns;           /* ... and when it was last looked at again */
 };
 
 /* Process `pid` below `root`; nothing is opened yet. `own` as in mw_sampler_new_of().
@@ -25,6 +26,14 @@ void mw_subject_release(struct mw_subject *self);
 /* Open the files and find out what the figures may claim. *hwm_bytes is the mark as it
  * stood before anybody reset it, or MW_ABSENT. -errno; they are then closed. */
 int mw_subject_open(struct mw_subject *self, int64_t *hwm_bytes);
+
+/* At `t_ns`, once a second at most: whether there are more processors to count on. Only
+ * on a thread of memwatch's own: see mw_accuracy_look_again(). */
+void mw_subject_look_again(struct mw_subject *self, int64_t t_ns);
+
+/* How far the mark of a window from `start` to `end` may be off, in bytes. */
+int64_t mw_subject_bound(const struct mw_subject *self, const struct mw_memory *start,
+                         const struct mw_memory *end);
 
 /* Whether they are open, and still the files that were opened. */
 bool mw_subject_is_intact(const struct mw_subject *self);

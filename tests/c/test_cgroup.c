@@ -131,7 +131,7 @@ test_group_that_is_not_to_be_seen(void **state)
 /* ---- groups that are to be resolved against the mount's root ---- */
 
 static void
-write_mount(char *root, const char *seen, const char *point, const char *type)
+write_mount(const char *root, const char *seen, const char *point, const char *type)
 {
     char text[4096];
 
@@ -150,7 +150,7 @@ write_mount(char *root, const char *seen, const char *point, const char *type)
 
 /* The file of processes that has ours in it, among others. */
 static void
-write_processes(char *root, const char *group)
+write_processes(const char *root, const char *group)
 {
     char path[512];
     char text[64];

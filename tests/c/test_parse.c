@@ -359,6 +359,61 @@ test_cgroup_path(void **state)
 }
 
 static int
+mount_of(const char *line, const char *controller, char *root, char *point, size_t size)
+{
+    return mw_parse_cgroup_mount(line, strlen(line), controller, root, point, size);
+}
+
+static void
+test_cgroup_mount(void **state)
+{
+    char root[32];
+    char point[32];
+
+    (void)state;
+    assert_int_equal(mount_of("35 31 0:32 /../.. /sys/fs/cgroup/memory rw shared:7 - "
+                              "cgroup cgroup rw,cpu,memory",
+                              "memory", root, point, sizeof root),
+                     0);
+    assert_string_equal(root, "/../..");
+    assert_string_equal(point, "/sys/fs/cgroup/memory");
+    assert_int_equal(mount_of("41 31 0:38 / /a\\040b\\134c rw - cgroup2 cgroup2 rw",
+                              NULL, root, point, sizeof root),
+                     0);
+    assert_string_equal(point, "/a b\\c");
+    assert_int_equal(
+        mount_of("1 1 0:1 / /a\\04 rw - cgroup2 x y", NULL, root, point, sizeof root),
+        0);
+    assert_string_equal(point, "/a\\04"); /* no escape */
+
+    /* Another controller, the other version, no control groups. */
+    assert_int_equal(mount_of("1 1 0:1 / /a rw - cgroup x rw,memoryx", "memory", root,
+                              point, sizeof root),
+                     -ENODATA);
+    assert_int_equal(
+        mount_of("1 1 0:1 / /a rw - cgroup2 x rw", "memory", root, point, sizeof root),
+        -ENODATA);
+    assert_int_equal(mount_of("1 1 0:1 / /a rw - cgroup x rw,memory", NULL, root, point,
+                              sizeof root),
+                     -ENODATA);
+    assert_int_equal(
+        mount_of("1 1 0:1 / /a rw - tmpfs x rw", NULL, root, point, sizeof root),
+        -ENODATA);
+
+    assert_int_equal(mount_of("1 1 0:1 / /a rw - cgroup2 x rw", NULL, root, point, 2),
+                     -ENAMETOOLONG);
+    assert_int_equal(mount_of("", NULL, root, point, sizeof root), -EBADMSG);
+    assert_int_equal(mount_of("1 1 0:1 /", NULL, root, point, sizeof root), -EBADMSG);
+    assert_int_equal(mount_of("1 1 0:1 / /a rw x", NULL, root, point, sizeof root),
+                     -EBADMSG);
+    assert_int_equal(mount_of("1 1 0:1 / /a rw -", NULL, root, point, sizeof root),
+                     -EBADMSG);
+    assert_int_equal(
+        mount_of("1 1 0:1 / /a rw - cgroup2 x", NULL, root, point, sizeof root),
+        -EBADMSG);
+}
+
+static int
 path_of(const char *text, const char *controller, const char **path, size_t *length)
 {
     return mw_parse_cgroup_path(text, strlen(text), controller, path, length);
@@ -466,6 +521,7 @@ main(void)
         cmocka_unit_test(test_statm_cut_anywhere_is_refused),
         cmocka_unit_test(test_statm_counts_in_pages),
         cmocka_unit_test(test_cgroup_path),
+        cmocka_unit_test(test_cgroup_mount),
         cmocka_unit_test(test_cgroup_path_odd_lines),
         cmocka_unit_test(test_cgroup_limit),
         cmocka_unit_test(test_keyed),

@@ -697,8 +697,9 @@ test_nobody_waits_for_a_name(void **state)
 /* ---- several threads at once ---- */
 
 static void *
-ask_until_freed(void *publisher)
+ask_until_freed(void *argument)
 {
+    struct mw_publisher **publisher = (struct mw_publisher **)argument;
     struct mw_publisher_status status;
 
     while (mw_publisher_get_status(publisher, &status) == 0) {
@@ -709,9 +710,9 @@ ask_until_freed(void *publisher)
 }
 
 static void *
-free_publisher(void *publisher)
+free_publisher(void *argument)
 {
-    mw_publisher_free(publisher);
+    mw_publisher_free((struct mw_publisher **)argument);
     return NULL;
 }
 
@@ -727,7 +728,7 @@ test_ended_while_others_ask(void **state)
         for (int each = 0; each < 4; each++) {
             assert_int_equal(pthread_create(&threads[each], NULL,
                                             each < 2 ? ask_until_freed : free_publisher,
-                                            &publisher),
+                                            (void *)&publisher),
                              0);
         }
         for (int each = 0; each < 4; each++) {

@@ -1,0 +1,169 @@
+#include "mw_rescue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mw_clock.h"
+
+enum {
+    SPARE_DESCRIPTORS = 16,
+    SPARE_THREADS = 4, /* libzmq's two, the publisher's, and one more */
+    SPARE_BYTES = 1024 * 1024,
+};
+
+/* How long to wait until the kernel no longer counts a thread that was joined. */
+#define GONE_NS (500 * MW_NS_PER_MS)
+#define GONE_NAP_NS (100 * MW_NS_PER_US)
+
+/* ---- before ---- */
+
+static int
+look_for_descriptors(void)
+{
+    int fds[SPARE_DESCRIPTORS];
+    int count = 0;
+    int err = 0;
+
+    while (count < SPARE_DESCRIPTORS && err == 0) {
+        fds[count] = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        err = fds[count] < 0 ? -errno : 0;
+        count += err == 0;
+    }
+    while (count > 0) {
+        close(fds[--count]);
+    }
+    return err;
+}
+
+static int
+look_for_memory(void)
+{
+    /* cppcheck-suppress constVariablePointer ; munmap() takes it as it is */
+    void *spare = mmap(NULL, SPARE_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    /* cppcheck-suppress nullPointerOutOfMemory ; it is MAP_FAILED then */
+    return spare == MAP_FAILED || munmap(spare, SPARE_BYTES) != 0 ? -errno : 0;
+}
+
+struct spare_thread {
+    pthread_t thread;
+    pthread_mutex_t *gate;
+    pid_t tid;
+};
+
+static void *
+wait_at_the_gate(void *argument)
+{
+    struct spare_thread *self = argument;
+
+    self->tid = (pid_t)syscall(SYS_gettid);
+    pthread_mutex_lock(self->gate);
+    pthread_mutex_unlock(self->gate);
+    return NULL;
+}
+
+static bool
+is_gone(pid_t tid)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d", (int)tid);
+    return access(path, F_OK) != 0;
+}
+
+/* Threads with the attributes of libzmq's own, all there at once. Their stacks stay in
+ * the C library's cache, for libzmq's to take. A thread that was joined counts against
+ * limits until the kernel has removed it: that is waited for. */
+int
+mw_rescue_look_for_threads(void)
+{
+    struct spare_thread spare[SPARE_THREADS];
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    sigset_t all;
+    sigset_t before;
+    int64_t t_end_ns;
+    int count = 0;
+    int err = 0;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    pthread_mutex_lock(&gate);
+    while (count < SPARE_THREADS && err == 0) {
+        spare[count].gate = &gate;
+        err = -pthread_create(&spare[count].thread, NULL, wait_at_the_gate,
+                              &spare[count]);
+        count += err == 0;
+    }
+    pthread_mutex_unlock(&gate);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    for (int i = 0; i < count; i++) {
+        pthread_join(spare[i].thread, NULL);
+    }
+    pthread_mutex_destroy(&gate);
+    t_end_ns = mw_clock_mono_ns() + GONE_NS;
+    for (int i = 0; i < count && err == 0; i++) {
+        while (!is_gone(spare[i].tid) && err == 0) {
+            nanosleep(&(struct timespec){.tv_nsec = GONE_NAP_NS}, NULL);
+            err = mw_clock_mono_ns() < t_end_ns ? 0 : -EAGAIN;
+        }
+    }
+    return err;
+}
+
+int
+mw_rescue_look_for_files_and_memory(void)
+{
+    int err = look_for_descriptors();
+
+    return err == 0 ? look_for_memory() : err;
+}
+
+/* ---- meanwhile ---- */
+
+/* The abort() of our thread ends here. One at a time in a process. */
+static struct {
+    pid_t tid; /* of the thread that acts */
+    sigjmp_buf back;
+    struct sigaction before;
+} rescue;
+
+static void
+on_abort(int number)
+{
+    if ((pid_t)syscall(SYS_gettid) == rescue.tid) {
+        siglongjmp(rescue.back, 1);
+    }
+    /* Another thread aborts: as if we were not there. */
+    sigaction(number, &rescue.before, NULL);
+    (void)raise(number);
+}
+
+int
+mw_rescue_run(int (*act)(const void *context), const void *context, bool *aborted)
+{
+    struct sigaction ours = {.sa_handler = on_abort, .sa_flags = SA_NODEFER};
+    int err;
+
+    rescue.tid = (pid_t)syscall(SYS_gettid);
+    sigemptyset(&ours.sa_mask);
+    if (sigsetjmp(rescue.back, 1) == 0) {
+        sigaction(SIGABRT, &ours, &rescue.before);
+        err = act(context);
+        *aborted = false;
+    }
+    else {
+        err = -EAGAIN;
+        *aborted = true;
+    }
+    sigaction(SIGABRT, &rescue.before, NULL);
+    return err;
+}
