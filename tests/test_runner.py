@@ -32,6 +32,9 @@ needs_mark = pytest.mark.skipif(
     not ACCURACY["mark_resets"], reason="no high-water mark to reset"
 )
 
+LIMIT_S = 300
+"""Of what does not hang; a busy machine is slow."""
+
 PAGES = """import mmap
 def pages(mib):
     m = mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -45,7 +48,8 @@ def notebook_of(*cells):
 
 
 def run(notebook, **options):
-    options.setdefault("timeout", 60)
+    options.setdefault("timeout", LIMIT_S)
+    options.setdefault("startup_timeout", LIMIT_S)
     return asyncio.run(run_notebook(notebook, "x.ipynb", Options(**options)))
 
 
@@ -445,7 +449,7 @@ def test_a_process_that_may_not_be_read(tmp_path):
         done = subprocess.run(
             ["unshare", "--mount", "sh", "-c", f'{mount}; exec "$@"', "sh",
              sys.executable, "-c", code],
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=LIMIT_S,
         )  # fmt: skip
     finally:
         for pid in (helper, kernel.pid):
@@ -510,7 +514,7 @@ def test_folders_of_those_who_were_killed_go(tmp_path, monkeypatch):
         "print(folder.path, flush=True)\nos.kill(os.getpid(), 9)"
     )
     killed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_S
     )
     abandoned = Path(killed.stdout.strip())
     assert abandoned.parent == tmp_path
@@ -627,7 +631,7 @@ def test_a_cell_that_raises():
 def test_a_killed_kernel():
     notebook = notebook_of(
         "1",
-        "import os, time\nkept = b'x' * (80 << 20)\ntime.sleep(0.2)\n"
+        "import os, time\nkept = b'x' * (80 << 20)\ntime.sleep(1)\n"
         "os.kill(os.getpid(), 9)",
         "2",
     )
@@ -652,12 +656,12 @@ def test_a_kernel_that_exits():
 
 
 def test_a_cell_that_takes_too_long():
-    found = run(notebook_of("1", "import time; time.sleep(600)", "2"), timeout=1)
+    found = run(notebook_of("1", "import time; time.sleep(600)", "2"), timeout=5)
     assert (found.state, found.exit_code) == ("timeout", 1)
     assert states(found) == ["ok", "timeout", "not run"]
     assert found.cells[1].report.status == "interrupted"
     assert abs(found.cells[1].report.used_bytes) < MIB
-    assert found.message.endswith("(import time; time.sleep(600)) took longer than 1 s")
+    assert found.message.endswith("(import time; time.sleep(600)) took longer than 5 s")
 
 
 def test_no_such_kernel(caplog):
@@ -720,7 +724,7 @@ def test_a_kernel_that_cannot_be_measured_runs_all_the_same(monkeypatch):
 
 def jobs_of(*notebooks):
     return [
-        Job(f"{number}.ipynb", each, Options(timeout=60))
+        Job(f"{number}.ipynb", each, Options(timeout=LIMIT_S, startup_timeout=LIMIT_S))
         for number, each in enumerate(notebooks)
     ]
 
