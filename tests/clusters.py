@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 120
+DEADLINE_S = 300
+"""Only a limit: on a busy machine Python alone may take half a minute to start."""
 
 
 def wait_until(

@@ -33,7 +33,7 @@ from memwatch.headless.cluster import ClusterError, run_on_cluster
 
 def job(name, *cells, **options):
     notebook = new_notebook(cells=[new_code_cell(each) for each in cells])
-    return Job(name, notebook, Options(**options))
+    return Job(name, notebook, Options(startup_timeout=DEADLINE_S, **options))
 
 
 def hanging(folder, name, held_mib=64, times=1):
@@ -159,7 +159,7 @@ def test_on_a_local_cluster(tmp_path):
         n_workers=2,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address=":0",
         local_directory=str(tmp_path),
     ) as local:
         local.address = local.scheduler_address
@@ -273,7 +273,7 @@ print(json.dumps([each.to_dict() for each in runs]))
 """
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(two_workers, tmp_path, stop):
     text = CLIENT.format(
         paths=[str(Path(__file__).parent)],
@@ -288,6 +288,7 @@ def test_interrupted(two_workers, tmp_path, stop):
         told, _ = client.communicate(timeout=DEADLINE_S)
     finally:
         client.kill()
+        client.wait()
     runs = json.loads(told)
     assert [each["state"] for each in runs] == ["interrupted"] * 3
     assert [each["state"] for each in runs[2]["cells"]] == ["not run", "not run"]
@@ -324,7 +325,7 @@ def test_interrupted_while_the_scheduler_hangs(tmp_path, stop):
             assert client.stdout.readline() == "2\n"
             scheduler.send_signal(signal.SIGSTOP)
             client.send_signal(stop)
-            client.communicate(timeout=60)
+            client.communicate(timeout=DEADLINE_S)
         finally:
             client.kill()
             client.wait()
@@ -428,14 +429,16 @@ def test_a_client_that_is_killed(two_workers, tmp_path):
         ((_, kernel),) = wait_until(lambda: who_runs(tmp_path, "a"), "a")
     finally:
         client.kill()
-    client.wait(DEADLINE_S)
+        client.wait()
     wait_until(lambda: not psutil.pid_exists(kernel), "the kernel's end")
 
 
 def bare_python(folder, version=None):
     """A Python with all that this one has, but memwatch; or with that version of it."""
     subprocess.run(
-        [sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60
+        [sys.executable, "-m", "venv", "--without-pip", folder],
+        check=True,
+        timeout=DEADLINE_S,
     )
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     target = folder / "lib" / name / "site-packages"
@@ -476,7 +479,7 @@ def test_a_worker_that_comes_later(tmp_path, version):
     """Those that were there were asked; of this one the task tells."""
     python = bare_python(tmp_path / "bare", version)
     with Cluster(tmp_path) as cluster:
-        cluster.add_worker(python, (), "--death-timeout", "60")
+        cluster.add_worker(python, (), "--death-timeout", "300")
         cluster.wait_for_workers()
         from memwatch.headless import cluster as room
 
@@ -549,7 +552,7 @@ def test_by_tls(tmp_path):
     key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
     make += ["-subj", "/CN=memwatch-test", "-keyout", key, "-out", cert]
-    subprocess.run(make, check=True, capture_output=True, timeout=60)
+    subprocess.run(make, check=True, capture_output=True, timeout=DEADLINE_S)
     names = {"ca-file": cert, "client.cert": cert, "client.key": key}
     for who in ("scheduler", "worker"):
         names |= {f"{who}.cert": cert, f"{who}.key": key}
@@ -574,11 +577,11 @@ def test_by_tls(tmp_path):
 
 def command(folder, *words):
     return subprocess.run(
-        [sys.executable, "-m", "memwatch", "run", *words],
+        [sys.executable, "-m", "memwatch", "run", "--startup-timeout", "300", *words],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DEADLINE_S,
     )
 
 

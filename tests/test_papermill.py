@@ -40,12 +40,13 @@ def papermill(folder, cells, *options, engine="memwatch"):
     done = subprocess.run(
         [
             *(BIN / "papermill", "in.ipynb", "out.ipynb", "--engine", engine),
+            *("--start-timeout", "300"),
             *options,
         ],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     return done, nbformat.read(folder / "out.ipynb", as_version=4)
 
@@ -137,8 +138,8 @@ def test_a_killed_kernel(tmp_path):
 
 
 def test_a_timeout(tmp_path):
-    cells = ["1", "import time; time.sleep(60)"]
-    done, out = papermill(tmp_path, cells, "--execution-timeout", "2")
+    cells = ["1", "import time; time.sleep(600)"]
+    done, out = papermill(tmp_path, cells, "--execution-timeout", "5")
     assert done.returncode != 0
     assert "CellTimeoutError" in done.stderr
     assert statuses(out) == ["completed", "failed"]
