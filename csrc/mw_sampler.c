@@ -17,8 +17,10 @@
 
 struct mw_sampler {
     pthread_mutex_t lock;         /* guards everything below */
-    struct mw_subject subject;    /* opened and closed under the lock; while windows are
-                                     open it stays as it is, and is read without it */
+    pthread_mutex_t files;        /* locked after it: the thread reads the subject's
+                                     files with this alone; who opens or closes them
+                                     holds both */
+    struct mw_subject subject;
     struct mw_roster roster;      /* the open windows */
     struct mw_cpu_reader cpu;     /* read == NULL: nobody asks */
     int64_t t_cpu_ns;             /* when the processors were last read */
@@ -68,6 +70,12 @@ mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
         if (err == 0) {
             err = -pthread_mutex_init(&self->lock, NULL);
         }
+        if (err == 0) {
+            err = -pthread_mutex_init(&self->files, NULL);
+            if (err != 0) {
+                pthread_mutex_destroy(&self->lock);
+            }
+        }
         if (err != 0) {
             mw_subject_release(&self->subject);
         }
@@ -90,6 +98,7 @@ mw_sampler_free(struct mw_sampler **out)
     }
     mw_ticker_free(&self->ticker);
     mw_recorder_free(&self->recorder);
+    pthread_mutex_destroy(&self->files);
     pthread_mutex_destroy(&self->lock);
     mw_subject_release(&self->subject);
     free(self);
@@ -108,14 +117,18 @@ read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
     return true;
 }
 
-/* With the lock held. With another box, or none, the slots of open windows mean
- * nothing. */
+/* With another box, or none, the slots of open windows mean nothing. */
 static void
 replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder)
 {
-    mw_recorder_free(&self->recorder);
+    struct mw_recorder *before;
+
+    pthread_mutex_lock(&self->lock);
+    before = self->recorder;
     self->recorder = recorder;
     mw_scribe_forget(&self->roster);
+    pthread_mutex_unlock(&self->lock);
+    mw_recorder_free(&before); /* files are removed: not with the lock held */
 }
 
 /* ---- when to sample; with the lock held ---- */
@@ -145,11 +158,12 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
     int64_t resets = self->resets;
     int err;
 
-    /* Nobody closes the files while we read: a window is open, and if it closes
-     * meanwhile they stay open all the same. */
+    /* Meanwhile the window may close, and another one find the files lost. */
+    pthread_mutex_lock(&self->files);
     pthread_mutex_unlock(&self->lock);
     err = with_mark ? mw_proc_read_memory(&self->subject.proc, &memory)
                     : mw_proc_read_rss(&self->subject.proc, &memory.rss_bytes);
+    pthread_mutex_unlock(&self->files);
     pthread_mutex_lock(&self->lock);
     if (err == 0) {
         self->samples++;
@@ -206,8 +220,10 @@ reopen_files(struct mw_sampler *self)
         (self->roster.newest != NULL || mw_subject_is_intact(&self->subject))) {
         return 0;
     }
+    pthread_mutex_lock(&self->files); /* the thread may be reading */
     mw_proc_close(&self->subject.proc);
     err = open_files(self);
+    pthread_mutex_unlock(&self->files);
     if (err == 0 && were_open) {
         mw_roster_add_mark(&self->roster, lifetime_peak_bytes);
     }
@@ -366,27 +382,54 @@ mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch)
 /* ---- everything else ---- */
 
 int
-mw_sampler_start_recording(struct mw_sampler *self, const char *path,
+mw_sampler_start_recording(struct mw_sampler *self, const char *path, const char *copy,
                            const struct mw_box_identity *given)
 {
+    struct mw_sampler_status status;
     struct mw_recorder *recorder;
     int err;
 
-    pthread_mutex_lock(&self->lock);
-    err = mw_recorder_new(&recorder, path, given, self->roster.lifetime_peak_bytes);
+    mw_sampler_read_status(self, &status);
+    err = mw_recorder_new(&recorder, path, copy, given, status.lifetime_peak_bytes);
     if (err == 0) {
         replace_recorder(self, recorder);
     }
-    pthread_mutex_unlock(&self->lock);
     return err;
 }
 
 void
 mw_sampler_stop_recording(struct mw_sampler *self)
 {
-    pthread_mutex_lock(&self->lock);
     replace_recorder(self, NULL);
+}
+
+bool
+mw_sampler_read_recording(struct mw_sampler *self, struct mw_recording *out)
+{
+    bool is_recording;
+
+    pthread_mutex_lock(&self->lock);
+    is_recording = self->recorder != NULL;
+    if (is_recording) {
+        const char *path = mw_recorder_path(self->recorder);
+
+        out->is_lost = mw_recorder_is_lost(self->recorder);
+        out->copy_errno = mw_recorder_copy_errno(self->recorder);
+        memcpy(out->path, path, strlen(path) + 1);
+    }
     pthread_mutex_unlock(&self->lock);
+    return is_recording;
+}
+
+bool
+mw_sampler_has_lost_recording(struct mw_sampler *self)
+{
+    bool is_lost;
+
+    pthread_mutex_lock(&self->lock);
+    is_lost = self->recorder != NULL && mw_recorder_is_lost(self->recorder);
+    pthread_mutex_unlock(&self->lock);
+    return is_lost;
 }
 
 struct mw_accuracy
@@ -481,6 +524,7 @@ void
 mw_sampler_after_fork_in_child(struct mw_sampler *self)
 {
     pthread_mutex_init(&self->lock, NULL); /* the old one's owner stayed behind */
+    pthread_mutex_init(&self->files, NULL);
     mw_ticker_abandon(&self->ticker);
     /* Its files are the parent's, offset and all: each would disturb the other. */
     self->cpu = (struct mw_cpu_reader){NULL, NULL};

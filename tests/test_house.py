@@ -12,8 +12,8 @@ PACKAGE = ROOT / "python/memwatch"
 C_ROOMS = [
     "mw_sample", "mw_cpu_capsule", "mw_clock", "mw_parse", "mw_proc", "mw_trial",
     "mw_cgroup", "mw_host", "mw_accuracy", "mw_subject", "mw_window", "mw_timeline",
-    "mw_roster", "mw_box", "mw_recorder", "mw_reader", "mw_scribe", "mw_ticker",
-    "mw_pace", "mw_sampler", "mw_self", "mw_heap", "mw_tree", "mw_family",
+    "mw_roster", "mw_box", "mw_place", "mw_copier", "mw_recorder", "mw_reader",
+    "mw_scribe", "mw_ticker", "mw_pace", "mw_sampler", "mw_self", "mw_heap", "mw_tree", "mw_family",
     "mw_wire", "mw_tail", "mw_aside", "mw_ipcfile", "mw_outlet", "mw_publisher",
     "support_module", "core_state_module", "window_module", "process_module",
     "core_module", "host_module", "trial_module", "heap_module", "children_module",

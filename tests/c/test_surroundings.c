@@ -930,7 +930,7 @@ test_mark_that_is_too_old(void **state)
     SKIP_UNDER_TSAN();
     SKIP_UNDER_VALGRIND();
     (void)snprintf(path, sizeof path, "%s/1-1.box", root);
-    assert_int_equal(mw_sampler_start_recording(sampler, path, &given), 0);
+    assert_int_equal(mw_sampler_start_recording(sampler, path, NULL, &given), 0);
     assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
     spike(32 * MIB);
     hold_status = true;
