@@ -364,7 +364,7 @@ def test_nothing_there():
         (b"", "it ends too early"),
         (b"\0" * 65536, "nothing but zeroes"),
         (b"# a notebook\n" * 100, "it is no black box of memwatch"),
-        (b"memwatch" + b"\x02\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
+        (b"memwatch" + b"\x03\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
     ],
 )
 def test_a_file_that_is_no_box(tmp_path, content, told):
@@ -439,12 +439,13 @@ def dead_box(tmp_path, **patched):
     _core.start_recording(path, kernel_id="a-kernel")
     content = bytearray(path.read_bytes())
     _core.stop_recording()
-    # struct mw_box_identity: after 48 bytes of the head eight figures each of 8 bytes.
-    names = ["pid", "start_ticks", "pid_namespace", "parent_pid", "session_id", "uid",
+    # struct mw_box_head: its figures of 8 bytes; the identity begins with the pid.
+    names = ["boot_ahead_ns", "real_ahead_ns", "t_ended_ns", "pid", "start_ticks",
+             "pid_namespace", "time_namespace", "parent_pid", "session_id", "uid",
              "t_mono_ns", "t_real_ns"]  # fmt: skip
     start = content.index(os.getpid().to_bytes(8, "little"), 40)
     for name, value in patched.items():
-        place = start + 8 * names.index(name)
+        place = start + 8 * (names.index(name) - names.index("pid"))
         content[place : place + 8] = value.to_bytes(8, "little", signed=True)
     runtime_folder().mkdir(exist_ok=True)
     gone = runtime_folder() / "999999999-1.box"

@@ -122,7 +122,7 @@ def _describe_status(session: Session) -> list[str]:
         f"limit: {machine.describe_group(group, why)}",
         f"history: {len(history)} of at most {history.max_reports} reports",
         f"timelines: {held} of at most {most} MiB",
-        f"black box: {recording.box_path() or 'none'}",
+        f"black box: {recording.describe()}",
         f"published: {publishing.describe()}",
     ]
 

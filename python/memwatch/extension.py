@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
+from . import recording
 from .report import CellReport, first_line
 from .trouble import Trouble
 from .watching import OpenWindow, history, status_of
@@ -128,6 +129,7 @@ class CellWatcher:
     # What goes wrong below is ours, never the cell's: one warning, then silence.
 
     def _pre_run_cell(self, info: Any) -> None:
+        recording.renew_if_lost()
         try:
             key = id(info)
             cell = _Cell(
