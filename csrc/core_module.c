@@ -10,6 +10,7 @@
 #include "mw_cgroup.h"
 #include "mw_cpu_capsule.h"
 #include "mw_proc.h"
+#include "mw_recording.h"
 
 /* ---- functions ---- */
 
@@ -216,7 +217,7 @@ core_start_recording(PyObject *module, PyObject *args, PyObject *kwargs)
     file = path != NULL ? PyBytes_AsString(path) : NULL;
     copy_file = copy != NULL ? PyBytes_AsString(copy) : NULL;
     Py_BEGIN_ALLOW_THREADS
-    err = mw_sampler_start_recording(sampler, file, copy_file, &given);
+    err = mw_recording_start(sampler, file, copy_file, &given);
     Py_END_ALLOW_THREADS
     if (err != 0) {
         raise_os_error(err, "the black box cannot be made");
@@ -243,7 +244,7 @@ core_stop_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
-    mw_sampler_stop_recording(sampler);
+    mw_recording_stop(sampler);
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
@@ -263,7 +264,7 @@ core_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
     if (sampler == NULL) {
         return NULL;
     }
-    if (!mw_sampler_read_recording(sampler, &found)) {
+    if (!mw_recording_read(sampler, &found)) {
         Py_RETURN_NONE;
     }
     return Py_BuildValue("{sNsOsz}", "path", PyUnicode_DecodeFSDefault(found.path),
@@ -283,7 +284,7 @@ core_has_lost_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
     if (sampler == NULL) {
         return NULL;
     }
-    return PyBool_FromLong(mw_sampler_has_lost_recording(sampler));
+    return PyBool_FromLong(mw_recording_is_lost(sampler));
 }
 
 /* ---- the module ---- */

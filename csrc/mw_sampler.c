@@ -117,20 +117,6 @@ read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
     return true;
 }
 
-/* With another box, or none, the slots of open windows mean nothing. */
-static void
-replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder)
-{
-    struct mw_recorder *before;
-
-    pthread_mutex_lock(&self->lock);
-    before = self->recorder;
-    self->recorder = recorder;
-    mw_scribe_forget(&self->roster);
-    pthread_mutex_unlock(&self->lock);
-    mw_recorder_free(&before); /* files are removed: not with the lock held */
-}
-
 /* ---- when to sample; with the lock held ---- */
 
 /* The youngest window sets the pace for all. */
@@ -381,55 +367,32 @@ mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch)
 
 /* ---- everything else ---- */
 
-int
-mw_sampler_start_recording(struct mw_sampler *self, const char *path, const char *copy,
-                           const struct mw_box_identity *given)
+struct mw_recorder *
+mw_sampler_replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder)
 {
-    struct mw_sampler_status status;
-    struct mw_recorder *recorder;
-    int err;
+    struct mw_recorder *before;
 
-    mw_sampler_read_status(self, &status);
-    err = mw_recorder_new(&recorder, path, copy, given, status.lifetime_peak_bytes);
-    if (err == 0) {
-        replace_recorder(self, recorder);
-    }
-    return err;
-}
-
-void
-mw_sampler_stop_recording(struct mw_sampler *self)
-{
-    replace_recorder(self, NULL);
+    pthread_mutex_lock(&self->lock);
+    before = self->recorder;
+    self->recorder = recorder;
+    mw_scribe_forget(&self->roster); /* their slots are in the one before */
+    pthread_mutex_unlock(&self->lock);
+    return before;
 }
 
 bool
-mw_sampler_read_recording(struct mw_sampler *self, struct mw_recording *out)
+mw_sampler_look_at_recorder(struct mw_sampler *self,
+                            void (*look)(const struct mw_recorder *, void *), void *out)
 {
-    bool is_recording;
+    bool is_there;
 
     pthread_mutex_lock(&self->lock);
-    is_recording = self->recorder != NULL;
-    if (is_recording) {
-        const char *path = mw_recorder_path(self->recorder);
-
-        out->is_lost = mw_recorder_is_lost(self->recorder);
-        out->copy_errno = mw_recorder_copy_errno(self->recorder);
-        memcpy(out->path, path, strlen(path) + 1);
+    is_there = self->recorder != NULL;
+    if (is_there) {
+        look(self->recorder, out);
     }
     pthread_mutex_unlock(&self->lock);
-    return is_recording;
-}
-
-bool
-mw_sampler_has_lost_recording(struct mw_sampler *self)
-{
-    bool is_lost;
-
-    pthread_mutex_lock(&self->lock);
-    is_lost = self->recorder != NULL && mw_recorder_is_lost(self->recorder);
-    pthread_mutex_unlock(&self->lock);
-    return is_lost;
+    return is_there;
 }
 
 struct mw_accuracy

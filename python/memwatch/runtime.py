@@ -122,7 +122,7 @@ def ask(folder: Path, call: Callable[[], _T]) -> _T:
 
 
 def home_folder() -> str | None:
-    """The home folder of this user, without symbolic links; None where nobody knows it."""
+    """The home folder of this user, without links; None: nobody knows it."""
     home = os.path.expanduser("~")
     return None if home.startswith("~") else os.path.realpath(home)
 

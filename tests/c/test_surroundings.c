@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "mw_clock.h"
+#include "mw_recording.h"
 #include "own_sampler.h"
 
 #define NAP_NS (10 * MW_NS_PER_MS) /* what the thread makes of a clock that stands */
@@ -930,7 +931,7 @@ test_mark_that_is_too_old(void **state)
     SKIP_UNDER_TSAN();
     SKIP_UNDER_VALGRIND();
     (void)snprintf(path, sizeof path, "%s/1-1.box", root);
-    assert_int_equal(mw_sampler_start_recording(sampler, path, NULL, &given), 0);
+    assert_int_equal(mw_recording_start(sampler, path, NULL, &given), 0);
     assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
     spike(32 * MIB);
     hold_status = true;
@@ -943,7 +944,7 @@ test_mark_that_is_too_old(void **state)
     assert_true(result.peaked_bytes < 8 * MIB);
     assert_int_equal(mw_sampler_close(sampler, &outer, NULL, &result), 0);
     assert_from_kernel(&result, 32 * MIB);
-    mw_sampler_stop_recording(sampler);
+    mw_recording_stop(sampler);
     remove_root(root);
 }
 
