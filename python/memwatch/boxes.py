@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from array import array
 from collections.abc import Iterable
@@ -275,9 +276,11 @@ def _latest_first(files: Iterable[tuple[float, Path]]) -> list[Path]:
 
 
 def _scan(folder: Path) -> list[tuple[float, Path]]:
-    # Beside the runtime folder everybody may make one.
-    if folder != runtime_folder() and folder.lstat().st_uid != os.geteuid():
-        return []
+    if folder != runtime_folder():
+        # Everybody may make one beside it, or a link.
+        found = folder.lstat()
+        if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+            return []
     with os.scandir(folder) as entries:
         return [
             (_changed_at(entry), Path(entry.path))

@@ -115,7 +115,7 @@ def _make() -> bool:
     """Make the box, in place of any that is there; false, with a warning: it failed."""
     global _copy
     try:
-        folder, copies = find_place(_record_dir)
+        folder, copies = _find_place()
         name = name_of(os.getpid(), "box")
         path = None if folder is None else folder / name
         _copy = None if copies is None else copies / name
@@ -136,6 +136,16 @@ def _make() -> bool:
     for follow in followers.values():
         follow()
     return True
+
+
+def _find_place() -> tuple[Path | None, Path | None]:
+    try:
+        return find_place(_record_dir)
+    except OSError as error:
+        if not _record_dir:
+            raise
+        tell_once("record_dir", f"the black box lies elsewhere: {cause_of(error)}")
+        return find_place()
 
 
 def _tell(error: Exception) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,12 +29,15 @@ __all__ = [
 ]
 
 _PATIENCE_S = 0.25
+_ASK_AGAIN_S = 10.0
 _SHARED_MEMORY = "/dev/shm"
 
 _T = TypeVar("_T")
 
 _safe: dict[Path, bool | None] = {}
-"""Whether files in the folder can be mapped; None: it did not answer."""
+"""Whether files in the folder can be mapped; None: it did not answer ..."""
+_silent_since: dict[Path, float] = {}
+"""... at that time of time.monotonic()."""
 
 
 def runtime_folder() -> Path:
@@ -106,10 +110,10 @@ def find_place(record_dir: str = "") -> tuple[Path | None, Path | None]:
 def ask(folder: Path, call: Callable[[], _T]) -> _T:
     """``call()``, which uses files in `folder`, without waiting for a slow answer.
 
-    TimeoutError: there was none within 0.25 s; that folder is not asked again in this
-    process. Whatever `call` raises.
+    TimeoutError: there was none within 0.25 s; that folder is not asked again for
+    10 s. Whatever `call` raises.
     """
-    if folder not in _safe:
+    if _safe.get(folder) is None and not _is_silent(folder):
         _safe[folder] = _within(partial(_boxes.is_mappable, folder))
     if _safe[folder]:
         return call()
@@ -118,7 +122,14 @@ def ask(folder: Path, call: Callable[[], _T]) -> _T:
         if answer is not None:
             return answer[0]
         _safe[folder] = None
+    if not _is_silent(folder):
+        _silent_since[folder] = time.monotonic()
     raise TimeoutError(f"the file system of {folder} does not answer")
+
+
+def _is_silent(folder: Path) -> bool:
+    since = _silent_since.get(folder)
+    return since is not None and time.monotonic() - since < _ASK_AGAIN_S
 
 
 def home_folder() -> str | None:
@@ -135,6 +146,8 @@ def _is_usable(folder: Path, make: Callable[[], object]) -> bool:
         return _boxes.is_mappable(folder)
 
     _safe[folder] = _within(make_and_look)
+    if _safe[folder] is None:
+        _silent_since[folder] = time.monotonic()
     return bool(_safe[folder])
 
 
