@@ -211,9 +211,8 @@ boxes_read(PyObject *module, PyObject *argument)
     }
     file = PyBytes_AsString(path);
     Py_BEGIN_ALLOW_THREADS /* its file system may hang */
-    err = mw_reader_new(&reader, file, &fault);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(path);
+        err = mw_reader_new(&reader, file, &fault);
+    Py_END_ALLOW_THREADS Py_DECREF(path);
     if (err == -EBADMSG) {
         PyErr_SetString(get_state(module)->error, mw_box_describe_fault(fault));
         return NULL;
@@ -244,19 +243,18 @@ call_with_path(PyObject *argument, int (*act)(const char *path), int *result)
         return NULL;
     }
     file = PyBytes_AsString(path);
-    Py_BEGIN_ALLOW_THREADS
-    *result = act(file);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS *result = act(file);
+    Py_END_ALLOW_THREADS Py_DECREF(path);
     return *result < 0 ? raise_os_error(*result, "cannot use the folder")
                        : Py_NewRef(Py_None);
 }
 
-PyDoc_STRVAR(boxes_make_folder_doc,
-             "make_folder($module, path, /)\n--\n\n"
-             "Make a folder for its owner alone (mode 0700), or make one so that is there\n"
-             "already. NotADirectoryError: something else is there, also a symbolic\n"
-             "link; PermissionError: also, it is another user's; OSError.");
+PyDoc_STRVAR(
+    boxes_make_folder_doc,
+    "make_folder($module, path, /)\n--\n\n"
+    "Make a folder for its owner alone (mode 0700), or make one so that is there\n"
+    "already. NotADirectoryError: something else is there, also a symbolic\n"
+    "link; PermissionError: also, it is another user's; OSError.");
 
 static PyObject *
 boxes_make_folder(PyObject *Py_UNUSED(module), PyObject *argument)
@@ -266,11 +264,12 @@ boxes_make_folder(PyObject *Py_UNUSED(module), PyObject *argument)
     return call_with_path(argument, mw_place_make, &err);
 }
 
-PyDoc_STRVAR(boxes_is_mappable_doc,
-             "is_mappable($module, folder, /)\n--\n\n"
-             "Whether files in the folder can be mapped safely: ext2 to ext4, XFS, tmpfs,\n"
-             "and overlays whose upper layer is one of these. False: not, or unknown.\n"
-             "OSError.");
+PyDoc_STRVAR(
+    boxes_is_mappable_doc,
+    "is_mappable($module, folder, /)\n--\n\n"
+    "Whether files in the folder can be mapped safely: ext2 to ext4, XFS, tmpfs,\n"
+    "and overlays whose upper layer is one of these. False: not, or unknown.\n"
+    "OSError.");
 
 static PyObject *
 boxes_is_mappable(PyObject *Py_UNUSED(module), PyObject *argument)

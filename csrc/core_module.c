@@ -216,13 +216,13 @@ core_start_recording(PyObject *module, PyObject *args, PyObject *kwargs)
     put_text_of(given.limit_group, sizeof given.limit_group, texts[4]);
     file = path != NULL ? PyBytes_AsString(path) : NULL;
     copy_file = copy != NULL ? PyBytes_AsString(copy) : NULL;
-    Py_BEGIN_ALLOW_THREADS
-    err = mw_recording_start(sampler, file, copy_file, &given);
-    Py_END_ALLOW_THREADS
-    if (err != 0) {
+    Py_BEGIN_ALLOW_THREADS err = mw_recording_start(sampler, file, copy_file, &given);
+    Py_END_ALLOW_THREADS if (err != 0)
+    {
         raise_os_error(err, "the black box cannot be made");
     }
-    else {
+    else
+    {
         result = Py_NewRef(Py_None);
     }
 out:
@@ -243,17 +243,16 @@ core_stop_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
     if (sampler == NULL) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS
-    mw_recording_stop(sampler);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS mw_recording_stop(sampler);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(core_recording_doc,
-             "recording($module, /)\n--\n\n"
-             "The black box that is written: path, where it can be read here; lost,\n"
-             "whether somebody removed it; and copy_error, why its copy is not written\n"
-             "(None: it is, or there is none). None: no box is written.");
+PyDoc_STRVAR(
+    core_recording_doc,
+    "recording($module, /)\n--\n\n"
+    "The black box that is written: path, where it can be read here; lost,\n"
+    "whether somebody removed it; and copy_error, why its copy is not written\n"
+    "(None: it is, or there is none). None: no box is written.");
 
 static PyObject *
 core_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -272,9 +271,10 @@ core_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
                          found.copy_errno != 0 ? error_text(found.copy_errno) : NULL);
 }
 
-PyDoc_STRVAR(core_has_lost_recording_doc,
-             "has_lost_recording($module, /)\n--\n\n"
-             "Whether a black box is written whose file somebody removed: one fstat().");
+PyDoc_STRVAR(
+    core_has_lost_recording_doc,
+    "has_lost_recording($module, /)\n--\n\n"
+    "Whether a black box is written whose file somebody removed: one fstat().");
 
 static PyObject *
 core_has_lost_recording(PyObject *module, PyObject *Py_UNUSED(ignored))

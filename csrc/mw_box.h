@@ -47,8 +47,8 @@ enum mw_box_status {
  * figures are MW_ABSENT there. */
 struct mw_box_identity {
     int64_t pid;
-    int64_t start_ticks;   /* when it began: /proc/PID/stat field 22, since boot */
-    int64_t pid_namespace; /* inode of /proc/PID/ns/pid: where that pid means it */
+    int64_t start_ticks;    /* when it began: /proc/PID/stat field 22, since boot */
+    int64_t pid_namespace;  /* inode of /proc/PID/ns/pid: where that pid means it */
     int64_t time_namespace; /* of /proc/PID/ns/time: whose clocks these are */
     int64_t parent_pid;
     int64_t session_id; /* getsid(): processes of one terminal share it */

@@ -58,8 +58,8 @@ struct mw_copier {
 /* Copy `size` bytes of a slot where they are whole and new; a slot that is just being
  * written stays as it was, for the next round. */
 static void
-take_slot(const _Atomic uint64_t *sequence, const void *body, _Atomic uint64_t *sequence_out,
-          void *body_out, size_t size)
+take_slot(const _Atomic uint64_t *sequence, const void *body,
+          _Atomic uint64_t *sequence_out, void *body_out, size_t size)
 {
     uint64_t before = atomic_load_explicit(sequence, memory_order_acquire);
     struct mw_box_cell room;
@@ -97,8 +97,7 @@ take_image(struct mw_copier *self)
     take_head(&from->head, &to->head);
     for (int i = 0; i < MW_BOX_CELLS; i++) {
         take_slot(&from->cells[i].sequence, &from->cells[i].cell,
-                  &to->cells[i].sequence, &to->cells[i].cell,
-                  sizeof to->cells[i].cell);
+                  &to->cells[i].sequence, &to->cells[i].cell, sizeof to->cells[i].cell);
         to->cells[i].rss_peak_bytes = from->cells[i].rss_peak_bytes;
     }
     for (int i = 0; i < MW_BOX_SAMPLES; i++) {

@@ -247,7 +247,7 @@ mw_recorder_new(struct mw_recorder **out, const char *path, const char *copy,
     return 0;
 }
 
-/* For where the file cannot be removed. Not by the mapping: somebody may have cut the
+/* For where a file cannot be removed. Not by the mapping: somebody may have cut the
  * file off. */
 static void
 note_end(const struct mw_recorder *self)
@@ -260,16 +260,15 @@ note_end(const struct mw_recorder *self)
     }
 }
 
-/* Another box may have that name by now. */
-static void
+/* Whether it could be removed. Another box may have that name by now. */
+static bool
 remove_file(const struct mw_recorder *self)
 {
     struct stat found;
 
-    if (self->is_named && lstat(self->path, &found) == 0 &&
-        found.st_dev == self->kept.device && found.st_ino == self->kept.inode) {
-        unlink(self->path);
-    }
+    return self->is_named && lstat(self->path, &found) == 0 &&
+           found.st_dev == self->kept.device && found.st_ino == self->kept.inode &&
+           unlink(self->path) == 0;
 }
 
 void
@@ -281,8 +280,9 @@ mw_recorder_free(struct mw_recorder **out)
         return;
     }
     if (getpid() == self->owner) {
-        note_end(self);
-        remove_file(self);
+        if (!remove_file(self) || self->copier != NULL) {
+            note_end(self);
+        }
         mw_copier_free(&self->copier, COPY_PATIENCE_NS);
     }
     mw_copier_abandon(&self->copier);
@@ -374,7 +374,7 @@ mw_recorder_open_cell(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_b
 
     if (found == MW_RECORDER_NO_SLOT) {
         head->untold++;
-            return found;
+        return found;
     }
     slot = &self->file->cells[found];
     sequence = sequence_of(slot);

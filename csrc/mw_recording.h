@@ -1,7 +1,8 @@
 /* The black box that a sampler writes: started, looked at, stopped. Files are made and
  * removed outside the sampler's lock: no window waits for that.
  *
- *     err = mw_recording_start(sampler, "/run/user/1000/memwatch/7-1.box", NULL, &given);
+ *     err = mw_recording_start(sampler, "/run/user/1000/memwatch/7-1.box", NULL,
+ * &given);
  *     ...
  *     mw_recording_stop(sampler);
  *
@@ -20,7 +21,8 @@
 int mw_recording_start(struct mw_sampler *sampler, const char *path, const char *copy,
                        const struct mw_box_identity *given);
 
-/* No longer; the box is removed. A forked child writes none, and leaves its parent's. */
+/* No longer; the box is removed. A forked child writes none, and leaves its parent's.
+ */
 void mw_recording_stop(struct mw_sampler *sampler);
 
 struct mw_recording {

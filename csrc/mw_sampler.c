@@ -16,10 +16,10 @@
 #define MARK_INTERVAL_NS (100 * MW_NS_PER_MS)
 
 struct mw_sampler {
-    pthread_mutex_t lock;         /* guards everything below */
-    pthread_mutex_t files;        /* locked after it: the thread reads the subject's
-                                     files with this alone; who opens or closes them
-                                     holds both */
+    pthread_mutex_t lock;  /* guards everything below */
+    pthread_mutex_t files; /* locked after it: the thread reads the subject's
+                              files with this alone; who opens or closes them
+                              holds both */
     struct mw_subject subject;
     struct mw_roster roster;      /* the open windows */
     struct mw_cpu_reader cpu;     /* read == NULL: nobody asks */

@@ -62,13 +62,13 @@ void mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
  * for the own process; mw_recording uses it. The sampler owns `recorder` from now on,
  * the caller the one before, which is returned: its files are not removed under the
  * lock. */
-struct mw_recorder *mw_sampler_replace_recorder(struct mw_sampler *self,
-                                                struct mw_recorder *recorder);
+struct mw_recorder *
+mw_sampler_replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder);
 
 /* Call `look` with the recorder, under the lock. false: there is none. */
-bool
-mw_sampler_look_at_recorder(struct mw_sampler *self,
-                            void (*look)(const struct mw_recorder *, void *), void *out);
+bool mw_sampler_look_at_recorder(struct mw_sampler *self,
+                                 void (*look)(const struct mw_recorder *, void *),
+                                 void *out);
 
 /* Open a window. About 6 us. `title` is for the black box; NULL: it is not in there.
  * -errno: /proc unreadable, or no thread to be had; the watch is then closed. That the

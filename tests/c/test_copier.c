@@ -75,9 +75,9 @@ __wrap_pwrite64(int fd, const void *memory, size_t size, off_t offset)
     while ((size_t)written < size) {
         size_t rest = size - (size_t)written;
 
-        written += __real_pwrite64(fd, (const char *)memory + written,
-                                   rest < PIECE_BYTES ? rest : PIECE_BYTES,
-                                   offset + written);
+        written +=
+            __real_pwrite64(fd, (const char *)memory + written,
+                            rest < PIECE_BYTES ? rest : PIECE_BYTES, offset + written);
         between_writes();
     }
     return written;
