@@ -30,7 +30,8 @@ static atomic_bool hangs;
 static atomic_int hanging;   /* calls that do */
 static atomic_int write_err; /* 0: they succeed */
 static atomic_int unlink_err;
-static int (*between_writes)(void);
+static _Atomic(bool) looks_between; /* at the copy, between pieces of a write */
+static void look(void);
 
 static bool
 is_copier(void)
@@ -68,7 +69,7 @@ __wrap_pwrite64(int fd, const void *memory, size_t size, off_t offset)
         errno = write_err;
         return -1;
     }
-    if (between_writes == NULL) {
+    if (!looks_between) {
         return __real_pwrite64(fd, memory, size, offset);
     }
     /* A piece of a slot at a time, with a look in between. */
@@ -78,7 +79,7 @@ __wrap_pwrite64(int fd, const void *memory, size_t size, off_t offset)
         written +=
             __real_pwrite64(fd, (const char *)memory + written,
                             rest < PIECE_BYTES ? rest : PIECE_BYTES, offset + written);
-        between_writes();
+        look();
     }
     return written;
 }
@@ -112,7 +113,7 @@ set_up(void **state)
     (void)snprintf(place.copy, sizeof place.copy, "%s/1-1.box", place.folder);
     hangs = false;
     write_err = unlink_err = 0;
-    between_writes = NULL;
+    looks_between = false;
     *state = &place;
     return 0;
 }
@@ -285,11 +286,11 @@ test_a_child_does_not_inherit_the_copy(void **state)
 
 /* ---- nothing torn ---- */
 
-static const struct place *shown;
+static const struct place *_Atomic shown;
 static atomic_int looks;
 
 /* All of a slot says the same number: a mixture would show. */
-static int
+static void
 look(void)
 {
     struct mw_box_view view = view_of(shown->copy);
@@ -305,7 +306,6 @@ look(void)
         }
         looks++;
     }
-    return 0;
 }
 
 static void
@@ -316,7 +316,7 @@ test_a_write_that_is_half_done_shows_nothing_torn(void **state)
 
     shown = *state;
     looks = 0;
-    between_writes = look;
+    looks_between = true;
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < MW_BOX_CELLS; i++, number++) {
             struct mw_box_title title;
@@ -331,8 +331,9 @@ test_a_write_that_is_half_done_shows_nothing_torn(void **state)
         }
         WAIT_UNTIL(view_of(shown->copy).opened == number);
     }
+    looks_between = false;
     mw_recorder_free(&recorder);
-    between_writes = NULL;
+    WAIT_UNTIL(!exists(shown->copy));
     assert_true(looks > 0);
 }
 
