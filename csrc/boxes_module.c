@@ -210,9 +210,10 @@ boxes_read(PyObject *module, PyObject *argument)
         return NULL;
     }
     file = PyBytes_AsString(path);
-    Py_BEGIN_ALLOW_THREADS /* its file system may hang */
-        err = mw_reader_new(&reader, file, &fault);
-    Py_END_ALLOW_THREADS Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS; /* its file system may hang */
+    err = mw_reader_new(&reader, file, &fault);
+    Py_END_ALLOW_THREADS;
+    Py_DECREF(path);
     if (err == -EBADMSG) {
         PyErr_SetString(get_state(module)->error, mw_box_describe_fault(fault));
         return NULL;
@@ -243,8 +244,10 @@ call_with_path(PyObject *argument, int (*act)(const char *path), int *result)
         return NULL;
     }
     file = PyBytes_AsString(path);
-    Py_BEGIN_ALLOW_THREADS *result = act(file);
-    Py_END_ALLOW_THREADS Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS;
+    *result = act(file);
+    Py_END_ALLOW_THREADS;
+    Py_DECREF(path);
     return *result < 0 ? raise_os_error(*result, "cannot use the folder")
                        : Py_NewRef(Py_None);
 }

@@ -216,15 +216,11 @@ core_start_recording(PyObject *module, PyObject *args, PyObject *kwargs)
     put_text_of(given.limit_group, sizeof given.limit_group, texts[4]);
     file = path != NULL ? PyBytes_AsString(path) : NULL;
     copy_file = copy != NULL ? PyBytes_AsString(copy) : NULL;
-    Py_BEGIN_ALLOW_THREADS err = mw_recording_start(sampler, file, copy_file, &given);
-    Py_END_ALLOW_THREADS if (err != 0)
-    {
-        raise_os_error(err, "the black box cannot be made");
-    }
-    else
-    {
-        result = Py_NewRef(Py_None);
-    }
+    Py_BEGIN_ALLOW_THREADS;
+    err = mw_recording_start(sampler, file, copy_file, &given);
+    Py_END_ALLOW_THREADS;
+    result = err != 0 ? raise_os_error(err, "the black box cannot be made")
+                      : Py_NewRef(Py_None);
 out:
     Py_XDECREF(path);
     Py_XDECREF(copy);
@@ -243,8 +239,10 @@ core_stop_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
     if (sampler == NULL) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS mw_recording_stop(sampler);
-    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS;
+    mw_recording_stop(sampler);
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(

@@ -74,41 +74,48 @@ below(const char *path, const char *mount)
     return path + length;
 }
 
+/* "MAJOR:MINOR", as mountinfo has it. */
+static dev_t
+device_of(const char *text)
+{
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+
+    return makedev(number, *end == ':' ? strtoul(end + 1, NULL, 10) : 0);
+}
+
 /* One line of mountinfo: where that mount keeps `path`, of device `device`, in its
- * upper layer. */
+ * upper layer. The line begins with id, parent, device, root and mount point. */
 static bool
 find_in_upper_layer(char *line, dev_t device, const char *path, char *out, size_t size)
 {
-    unsigned int major_number;
-    unsigned int minor_number;
-    char *root;
-    char *mount;
+    enum { DEVICE = 2, ROOT, MOUNT, FIELDS };
+    char *fields[FIELDS];
+    char *rest = line;
     char *upper;
-    char *rest;
     const char *relative;
-    int skipped = 0;
     int length;
 
-    if (sscanf(line, "%*d %*d %u:%u %n", &major_number, &minor_number, &skipped) < 2 ||
-        skipped == 0 || makedev(major_number, minor_number) != device) {
-        return false;
+    for (int i = 0; i < FIELDS; i++) {
+        fields[i] = strtok_r(NULL, " ", &rest);
+        if (fields[i] == NULL) {
+            return false;
+        }
     }
-    root = strtok_r(line + skipped, " ", &rest);
-    mount = strtok_r(NULL, " ", &rest);
-    upper = mount != NULL ? strstr(rest, "upperdir=") : NULL;
-    if (root == NULL || upper == NULL) {
+    upper = strstr(rest, "upperdir=");
+    if (upper == NULL || device_of(fields[DEVICE]) != device) {
         return false;
     }
     upper += strlen("upperdir=");
     upper[strcspn(upper, ",\n")] = '\0';
-    unescape(root);
-    unescape(mount);
+    unescape(fields[ROOT]);
+    unescape(fields[MOUNT]);
     unescape(upper);
-    relative = below(path, mount);
+    relative = below(path, fields[MOUNT]);
     if (relative == NULL) {
         return false;
     }
-    length = snprintf(out, size, "%s/%s/%s", upper, root, relative);
+    length = snprintf(out, size, "%s/%s/%s", upper, fields[ROOT], relative);
     return length > 0 && (size_t)length < size;
 }
 

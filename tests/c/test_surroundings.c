@@ -973,16 +973,13 @@ lose_files(int other)
 {
     for (int fd = 3; fd < 64; fd++) {
         char link[64];
-        char target[256];
+        char target[256] = "";
         ssize_t length;
 
         (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         length = readlink(link, target, sizeof target - 1);
-        if (length > 0) {
-            target[length] = '\0';
-            if (fd != other && strstr(target, "/proc/") == target) {
-                dup2(other, fd);
-            }
+        if (length > 0 && fd != other && strstr(target, "/proc/") == target) {
+            dup2(other, fd);
         }
     }
 }
