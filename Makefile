@@ -143,6 +143,7 @@ truth: $(VENV)/.test dist/.wheel ## What memwatch and its peers say of cells of 
 bench: $(VENV)/.memwatch $(VENV)/.test dist/.wheel callgrind ## What memwatch and its peers cost
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/history.py
+	$(BIN)/python benchmarks/slow_place.py
 
 .PHONY: callgrind
 callgrind: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja build/.system-valgrind ## The hot path in instructions

@@ -58,7 +58,7 @@ main(int argc, char **argv)
     }
     options.endpoint = argv[2];
     mw_box_put_text(given.kernel_id, sizeof given.kernel_id, "writer");
-    err = mw_recorder_new(&recorder, argv[1], &given, 0);
+    err = mw_recorder_new(&recorder, argv[1], NULL, &given, 0);
     if (err == 0) {
         err = mw_publisher_new(&publisher, argv[1], &options, &step);
     }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "mw_cgroup.h"
+#include "mw_place.h"
 #include "mw_proc.h"
 #include "mw_reader.h"
 
@@ -63,6 +64,7 @@ cell_as_dict(const struct mw_box_cell *cell)
     const struct int_item ints[] = {
         {"number", cell->number},
         {"t_mono_ns", cell->t_mono_ns},
+        {"t_boot_ns", cell->t_boot_ns},
         {"t_real_ns", cell->t_real_ns},
         {"rss_start_bytes", cell->rss_start_bytes},
         {"rss_peak_bytes", cell->rss_peak_bytes},
@@ -113,6 +115,7 @@ view_as_dict(const struct mw_box_view *view)
         {"pid", who->pid},
         {"start_ticks", who->start_ticks},
         {"pid_namespace", who->pid_namespace},
+        {"time_namespace", who->time_namespace},
         {"parent_pid", who->parent_pid},
         {"session_id", who->session_id},
         {"uid", who->uid},
@@ -124,6 +127,9 @@ view_as_dict(const struct mw_box_view *view)
         {"samples", view->samples},
         {"opened", view->opened},
         {"untold", view->untold},
+        {"boot_ahead_ns", view->boot_ahead_ns},
+        {"real_ahead_ns", view->real_ahead_ns},
+        {"t_ended_ns", view->t_ended_ns},
     };
     const struct text_item texts[] = {
         {"boot_id", who->boot_id},     {"user", who->user},
@@ -198,12 +204,16 @@ boxes_read(PyObject *module, PyObject *argument)
     struct contents *contents;
     PyObject *path;
     PyObject *result = NULL;
+    const char *file;
     int err;
 
     if (!PyUnicode_FSConverter(argument, (void *)&path)) {
         return NULL;
     }
-    err = mw_reader_new(&reader, PyBytes_AsString(path), &fault);
+    file = PyBytes_AsString(path);
+    Py_BEGIN_ALLOW_THREADS; /* its file system may hang */
+    err = mw_reader_new(&reader, file, &fault);
+    Py_END_ALLOW_THREADS;
     Py_DECREF(path);
     if (err == -EBADMSG) {
         PyErr_SetString(get_state(module)->error, mw_box_describe_fault(fault));
@@ -222,6 +232,60 @@ boxes_read(PyObject *module, PyObject *argument)
     free(contents);
     mw_reader_free(&reader);
     return result;
+}
+
+/* Call `act` with the path `argument`, without the GIL: the file system may hang. */
+static PyObject *
+call_with_path(PyObject *argument, int (*act)(const char *path), int *result)
+{
+    PyObject *path;
+    const char *file;
+
+    if (!PyUnicode_FSConverter(argument, (void *)&path)) {
+        return NULL;
+    }
+    file = PyBytes_AsString(path);
+    Py_BEGIN_ALLOW_THREADS;
+    *result = act(file);
+    Py_END_ALLOW_THREADS;
+    Py_DECREF(path);
+    return *result < 0 ? raise_os_error(*result, "cannot use the folder")
+                       : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(
+    boxes_make_folder_doc,
+    "make_folder($module, path, /)\n--\n\n"
+    "Make a folder for its owner alone (mode 0700), or make one so that is there\n"
+    "already. NotADirectoryError: something else is there, also a symbolic\n"
+    "link; PermissionError: also, it is another user's; OSError.");
+
+static PyObject *
+boxes_make_folder(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    int err;
+
+    return call_with_path(argument, mw_place_make, &err);
+}
+
+PyDoc_STRVAR(
+    boxes_is_mappable_doc,
+    "is_mappable($module, folder, /)\n--\n\n"
+    "Whether files in the folder can be mapped safely: ext2 to ext4, XFS, tmpfs,\n"
+    "and overlays whose upper layer is one of these. False: not, or unknown.\n"
+    "OSError.");
+
+static PyObject *
+boxes_is_mappable(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    int is_mappable;
+    PyObject *called = call_with_path(argument, mw_place_is_mappable, &is_mappable);
+
+    if (called == NULL) {
+        return NULL;
+    }
+    Py_DECREF(called);
+    return PyBool_FromLong(is_mappable);
 }
 
 /* One figure of process `argument`; None where there is no such process, or none of it.
@@ -301,6 +365,8 @@ boxes_oom_kills(PyObject *Py_UNUSED(module), PyObject *argument)
 
 static PyMethodDef boxes_methods[] = {
     {"read", boxes_read, METH_O, boxes_read_doc},
+    {"make_folder", boxes_make_folder, METH_O, boxes_make_folder_doc},
+    {"is_mappable", boxes_is_mappable, METH_O, boxes_is_mappable_doc},
     {"start_ticks", boxes_start_ticks, METH_O, boxes_start_ticks_doc},
     {"rss_bytes", boxes_rss_bytes, METH_O, boxes_rss_bytes_doc},
     {"oom_kills", boxes_oom_kills, METH_O, boxes_oom_kills_doc},

@@ -152,6 +152,9 @@ mw_box_decode(const struct mw_box_copies *copies, struct mw_box_view *out)
     out->samples = head->samples;
     out->opened = head->cells;
     out->untold = head->untold;
+    out->boot_ahead_ns = head->boot_ahead_ns;
+    out->real_ahead_ns = head->real_ahead_ns;
+    out->t_ended_ns = head->t_ended_ns > 0 ? head->t_ended_ns : MW_ABSENT;
     out->cell_count = 0;
     for (int slot = 0; slot < MW_BOX_CELLS; slot++) {
         struct mw_box_cell cell;

@@ -24,7 +24,7 @@
 #define MW_BOX_BYTE_ORDER UINT32_C(0x01020304) /* as the writer has it */
 
 enum {
-    MW_BOX_VERSION = 1, /* of the layout: any change of it is another one */
+    MW_BOX_VERSION = 2, /* of the layout: any change of it is another one */
     MW_BOX_BYTES = 64 * 1024,
     MW_BOX_CELLS = 16,
     MW_BOX_SAMPLES = 1984, /* 2 s of them at 1 kHz, 20 s at 100 Hz */
@@ -47,8 +47,9 @@ enum mw_box_status {
  * figures are MW_ABSENT there. */
 struct mw_box_identity {
     int64_t pid;
-    int64_t start_ticks;   /* when it began: /proc/PID/stat field 22, since boot */
-    int64_t pid_namespace; /* inode of /proc/PID/ns/pid: where that pid means it */
+    int64_t start_ticks;    /* when it began: /proc/PID/stat field 22, since boot */
+    int64_t pid_namespace;  /* inode of /proc/PID/ns/pid: where that pid means it */
+    int64_t time_namespace; /* of /proc/PID/ns/time: whose clocks these are */
     int64_t parent_pid;
     int64_t session_id; /* getsid(): processes of one terminal share it */
     int64_t uid;
@@ -79,7 +80,8 @@ struct mw_box_cell {
     int64_t number;    /* 0 for the first that was opened, and so on */
     int64_t status;    /* enum mw_box_status */
     int64_t t_mono_ns; /* when it opened */
-    int64_t t_real_ns;
+    int64_t t_boot_ns; /* the same by CLOCK_BOOTTIME, */
+    int64_t t_real_ns; /* and by CLOCK_REALTIME as it was set then */
     int64_t rss_start_bytes;
     int64_t rss_peak_bytes; /* so far: samples and what the mark told */
     int64_t drift_bytes;    /* known when it has closed, as is what follows */
@@ -116,6 +118,10 @@ struct mw_box_head {
     _Atomic int64_t cells;   /* opened so far */
     _Atomic int64_t lifetime_peak_bytes;
     _Atomic int64_t untold; /* cells that found no slot: as many were open at once */
+    /* How far the other clocks were ahead of CLOCK_MONOTONIC at the newest sample. */
+    _Atomic int64_t boot_ahead_ns; /* CLOCK_BOOTTIME: rises by each suspend */
+    _Atomic int64_t real_ahead_ns; /* CLOCK_REALTIME: changes when it is set, too */
+    _Atomic int64_t t_ended_ns;    /* CLOCK_REALTIME of a clean end; 0: none so far */
     struct mw_box_identity identity;
 };
 
@@ -156,6 +162,9 @@ struct mw_box_view {
     int64_t samples; /* written so far */
     int64_t opened;  /* cells so far */
     int64_t untold;
+    int64_t boot_ahead_ns;
+    int64_t real_ahead_ns;
+    int64_t t_ended_ns; /* MW_ABSENT: no clean end */
     int cell_count;
     struct mw_box_cell cells[MW_BOX_CELLS]; /* those that are whole, oldest first */
 };

@@ -10,24 +10,34 @@
 #define MW_NS_PER_MS INT64_C(1000000)
 #define MW_NS_PER_S INT64_C(1000000000)
 
-/* Nanoseconds on CLOCK_MONOTONIC (vDSO, no system call). Any thread. */
+/* Nanoseconds on `clock` (vDSO, no system call). Any thread. */
 static inline int64_t
-mw_clock_mono_ns(void)
+mw_clock_ns(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * MW_NS_PER_S + now.tv_nsec;
 }
 
-/* Nanoseconds since 1970, to tell dates by: this clock can be set. Any thread. */
+static inline int64_t
+mw_clock_mono_ns(void)
+{
+    return mw_clock_ns(CLOCK_MONOTONIC);
+}
+
+/* As the monotonic clock, but it goes on while the machine is suspended. */
+static inline int64_t
+mw_clock_boot_ns(void)
+{
+    return mw_clock_ns(CLOCK_BOOTTIME);
+}
+
+/* Nanoseconds since 1970, to tell dates by: this clock can be set. */
 static inline int64_t
 mw_clock_real_ns(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * MW_NS_PER_S + now.tv_nsec;
+    return mw_clock_ns(CLOCK_REALTIME);
 }
 
 /* The absolute CLOCK_MONOTONIC time `t_mono_ns` as the C library wants it. */

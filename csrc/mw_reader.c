@@ -3,8 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define OWN_DESCRIPTORS "/proc/self/fd/"
 
 struct mw_reader {
     int fd;
@@ -60,11 +63,15 @@ copy_box(int fd, struct mw_box_file *file, enum mw_box_fault *fault)
 static int
 open_regular(const char *path, int *fd, enum mw_box_fault *fault)
 {
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
     struct stat found;
     int err = 0;
 
+    if (strncmp(path, OWN_DESCRIPTORS, strlen(OWN_DESCRIPTORS)) != 0) {
+        flags |= O_NOFOLLOW;
+    }
     do {
-        *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        *fd = open(path, flags);
     } while (*fd < 0 && errno == EINTR);
     if (*fd < 0) {
         return -errno;

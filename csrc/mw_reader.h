@@ -8,9 +8,9 @@
 
 struct mw_reader; /* opaque; 200 KiB */
 
-/* Open the box `path`. A link is not followed, a pipe is not waited for. The caller
- * owns *out and frees it. 0; -EBADMSG: no box that we can read, *fault tells why;
- * -errno of the file. */
+/* Open the box `path`. A link is not followed, but for that of a descriptor of our own
+ * (mw_recorder_path()); a pipe is not waited for. The caller owns *out and frees it. 0;
+ * -EBADMSG: no box that we can read, *fault tells why; -errno of the file. */
 int mw_reader_new(struct mw_reader **out, const char *path, enum mw_box_fault *fault);
 void mw_reader_free(struct mw_reader **out);
 

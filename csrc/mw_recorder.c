@@ -3,29 +3,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "mw_cgroup.h"
 #include "mw_clock.h"
+#include "mw_copier.h"
 #include "mw_proc.h"
-
-#ifndef XFS_SUPER_MAGIC /* headers before Linux 5.5 do not tell */
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
 
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
+/* How long the beginning and the end of a copy are waited for. */
+#define COPY_PATIENCE_NS (250 * MW_NS_PER_MS)
+
 struct mw_recorder {
-    struct mw_box_file *file; /* mapped: the file itself, or our own copy of it, */
-    struct mw_proc_file out;  /* which is written to this; not open: it is the file */
+    struct mw_box_file *file; /* mapped */
+    struct mw_proc_file kept; /* the same file, to see whether it was removed */
+    struct mw_copier *copier; /* NULL: there is no copy */
     pid_t owner;
+    bool is_named; /* false: memory that `path` names a descriptor of */
     char path[PATH_MAX];
 };
 
@@ -46,12 +46,19 @@ read_boot_id(char *room, size_t size)
     mw_box_put_text(room, size, text);
 }
 
+static int64_t
+namespace_of(const char *file)
+{
+    struct stat found;
+
+    return stat(file, &found) == 0 ? (int64_t)found.st_ino : MW_ABSENT;
+}
+
 /* What is not given and can be found out; what cannot stays absent. */
 static void
 find_identity(struct mw_box_identity *self)
 {
     char text[MW_CGROUP_PATH_ROOM] = "";
-    struct stat found;
 
     self->pid = getpid();
     self->parent_pid = getppid();
@@ -62,9 +69,8 @@ find_identity(struct mw_box_identity *self)
     if (mw_proc_read_start_ticks(MW_PROC_ROOT, 0, &self->start_ticks) != 0) {
         self->start_ticks = MW_ABSENT;
     }
-    self->pid_namespace = stat(MW_PROC_ROOT "/self/ns/pid", &found) == 0
-                              ? (int64_t)found.st_ino
-                              : MW_ABSENT;
+    self->pid_namespace = namespace_of(MW_PROC_ROOT "/self/ns/pid");
+    self->time_namespace = namespace_of(MW_PROC_ROOT "/self/ns/time");
     if (mw_cgroup_find_oom_kills(MW_PROC_ROOT, MW_CGROUP_MOUNT, 0, &self->oom_kills,
                                  text) != 0) {
         self->oom_kills = MW_ABSENT;
@@ -105,53 +111,37 @@ make_file(const char *path)
     return fd;
 }
 
-/* Whether a page of it, once allocated, can always be had. */
-static bool
-keeps_its_blocks(int fd)
-{
-    struct statfs found;
-
-    if (fstatfs(fd, &found) != 0) {
-        return false;
-    }
-    switch (found.f_type) {
-    case EXT4_SUPER_MAGIC: /* ext2 and ext3, too */
-    case XFS_SUPER_MAGIC:
-    case TMPFS_MAGIC:
-    case OVERLAYFS_SUPER_MAGIC:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* The file, or a copy of it in memory: `self` then keeps the descriptor. */
+/* Memory that is a file without a name: a copier and the publisher read it. */
 static int
-map_file(struct mw_recorder *self, const char *path)
+make_memory(void)
 {
-    int kind = MAP_SHARED;
-    void *memory;
-    int fd = make_file(path);
+    int fd = memfd_create("memwatch", MFD_CLOEXEC);
 
     if (fd < 0) {
-        return fd;
+        return -errno;
     }
-    self->out.fd = -1;
-    if (!keeps_its_blocks(fd) && mw_proc_file_keep(&self->out, fd) == 0) {
-        kind = MAP_PRIVATE | MAP_ANONYMOUS;
-    }
-    memory = mmap(NULL, MW_BOX_BYTES, PROT_READ | PROT_WRITE, kind,
-                  self->out.fd < 0 ? fd : -1, 0);
-    if (memory == MAP_FAILED) {
-        int err = errno > 0 ? -errno : -ENOMEM;
+    if (ftruncate(fd, MW_BOX_BYTES) != 0) {
+        int err = -errno;
 
         close(fd);
-        unlink(path);
         return err;
     }
-    /* The mapping is enough: nobody who closes descriptors in bulk can take it. */
-    if (self->out.fd < 0) {
-        close(fd);
+    return fd;
+}
+
+/* Map what is behind `fd`, and keep it open. */
+static int
+map_file(struct mw_recorder *self, int fd)
+{
+    void *memory;
+    int err = mw_proc_file_keep(&self->kept, fd);
+
+    if (err != 0) {
+        return err;
+    }
+    memory = mmap(NULL, MW_BOX_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED) {
+        return errno > 0 ? -errno : -ENOMEM;
     }
     /* All pages are ours from now on: touched one by one later they would each be
      * memory that some cell seems to have used. */
@@ -160,50 +150,21 @@ map_file(struct mw_recorder *self, const char *path)
     return 0;
 }
 
-/* Where the file is not mapped: write that part of it. A part that cannot be written is
- * one that a reader does not see. */
 static void
-write_part(const struct mw_recorder *self, const void *part, size_t size)
+note_clocks(struct mw_box_head *head)
 {
-    if (self->out.fd >= 0 && mw_proc_file_is_ours(&self->out)) {
-        off_t offset = (const char *)part - (const char *)self->file;
+    int64_t mono_ns = mw_clock_mono_ns();
 
-        (void)!pwrite(self->out.fd, part, size, offset);
-    }
+    atomic_store_explicit(&head->boot_ahead_ns, mw_clock_boot_ns() - mono_ns,
+                          memory_order_relaxed);
+    atomic_store_explicit(&head->real_ahead_ns, mw_clock_real_ns() - mono_ns,
+                          memory_order_relaxed);
 }
 
 static void
-release(struct mw_recorder *self)
+fill_head(struct mw_box_head *head, const struct mw_box_identity *given,
+          int64_t lifetime_peak_bytes)
 {
-    munmap(self->file, MW_BOX_BYTES);
-    mw_proc_file_close(&self->out);
-}
-
-int
-mw_recorder_new(struct mw_recorder **out, const char *path,
-                const struct mw_box_identity *given, int64_t lifetime_peak_bytes)
-{
-    char unfinished[PATH_MAX];
-    struct mw_box_head *head;
-    struct mw_recorder *self = calloc(1, sizeof *self);
-    int length;
-    int err;
-
-    if (self == NULL) {
-        return -ENOMEM;
-    }
-    self->owner = getpid();
-    length = snprintf(unfinished, sizeof unfinished, "%s.new", path);
-    if (length < 0 || (size_t)length >= sizeof unfinished) {
-        err = -ENAMETOOLONG;
-        goto out;
-    }
-    memcpy(self->path, path, strlen(path) + 1);
-    err = map_file(self, unfinished);
-    if (err != 0) {
-        goto out;
-    }
-    head = &self->file->head;
     memcpy(head->magic, MW_BOX_MAGIC, sizeof head->magic);
     head->version = MW_BOX_VERSION;
     head->byte_order = MW_BOX_BYTE_ORDER;
@@ -211,19 +172,103 @@ mw_recorder_new(struct mw_recorder **out, const char *path,
     head->lifetime_peak_bytes = lifetime_peak_bytes;
     head->identity = *given;
     find_identity(&head->identity);
-    write_part(self, self->file, MW_BOX_BYTES);
-    if (rename(unfinished, path) != 0) {
-        err = -errno;
-        unlink(unfinished);
-        release(self);
+    note_clocks(head);
+}
+
+/* Make the file, with its contents, and give it its name. */
+static int
+make_box(struct mw_recorder *self, const char *unfinished,
+         const struct mw_box_identity *given, int64_t lifetime_peak_bytes)
+{
+    int fd = self->is_named ? make_file(unfinished) : make_memory();
+    int err;
+
+    if (fd < 0) {
+        return fd;
     }
-out:
+    err = map_file(self, fd);
+    if (err == 0) {
+        fill_head(&self->file->head, given, lifetime_peak_bytes);
+        if (!self->is_named) {
+            (void)snprintf(self->path, sizeof self->path, MW_PROC_ROOT "/self/fd/%d",
+                           fd);
+        }
+        else if (rename(unfinished, self->path) != 0) {
+            err = -errno;
+            munmap(self->file, MW_BOX_BYTES);
+        }
+    }
+    if (err != 0) {
+        close(fd);
+        if (self->is_named) {
+            unlink(unfinished);
+        }
+    }
+    return err;
+}
+
+int
+mw_recorder_new(struct mw_recorder **out, const char *path, const char *copy,
+                const struct mw_box_identity *given, int64_t lifetime_peak_bytes)
+{
+    char unfinished[PATH_MAX] = "";
+    struct mw_recorder *self = calloc(1, sizeof *self);
+    int length = 0;
+    int err;
+
+    if (self == NULL) {
+        return -ENOMEM;
+    }
+    self->owner = getpid();
+    self->is_named = path != NULL;
+    if (path != NULL) {
+        length = snprintf(unfinished, sizeof unfinished, "%s.new", path);
+    }
+    if (length < 0 || (size_t)length >= sizeof unfinished) {
+        free(self);
+        return -ENAMETOOLONG;
+    }
+    if (path != NULL) {
+        memcpy(self->path, path, strlen(path) + 1);
+    }
+    err = make_box(self, unfinished, given, lifetime_peak_bytes);
     if (err != 0) {
         free(self);
         return err;
     }
+    if (copy != NULL) {
+        err = mw_copier_new(&self->copier, self->kept.fd, copy, COPY_PATIENCE_NS);
+    }
+    if (err != 0) {
+        mw_recorder_free(&self);
+        return err;
+    }
     *out = self;
     return 0;
+}
+
+/* For where a file cannot be removed. Not by the mapping: somebody may have cut the
+ * file off. */
+static void
+note_end(const struct mw_recorder *self)
+{
+    int64_t now_ns = mw_clock_real_ns();
+
+    if (mw_proc_file_is_ours(&self->kept)) {
+        (void)!pwrite(self->kept.fd, &now_ns, sizeof now_ns,
+                      offsetof(struct mw_box_file, head.t_ended_ns));
+    }
+}
+
+/* Whether it could be removed. Another box may have that name by now. */
+static bool
+remove_file(const struct mw_recorder *self)
+{
+    struct stat found;
+
+    return self->is_named && lstat(self->path, &found) == 0 &&
+           found.st_dev == self->kept.device && found.st_ino == self->kept.inode &&
+           unlink(self->path) == 0;
 }
 
 void
@@ -235,11 +280,39 @@ mw_recorder_free(struct mw_recorder **out)
         return;
     }
     if (getpid() == self->owner) {
-        unlink(self->path);
+        if (!remove_file(self) || self->copier != NULL) {
+            note_end(self);
+        }
+        mw_copier_free(&self->copier, COPY_PATIENCE_NS);
     }
-    release(self);
+    mw_copier_abandon(&self->copier);
+    munmap(self->file, MW_BOX_BYTES);
+    mw_proc_file_close(&self->kept);
     free(self);
     *out = NULL;
+}
+
+bool
+mw_recorder_is_lost(const struct mw_recorder *self)
+{
+    struct stat found;
+
+    /* A descriptor that somebody else has by now tells nothing. */
+    return self->is_named && fstat(self->kept.fd, &found) == 0 &&
+           found.st_dev == self->kept.device && found.st_ino == self->kept.inode &&
+           found.st_nlink == 0;
+}
+
+const char *
+mw_recorder_path(const struct mw_recorder *self)
+{
+    return self->path;
+}
+
+int
+mw_recorder_copy_errno(const struct mw_recorder *self)
+{
+    return self->copier != NULL ? mw_copier_errno(self->copier) : 0;
 }
 
 /* ---- what goes into it ---- */
@@ -260,12 +333,9 @@ end_writing(_Atomic uint64_t *sequence, uint64_t even)
 
 /* One that stands for itself, outside any sequence. */
 static void
-set_figure(const struct mw_recorder *self, _Atomic int64_t *figure, int64_t value)
+set_figure(_Atomic int64_t *figure, int64_t value)
 {
-    if (atomic_load_explicit(figure, memory_order_relaxed) != value) {
-        atomic_store_explicit(figure, value, memory_order_relaxed);
-        write_part(self, figure, sizeof *figure);
-    }
+    atomic_store_explicit(figure, value, memory_order_relaxed);
 }
 
 static uint64_t
@@ -304,7 +374,6 @@ mw_recorder_open_cell(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_b
 
     if (found == MW_RECORDER_NO_SLOT) {
         head->untold++;
-        write_part(self, &head->untold, sizeof head->untold);
         return found;
     }
     slot = &self->file->cells[found];
@@ -313,6 +382,7 @@ mw_recorder_open_cell(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_b
     slot->cell.number = head->cells;
     slot->cell.status = MW_BOX_OPEN;
     slot->cell.t_mono_ns = t_mono_ns;
+    slot->cell.t_boot_ns = mw_clock_boot_ns();
     slot->cell.t_real_ns = mw_clock_real_ns();
     slot->cell.rss_start_bytes = rss_bytes;
     slot->cell.drift_bytes = MW_ABSENT;
@@ -321,8 +391,6 @@ mw_recorder_open_cell(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_b
     mw_recorder_set_peak(self, found, rss_bytes);
     end_writing(&slot->sequence, sequence + 2);
     head->cells++;
-    write_part(self, slot, sizeof *slot);
-    write_part(self, &head->cells, sizeof head->cells);
     return found;
 }
 
@@ -348,14 +416,13 @@ mw_recorder_close_cell(struct mw_recorder *self, int slot_number,
         slot->cell.rss_peak_bytes = result->rss_peak_bytes;
     }
     end_writing(&slot->sequence, sequence + 2);
-    write_part(self, slot, sizeof *slot);
 }
 
 void
 mw_recorder_set_peak(struct mw_recorder *self, int slot, int64_t rss_peak_bytes)
 {
     if (slot != MW_RECORDER_NO_SLOT) {
-        set_figure(self, &self->file->cells[slot].rss_peak_bytes, rss_peak_bytes);
+        set_figure(&self->file->cells[slot].rss_peak_bytes, rss_peak_bytes);
     }
 }
 
@@ -372,12 +439,11 @@ mw_recorder_add_sample(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_
     atomic_store_explicit(&slot->rss_bytes, rss_bytes, memory_order_relaxed);
     end_writing(&slot->sequence, whole);
     atomic_store_explicit(&head->samples, number + 1, memory_order_release);
-    write_part(self, slot, sizeof *slot);
-    write_part(self, &head->samples, sizeof head->samples);
+    note_clocks(head);
 }
 
 void
 mw_recorder_set_lifetime_peak(struct mw_recorder *self, int64_t bytes)
 {
-    set_figure(self, &self->file->head.lifetime_peak_bytes, bytes);
+    set_figure(&self->file->head.lifetime_peak_bytes, bytes);
 }

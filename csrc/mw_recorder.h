@@ -6,11 +6,9 @@
  * the runtime folder is where it is cheap, for it is where Jupyter puts what changes
  * often.
  *
- * A store to a page that the file system cannot provide is a SIGBUS, the end of the
- * process that we only watch. So only files of ext2 to ext4, XFS and tmpfs are mapped,
- * and of overlays on them, where blocks that were allocated once are there for ever. On
- * others (network file systems, those that copy on write) what changes is written by
- * pwrite(), which costs a microsecond each time, and fails in silence. */
+ * The file has to lie where it can be mapped safely: the caller asks mw_place first.
+ * Where there is no such place the box is memory without a name. On any other file
+ * system a thread of its own keeps a copy (mw_copier). */
 
 #ifndef MW_RECORDER_H
 #define MW_RECORDER_H
@@ -23,15 +21,28 @@ struct mw_recorder; /* opaque */
 #define MW_RECORDER_NO_SLOT (-1)
 
 /* Make the file `path`, mode 0600, whole or not at all, with all its blocks on the
- * disk: a full disk is an error here and no SIGBUS later. `given` are user, kernel_id,
- * notebook and the three of the limit; the rest is found out about the own process. The
- * caller owns *out and frees it. -errno: of the file, or ENOMEM. */
-int mw_recorder_new(struct mw_recorder **out, const char *path,
+ * disk: a full disk is an error here and no SIGBUS later. NULL: no file, memory only.
+ * `copy`, unless it is NULL, is the file that a thread keeps a copy in; making it is
+ * waited for a quarter of a second at most, and so is its removal. `given` are user,
+ * kernel_id, notebook and the three of the limit; the rest is found out about the own
+ * process. The caller owns *out and frees it. -errno: of the files, or ENOMEM. */
+int mw_recorder_new(struct mw_recorder **out, const char *path, const char *copy,
                     const struct mw_box_identity *given, int64_t lifetime_peak_bytes);
 
-/* Unmap it and remove the file, unless this is a forked child: the file is its
+/* Note in the box that it ended, unmap it and remove the files; a file of that name
+ * that is not ours stays. In a forked child the files are left alone: they are its
  * parent's. */
 void mw_recorder_free(struct mw_recorder **out);
+
+/* Whether the file was removed by somebody else: one fstat(), on the file system that
+ * is mapped. */
+bool mw_recorder_is_lost(const struct mw_recorder *self);
+
+/* Where the box can be read in this process: its path, or that of a descriptor. */
+const char *mw_recorder_path(const struct mw_recorder *self);
+
+/* Of the copy: 0, EINPROGRESS or why it cannot be written, as mw_copier_errno(). */
+int mw_recorder_copy_errno(const struct mw_recorder *self);
 
 /* A cell opens: the slot it has from now on, or MW_RECORDER_NO_SLOT where as many are
  * open already. The title is copied; `rss_bytes` is what is held at its start. */

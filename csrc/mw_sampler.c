@@ -15,9 +15,11 @@
 #define MARK_INTERVAL_NS (100 * MW_NS_PER_MS)
 
 struct mw_sampler {
-    pthread_mutex_t lock;         /* guards everything below */
-    struct mw_subject subject;    /* opened and closed under the lock; while windows are
-                                     open it stays as it is, and is read without it */
+    pthread_mutex_t lock;  /* guards everything below */
+    pthread_mutex_t files; /* locked after it: the thread reads the subject's
+                              files with this alone; who opens or closes them
+                              holds both */
+    struct mw_subject subject;
     struct mw_roster roster;      /* the open windows */
     struct mw_cpu_reader cpu;     /* read == NULL: nobody asks */
     int64_t t_cpu_ns;             /* when the processors were last read */
@@ -68,6 +70,12 @@ mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
         if (err == 0) {
             err = -pthread_mutex_init(&self->lock, NULL);
         }
+        if (err == 0) {
+            err = -pthread_mutex_init(&self->files, NULL);
+            if (err != 0) {
+                pthread_mutex_destroy(&self->lock);
+            }
+        }
         if (err != 0) {
             mw_subject_release(&self->subject);
         }
@@ -90,6 +98,7 @@ mw_sampler_free(struct mw_sampler **out)
     }
     mw_ticker_free(&self->ticker);
     mw_recorder_free(&self->recorder);
+    pthread_mutex_destroy(&self->files);
     pthread_mutex_destroy(&self->lock);
     mw_subject_release(&self->subject);
     free(self);
@@ -106,16 +115,6 @@ read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
     self->t_cpu_ns = t_ns;
     mw_roster_add_cpu(&self->roster, cpu);
     return true;
-}
-
-/* With the lock held. With another box, or none, the slots of open windows mean
- * nothing. */
-static void
-replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder)
-{
-    mw_recorder_free(&self->recorder);
-    self->recorder = recorder;
-    mw_scribe_forget(&self->roster);
 }
 
 /* ---- when to sample; with the lock held ---- */
@@ -148,11 +147,12 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
     int64_t resets = self->resets;
     int err;
 
-    /* Nobody closes the files while we read: a window is open, and if it closes
-     * meanwhile they stay open all the same. */
+    /* Meanwhile the window may close, and another one find the files lost. */
+    pthread_mutex_lock(&self->files);
     pthread_mutex_unlock(&self->lock);
     err = with_mark ? mw_proc_read_memory(&self->subject.proc, &memory)
                     : mw_proc_read_rss(&self->subject.proc, &memory.rss_bytes);
+    pthread_mutex_unlock(&self->files);
     pthread_mutex_lock(&self->lock);
     if (err == 0) {
         self->samples++;
@@ -210,8 +210,10 @@ reopen_files(struct mw_sampler *self)
         (self->roster.newest != NULL || mw_subject_is_intact(&self->subject))) {
         return 0;
     }
+    pthread_mutex_lock(&self->files); /* the thread may be reading */
     mw_proc_close(&self->subject.proc);
     err = open_files(self);
+    pthread_mutex_unlock(&self->files);
     if (err == 0 && were_open) {
         mw_roster_add_mark(&self->roster, lifetime_peak_bytes);
     }
@@ -373,28 +375,32 @@ mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch)
 
 /* ---- everything else ---- */
 
-int
-mw_sampler_start_recording(struct mw_sampler *self, const char *path,
-                           const struct mw_box_identity *given)
+struct mw_recorder *
+mw_sampler_replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder)
 {
-    struct mw_recorder *recorder;
-    int err;
+    struct mw_recorder *before;
 
     pthread_mutex_lock(&self->lock);
-    err = mw_recorder_new(&recorder, path, given, self->roster.lifetime_peak_bytes);
-    if (err == 0) {
-        replace_recorder(self, recorder);
-    }
+    before = self->recorder;
+    self->recorder = recorder;
+    mw_scribe_forget(&self->roster); /* their slots are in the one before */
     pthread_mutex_unlock(&self->lock);
-    return err;
+    return before;
 }
 
-void
-mw_sampler_stop_recording(struct mw_sampler *self)
+bool
+mw_sampler_look_at_recorder(struct mw_sampler *self,
+                            void (*look)(const struct mw_recorder *, void *), void *out)
 {
+    bool is_there;
+
     pthread_mutex_lock(&self->lock);
-    replace_recorder(self, NULL);
+    is_there = self->recorder != NULL;
+    if (is_there) {
+        look(self->recorder, out);
+    }
     pthread_mutex_unlock(&self->lock);
+    return is_there;
 }
 
 struct mw_accuracy
@@ -489,6 +495,7 @@ void
 mw_sampler_after_fork_in_child(struct mw_sampler *self)
 {
     pthread_mutex_init(&self->lock, NULL); /* the old one's owner stayed behind */
+    pthread_mutex_init(&self->files, NULL);
     mw_ticker_abandon(&self->ticker);
     /* Its files are the parent's, offset and all: each would disturb the other. */
     self->cpu = (struct mw_cpu_reader){NULL, NULL};

@@ -58,15 +58,17 @@ mw_sampler_set_cpu_reader(struct mw_sampler *self, const struct mw_cpu_reader *r
 void mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
                                     const struct mw_cpu_reader *reader);
 
-/* Write all that is measured from now on to a black box, the file `path`, too: see
- * mw_recorder_new(), whose errors these are. A box that is written already is removed.
- * Only for the own process. */
-int mw_sampler_start_recording(struct mw_sampler *self, const char *path,
-                               const struct mw_box_identity *given);
+/* Write all that is measured from now on to that black box, too; NULL: to none. Only
+ * for the own process; mw_recording uses it. The sampler owns `recorder` from now on,
+ * the caller the one before, which is returned: its files are not removed under the
+ * lock. */
+struct mw_recorder *
+mw_sampler_replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder);
 
-/* No longer; the box is removed. A forked child writes none, and leaves its parent's.
- */
-void mw_sampler_stop_recording(struct mw_sampler *self);
+/* Call `look` with the recorder, under the lock. false: there is none. */
+bool mw_sampler_look_at_recorder(struct mw_sampler *self,
+                                 void (*look)(const struct mw_recorder *, void *),
+                                 void *out);
 
 /* Open a window. About 6 us. `title` is for the black box; NULL: it is not in there.
  * -errno: /proc unreadable; the watch is then closed. That the mark cannot be reset is

@@ -17,6 +17,7 @@ from support import MIB, Kernel, pages, wait_for
 # Black boxes go to Jupyter's runtime folder: not to that of who runs the tests.
 _runtime = tempfile.TemporaryDirectory(prefix="memwatch-runtime-")
 os.environ["JUPYTER_RUNTIME_DIR"] = _runtime.name
+os.environ["XDG_RUNTIME_DIR"] = _runtime.name
 
 SHARED = {"bare_kernel", "browser", "kernel"}
 """Fixtures that are made once for a module, and take long to make."""

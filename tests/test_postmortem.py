@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from click.testing import CliRunner
 import memwatch
 from memwatch import _core, boxes, postmortem
 from memwatch.cli import main
+from memwatch.overview import Overview
+from memwatch.processes import Process
 from memwatch.runtime import runtime_folder
 from support import (
     BECOME_NOBODY,
@@ -396,7 +400,7 @@ def test_nothing_there():
         (b"", "it ends too early"),
         (b"\0" * 65536, "nothing but zeroes"),
         (b"# a notebook\n" * 100, "it is no black box of memwatch"),
-        (b"memwatch" + b"\x02\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
+        (b"memwatch" + b"\x03\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
     ],
 )
 def test_a_file_that_is_no_box(tmp_path, content, told):
@@ -476,15 +480,20 @@ def dead_box(tmp_path, **patched):
     _core.start_recording(path, kernel_id="a-kernel")
     content = bytearray(path.read_bytes())
     _core.stop_recording()
-    # struct mw_box_identity: after 48 bytes of the head eight figures each of 8 bytes.
-    names = ["pid", "start_ticks", "pid_namespace", "parent_pid", "session_id", "uid",
+    return put_dead_box(content, **patched)
+
+
+def put_dead_box(content, name="999999999-1.box", **patched):
+    # struct mw_box_head: its figures of 8 bytes; the identity begins with the pid.
+    names = ["boot_ahead_ns", "real_ahead_ns", "t_ended_ns", "pid", "start_ticks",
+             "pid_namespace", "time_namespace", "parent_pid", "session_id", "uid",
              "t_mono_ns", "t_real_ns"]  # fmt: skip
     start = content.index(os.getpid().to_bytes(8, "little"), 40)
-    for name, value in patched.items():
-        place = start + 8 * names.index(name)
+    for field, value in patched.items():
+        place = start + 8 * (names.index(field) - names.index("pid"))
         content[place : place + 8] = value.to_bytes(8, "little", signed=True)
     runtime_folder().mkdir(exist_ok=True)
-    gone = runtime_folder() / "999999999-1.box"
+    gone = runtime_folder() / name
     gone.write_bytes(content)
     return gone
 
@@ -530,3 +539,212 @@ def test_control_characters_of_a_cell_are_not_printed(tmp_path):
     told = postmortem._in_one_line(postmortem.examine("some.box", box))
     assert "owned" in told
     assert told.isprintable()
+
+
+# ---- clocks ----
+
+
+DAY_NS = 24 * 3600 * 10**9
+
+
+def shift_clocks(monkeypatch, boot_ns=0, real_ns=0):
+    """As if the machine had been suspended, or its clock had been set."""
+    boot, real = time.clock_gettime_ns, time.time_ns
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda clock: boot(clock) + boot_ns)
+    monkeypatch.setattr(time, "time_ns", lambda: real() + real_ns)
+
+
+def dead_box_with_a_cell(tmp_path, name="999999999-1.box", **patched):
+    _core.start_recording(tmp_path / "live.box", kernel_id="a-kernel")
+    window = _core.Window("In [1]", 1, None, "x = 1")
+    content = bytearray((tmp_path / "live.box").read_bytes())
+    window.cancel()
+    _core.stop_recording()
+    return put_dead_box(content, name, **{"start_ticks": 1} | patched)
+
+
+def seconds_since(date):
+    moment = datetime.fromisoformat(date.replace("Z", "+00:00"))
+    return time.time_ns() / 1e9 - moment.timestamp()
+
+
+@pytest.mark.parametrize("suspended_ns", [0, DAY_NS])
+@pytest.mark.parametrize("set_ns", [-5 * DAY_NS, 0, 5 * DAY_NS])
+def test_dates_after_suspend_and_a_clock_that_was_set(
+    tmp_path, monkeypatch, suspended_ns, set_ns
+):
+    """A suspend counts for the age; the date is that of now less the age."""
+    path = dead_box_with_a_cell(tmp_path)
+    shift_clocks(monkeypatch, suspended_ns, suspended_ns + set_ns)
+    found = postmortem.examine(path, boxes.read_box(path))
+    age_s = suspended_ns / 1e9
+    assert found.sample_age_ns / 1e9 == pytest.approx(age_s, abs=60)
+    assert seconds_since(found.sampled_at) == pytest.approx(age_s, abs=60)
+    assert seconds_since(found.cells[0].started_at) == pytest.approx(age_s, abs=60)
+    assert len(postmortem.find_dead()) == 1
+    boxes.prune_boxes()
+    assert path.exists()
+
+
+def test_the_newest_is_the_one_that_was_seen_last(tmp_path):
+    """Not the one whose clock was ahead when it wrote."""
+    early = dead_box_with_a_cell(tmp_path, "999999999-1.box", real_ahead_ns=2**61)
+    late = dead_box_with_a_cell(tmp_path, "999999999-2.box")
+    assert [path for path, _ in postmortem.find_dead()] == [late, early]
+    assert report()["path"] == str(late)
+
+
+def test_the_line_at_the_load_is_about_the_newest(tmp_path):
+    early = dead_box_with_a_cell(tmp_path, "999999999-1.box", real_ahead_ns=2**61)
+    late = dead_box_with_a_cell(tmp_path, "999999999-2.box", pid=999999998)
+    os.utime(late, (1, 1))
+    _core.start_recording(tmp_path / "own.box", kernel_id="a-kernel")
+    try:
+        told = postmortem.tell_of_predecessor(tmp_path / "own.box")
+    finally:
+        _core.stop_recording()
+    assert "process 999999998 " in told
+    assert early.exists()
+
+
+def test_clocks_of_another_time_namespace(tmp_path, monkeypatch):
+    """Its ages come from the dates; nothing is negative."""
+    path = dead_box_with_a_cell(tmp_path, time_namespace=1)
+    shift_clocks(monkeypatch, boot_ns=-(2**60))
+    box = boxes.read_box(path)
+    found = postmortem.examine(path, box)
+    assert 0 <= found.sample_age_ns < 60e9
+    assert found.alive is None
+    gone = dead_box_with_a_cell(tmp_path, time_namespace=1, pid=2**31 - 1)
+    assert boxes.is_alive(boxes.read_box(gone)) is False
+
+
+def test_a_process_in_a_time_namespace(tmp_path):
+    """Written there, read here: never "-49999.4 s ago"."""
+    path = runtime_folder() / "1-1.box"
+    runtime_folder().mkdir()
+    code = (
+        "import os\n"
+        "from memwatch import _core, watch\n"
+        f"_core.start_recording({str(path)!r})\n"
+        "with watch('x'): pass\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run(
+        ["unshare", "--time", "--monotonic", "50000", "--boottime", "50000", "--fork",
+         sys.executable, "-c", code],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if not path.exists():
+        pytest.skip(f"no time namespace can be made: {done.stderr.strip()}")
+    found = report(path)
+    assert 0 <= found["sample_age_ns"] < 60e9
+    assert seconds_since(found["sampled_at"]) == pytest.approx(0, abs=60)
+    box = boxes.read_box(path)
+    seen = Process("box", "k", box["pid"])
+    seen.see_box(box, boxes.is_alive(box), None, time.monotonic_ns(), time.time_ns())
+    assert seen.age_ns(time.monotonic_ns()) < 60e9
+
+
+# ---- an end that leaves the box ----
+
+
+def test_a_clean_exit_that_could_not_remove_the_box():
+    """After setuid(): the box says that it ended, and nobody is told of a kill."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    code = (
+        "import os\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "ip = InteractiveShell.instance()\n"
+        "ip.run_line_magic('load_ext', 'memwatch')\n"
+    )
+    assert run_python(code + "os.setuid(65534)\n") == ""
+    (box,) = boxes.find_boxes()
+    assert boxes.read_box(box)["t_ended_ns"] is not None
+    assert run_python(code) == ""  # no line at the next load
+    assert "no process that was killed" in run()
+    pid = boxes.read_box(box)["pid"]
+    assert report(pid)["verdict"].startswith("ended by a clean exit")
+    assert seconds_since(report(pid)["ended_at"]) < 60
+    assert re.search(r"^ended +ended by a clean exit, which could not", run(box), re.M)
+    assert Overview().refresh() == []
+
+
+@pytest.mark.parametrize("how", ["os.chroot('/proc')", "os.kill(os.getpid(), 9)"])
+def test_a_chroot_and_a_kill_are_told_apart(how):
+    if os.geteuid() != 0:
+        pytest.skip("only root can call chroot()")
+    code = f"import os, sys\nfrom memwatch import recording\nrecording.start()\n{how}\n"
+    subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    (box,) = boxes.find_boxes()
+    assert (boxes.read_box(box)["t_ended_ns"] is not None) == ("chroot" in how)
+    assert len(postmortem.find_dead()) == ("kill" in how)
+
+
+# ---- a box that somebody removes, or that is made twice ----
+
+
+def test_a_box_at_the_path_of_the_one_before(tmp_path):
+    path = tmp_path / "some.box"
+    _core.start_recording(path, kernel_id="first")
+    _core.start_recording(path, kernel_id="second")
+    assert boxes.read_box(path)["kernel_id"] == "second"
+    with memwatch.watch("after"):
+        assert boxes.read_box(path)["cells"][0]["label"] == "after"
+    _core.stop_recording()
+    assert not path.exists()
+
+
+def test_somebody_elses_file_of_that_name_stays(tmp_path):
+    path = tmp_path / "some.box"
+    _core.start_recording(path)
+    path.unlink()
+    path.write_text("not ours")
+    _core.stop_recording()
+    assert path.read_text() == "not ours"
+
+
+@pytest.mark.parametrize("what", ["the folder", "the file"])
+def test_a_box_that_was_removed_is_made_again(what):
+    """At the next cell, with one warning; publishing goes on from the new one."""
+    zmq = pytest.importorskip("zmq")
+    with new_kernel() as kernel:
+        kernel.run("%load_ext memwatch")
+        kernel.run("%memwatch publish on")
+        for number in range(2):
+            (box,) = boxes.find_boxes()
+            if what == "the folder":
+                shutil.rmtree(runtime_folder())
+            else:
+                box.unlink()
+            shown = kernel.run(f"x = {number}")
+            told = f"the black box {box} was removed by another program"
+            assert shown.count(told) == (number == 0), shown
+            assert boxes.find_boxes() == [box]
+            assert boxes.read_box(box)["cells"][-1]["source"] == f"x = {number}"
+            status = kernel.run("%memwatch status")
+            assert f"black box: {box}\n" in status
+            socket = box.with_suffix(".ipc")
+            assert f"published: @ipc://{socket}: " in status
+            with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+                subscriber.linger = 0
+                subscriber.subscribe(b"")
+                subscriber.connect(f"ipc://{socket}")
+                assert subscriber.poll(60_000)
+        kernel.run("%unload_ext memwatch")
+        assert list(runtime_folder().iterdir()) == []
+
+
+def test_a_box_that_cannot_be_made_again(tmp_path):
+    """One warning, and the session goes on without a box."""
+    with new_kernel() as kernel:
+        kernel.run("%load_ext memwatch")
+        shutil.rmtree(runtime_folder())
+        runtime_folder().write_text("in the way")
+        shown = kernel.run("x = 1")
+        assert "there is no black box" in shown
+        assert len(lines_in(shown)) == 1
+        shown = kernel.run("x = 1")
+        assert "black box" not in shown
+        assert "black box: none\n" in kernel.run("%memwatch status")

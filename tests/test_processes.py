@@ -151,7 +151,7 @@ def box(**values):
     }  # fmt: skip
     cell |= values.pop("cell", {})
     return {
-        "pid": 7, "t_mono_ns": 1 * SECOND, "t_real_ns": 101 * SECOND,
+        "pid": 7, "real_ahead_ns": 100 * SECOND,
         "limit_bytes": 10 * MIB, "limit_set_by": "memory", "limit_group": None,
         "user": "me", "host": "here", "kernel_id": "k", "notebook": None,
         "lifetime_peak_bytes": 9 * MIB, "cells": [cell],

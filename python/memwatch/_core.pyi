@@ -45,6 +45,11 @@ class _Cgroup(TypedDict):
     group: str | None
     oom_kills: int | None
 
+class _Recording(TypedDict):
+    path: str
+    lost: bool
+    copy_error: str | None
+
 @final
 class Window:
     def __new__(
@@ -86,7 +91,7 @@ def cgroup() -> _Cgroup: ...
 def set_attributes(instance: object, values: dict[str, object], /) -> None: ...
 def set_cpu_reader(reader: object | None, /) -> None: ...
 def start_recording(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None,
     /,
     user: str | None = None,
     kernel_id: str | None = None,
@@ -94,5 +99,8 @@ def start_recording(
     limit_bytes: int | None = None,
     limit_set_by: str | None = None,
     limit_group: str | None = None,
+    copy: str | os.PathLike[str] | None = None,
 ) -> None: ...
 def stop_recording() -> None: ...
+def recording() -> _Recording | None: ...
+def has_lost_recording() -> bool: ...

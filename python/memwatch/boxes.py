@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from array import array
+from collections.abc import Iterable
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, TypedDict
 
 from . import _boxes
 from ._boxes import BoxError
-from .runtime import runtime_folder
+from .runtime import ask, box_folders, runtime_folder
 
 __all__ = [
     "Box",
     "BoxCell",
     "BoxError",
     "Series",
+    "age_ns",
+    "cell_date_ns",
+    "date_ns",
     "find_boxes",
+    "has_our_clocks",
     "is_alive",
-    "last_seen_ns",
+    "last_seen_age_ns",
     "mark_told",
     "name_of",
     "prune_boxes",
     "read_box",
+    "read_found_box",
 ]
 
 _NAME = re.compile(r"(?P<pid>\d{1,10})-(?P<start_ticks>\d{1,19})(\.told)?\.\w+(\.new)?")
@@ -55,8 +64,10 @@ class BoxCell(TypedDict):
     """Its first line."""
     t_mono_ns: int
     """When it opened: CLOCK_MONOTONIC, nanoseconds ..."""
+    t_boot_ns: int
+    """... the same by CLOCK_BOOTTIME, which goes on during a suspend ..."""
     t_real_ns: int
-    """... and since 1970."""
+    """... and since 1970, as the clock was set then."""
     rss_start_bytes: int | None
     rss_peak_bytes: int | None
     """So far: samples, and the kernel's high-water mark, read ten times a second."""
@@ -78,6 +89,8 @@ class Box(TypedDict):
     """When it began: ``/proc/PID/stat`` field 22. With the pid it names the process."""
     pid_namespace: int | None
     """The inode of ``/proc/PID/ns/pid``: where that pid means it."""
+    time_namespace: int | None
+    """The inode of ``/proc/PID/ns/time``: whose clocks its times are of."""
     parent_pid: int
     session_id: int
     """getsid(): what was started in one terminal shares it."""
@@ -85,7 +98,14 @@ class Box(TypedDict):
     t_mono_ns: int
     """When the box was made: CLOCK_MONOTONIC ..."""
     t_real_ns: int
-    """... and since 1970: by these two its other times are told."""
+    """... and since 1970."""
+    boot_ahead_ns: int
+    """CLOCK_BOOTTIME less CLOCK_MONOTONIC at the newest sample: the suspends so far."""
+    real_ahead_ns: int
+    """CLOCK_REALTIME less CLOCK_MONOTONIC then."""
+    t_ended_ns: int | None
+    """When recording ended by intention, since 1970; None: it did not, as far as is
+    known. Such a box is there only where it could not be removed."""
     limit_bytes: int | None
     """In force then; None: none."""
     limit_set_by: str | None
@@ -112,9 +132,21 @@ class Box(TypedDict):
     timeline: Series
 
 
-def find_boxes() -> list[Path]:
-    """The boxes in the runtime folder, of the living and the dead; newest first."""
-    return [path for path in _files() if path.suffix == ".box"]
+def find_boxes(record_dir: str = "") -> list[Path]:
+    """The boxes of the living and the dead, in all places; the latest changed first.
+
+    Each once: where there is also a copy, the box. `record_dir` is another place, as
+    ``c.MemWatch.record_dir`` has it.
+    """
+    found: dict[str, tuple[float, Path]] = {}
+    for changed_at, path in _files(record_dir):
+        name = path.name.removesuffix(".box").removesuffix(".told")
+        # One that somebody was told of counts as told, wherever its copies are.
+        if path.suffix == ".box" and (
+            name not in found or path.name.endswith(".told.box")
+        ):
+            found[name] = changed_at, path
+    return _latest_first(found.values())
 
 
 def read_box(path: str | os.PathLike[str]) -> Box:
@@ -125,11 +157,69 @@ def read_box(path: str | os.PathLike[str]) -> Box:
     return box
 
 
+def read_found_box(path: Path) -> Box:
+    """The same of one that find_boxes() has found.
+
+    TimeoutError, an OSError: its file system does not answer.
+    """
+    return ask(path.parent, lambda: read_box(path))
+
+
 def is_alive(box: Box) -> bool | None:
     """Whether its process lives. None: it is another machine's, or container's."""
-    if box["boot_id"] != _boot_id() or box["pid_namespace"] != _pid_namespace():
+    if box["boot_id"] != _boot_id() or box["pid_namespace"] != _namespace("pid"):
         return None
+    if box["time_namespace"] != _namespace("time"):
+        # There processes began at other times: only that there is none can be seen.
+        return None if _exists(box["pid"]) else False
     return _lives(box["pid"], box["start_ticks"])
+
+
+def has_our_clocks(box: Box) -> bool:
+    """Whether its monotonic times are by our clock: same boot, same time namespace."""
+    return box["boot_id"] == _boot_id() and box["time_namespace"] == _namespace("time")
+
+
+def age_ns(box: Box, t_mono_ns: int) -> int:
+    """How long ago that was, for times near the newest sample; suspends count.
+
+    Where the clocks are not ours, by the dates; never negative.
+    """
+    t_boot_ns, t_real_ns = t_mono_ns + box["boot_ahead_ns"], _real_ns(box, t_mono_ns)
+    return _age_ns(box, t_boot_ns, t_real_ns)
+
+
+def date_ns(box: Box, t_mono_ns: int) -> int:
+    """When that was, since 1970, by how long ago it was and what the date is now."""
+    if not has_our_clocks(box):
+        return _real_ns(box, t_mono_ns)
+    return time.time_ns() - age_ns(box, t_mono_ns)
+
+
+def cell_date_ns(box: Box, cell: BoxCell) -> int:
+    """When the cell opened, since 1970, in the same way."""
+    if not has_our_clocks(box):
+        return cell["t_real_ns"]
+    return time.time_ns() - _age_ns(box, cell["t_boot_ns"], cell["t_real_ns"])
+
+
+def last_seen_age_ns(box: Box) -> int:
+    """How long ago its process was last heard of."""
+    times = box["timeline"]["t_mono_ns"]
+    return age_ns(box, times[-1] if times else box["t_mono_ns"])
+
+
+def _age_ns(box: Box, t_boot_ns: int, t_real_ns: int) -> int:
+    if has_our_clocks(box):
+        age_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - t_boot_ns
+        if age_ns >= 0:
+            return age_ns
+    return max(0, time.time_ns() - t_real_ns)
+
+
+def _real_ns(box: Box, t_mono_ns: int) -> int:
+    """As the clock was set at the newest sample."""
+    return t_mono_ns + box["real_ahead_ns"]
 
 
 def name_of(pid: int, kind: str) -> str:
@@ -139,26 +229,19 @@ def name_of(pid: int, kind: str) -> str:
 
 def mark_told(path: Path) -> None:
     """Note in its name that somebody was told of this box. OSError."""
-    path.rename(path.with_suffix(".told.box"))
+    ask(path.parent, lambda: path.rename(path.with_suffix(".told.box")))
 
 
-def last_seen_ns(box: Box) -> int:
-    """When its process was last heard of, in nanoseconds since 1970."""
-    times = box["timeline"]["t_mono_ns"]
-    last = times[-1] if times else box["t_mono_ns"]
-    return box["t_real_ns"] + last - box["t_mono_ns"]
-
-
-def prune_boxes() -> None:
+def prune_boxes(record_dir: str = "") -> None:
     """Remove what dead processes have left: after 7 days, or past 100 files.
 
     What another machine or container has left is only known to be dead by its long
     silence: it stays four times as long. Raises nothing: what cannot be removed stays.
     """
-    for place, path in enumerate(_files()):
+    for place, path in enumerate(_latest_first(_files(record_dir))):
         try:
-            if _is_stale(path, place >= _KEPT_FILES):
-                path.unlink()
+            if ask(path.parent, partial(_is_stale, path, place >= _KEPT_FILES)):
+                ask(path.parent, path.unlink)
         except OSError:
             continue
 
@@ -172,24 +255,39 @@ def _is_stale(path: Path, is_too_many: bool) -> bool:
     except (BoxError, OSError):
         return True
     # Not by the file's own time: where it lies in memory it never changes.
-    days = (time.time_ns() - last_seen_ns(box)) / _DAY_NS
+    days = last_seen_age_ns(box) / _DAY_NS
     if is_alive(box) is None:
         return days > 4 * _KEPT_DAYS
     return is_too_many or days > _KEPT_DAYS
 
 
-def _files() -> list[Path]:
-    """What has such a name in the runtime folder, the newest first."""
-    try:
-        with os.scandir(runtime_folder()) as entries:
-            found = [
-                (_changed_at(entry), entry.name, Path(entry.path))
-                for entry in entries
-                if _NAME.fullmatch(entry.name)
-            ]
-    except OSError:
-        return []
-    return [path for _, _, path in sorted(found, reverse=True)]
+def _files(record_dir: str = "") -> list[tuple[float, Path]]:
+    """What has such a name, and when it changed; those of the best place first."""
+    found = []
+    for folder in box_folders(record_dir):
+        try:
+            found += ask(folder, partial(_scan, folder))
+        except OSError:
+            continue
+    return found
+
+
+def _latest_first(files: Iterable[tuple[float, Path]]) -> list[Path]:
+    return [path for _, path in sorted(files, key=itemgetter(0), reverse=True)]
+
+
+def _scan(folder: Path) -> list[tuple[float, Path]]:
+    if folder != runtime_folder():
+        # Everybody may make one beside it, or a link.
+        found = folder.lstat()
+        if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+            return []
+    with os.scandir(folder) as entries:
+        return [
+            (_changed_at(entry), Path(entry.path))
+            for entry in entries
+            if _NAME.fullmatch(entry.name)
+        ]
 
 
 def _changed_at(entry: os.DirEntry[str]) -> float:
@@ -214,6 +312,13 @@ def _lives(pid: int, start_ticks: int | None) -> bool:
         return True  # nobody says that it is gone
 
 
+def _exists(pid: int) -> bool:
+    try:
+        return _boxes.start_ticks(pid) is not None
+    except OSError:
+        return True  # nobody says that it is gone
+
+
 def _boot_id() -> str | None:
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
@@ -222,8 +327,8 @@ def _boot_id() -> str | None:
         return None
 
 
-def _pid_namespace() -> int | None:
+def _namespace(kind: str) -> int | None:
     try:
-        return os.stat("/proc/self/ns/pid").st_ino
+        return os.stat(f"/proc/self/ns/{kind}").st_ino
     except OSError:
         return None

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 from . import _core, lines, machine, publishing, recording
 from .extension import CellWatcher
 from .report import CellReport
-from .runtime import readable
 from .trouble import say
 from .watching import history
 
@@ -120,7 +119,7 @@ def _describe_status(session: Session) -> list[str]:
         f"limit: {machine.describe_limit(limit, why)}",
         f"history: {len(history)} of at most {history.max_reports} reports",
         f"timelines: {held} of at most {most} MiB",
-        f"black box: {readable(recording.box_path() or 'none')}",
+        f"black box: {recording.describe()}",
         f"published: {publishing.describe()}",
     ]
 

@@ -9,6 +9,7 @@ from threading import get_ident
 from typing import Any
 from weakref import ref
 
+from . import recording
 from .report import CellReport, Status, first_line
 from .trouble import Trouble, cause_of, tell_once
 from .watching import OpenWindow, history, status_of
@@ -130,6 +131,7 @@ class CellWatcher:
     # What goes wrong below is ours, never the cell's: one warning, then silence.
 
     def _pre_run_cell(self, info: Any) -> None:
+        recording.renew_if_lost()
         try:
             if self._cells and self._is_nested():
                 return

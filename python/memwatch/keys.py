@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .files import write_whole
+from .runtime import home_folder
 from .trouble import cause_of
 
 __all__ = [
@@ -46,7 +47,10 @@ class KeyPair(NamedTuple):
 
 
 def keys_folder() -> Path:
-    """``memwatch/keys`` in Jupyter's configuration folder; it need not be there."""
+    """``memwatch/keys`` in Jupyter's configuration folder; it need not be there.
+
+    KeysError: no home folder is known.
+    """
     return Path(_jupyter_config_folder(), "memwatch", "keys")
 
 
@@ -171,8 +175,16 @@ def _told(error: OSError) -> str:
 
 def _jupyter_config_folder() -> str:
     # As runtime.py does for the runtime folder: jupyter_core is slow to load.
+    folder = os.environ.get("JUPYTER_CONFIG_DIR")
+    if folder:
+        return folder
+    home = home_folder()
+    if home is None:
+        raise KeysError(
+            "the home folder is not known: set HOME, or JUPYTER_CONFIG_DIR to the"
+            " folder that has memwatch/keys"
+        )
     paths = sys.modules.get("jupyter_core.paths")
     if paths is not None:
         return str(paths.jupyter_config_dir())
-    folder = os.environ.get("JUPYTER_CONFIG_DIR")
-    return folder or os.path.join(os.path.realpath(os.path.expanduser("~")), ".jupyter")
+    return os.path.join(home, ".jupyter")

@@ -77,6 +77,15 @@ class MemWatch(Magics):
         " cell was running, and how far it got.",
     ).tag(config=True)
 
+    record_dir = Unicode(
+        "",
+        help="Another folder for the black box, for example on a volume that outlives a"
+        " pod; in it the box lies in 'memwatch-UID'. Where that is a network file"
+        " system, FUSE or one that copies on write, a copy is written there, up to 10"
+        " times a second, by a thread that no cell waits for. '': Jupyter's runtime"
+        " folder, or $XDG_RUNTIME_DIR or /dev/shm where that is such a file system.",
+    ).tag(config=True)
+
     publish = Unicode(
         "",
         help="Where to publish what is watched, over ZeroMQ: '@ENDPOINT' binds,"
@@ -163,8 +172,13 @@ class MemWatch(Magics):
     def _needs_changed(self, change: Any) -> None:
         if self._is_ready:
             if self.record:
-                recording.start(self.shell)
+                recording.start(self.shell, self.record_dir)
             _release()
+
+    @observe("record_dir")
+    def _record_dir_changed(self, change: Any) -> None:
+        if self._is_ready and self.record:
+            recording.start(self.shell, change["new"])
 
     @validate("publish")
     def _can_be_published(self, proposal: Any) -> str:
@@ -368,21 +382,21 @@ def load(shell: Any) -> None:
             shell.set_hook("complete_command", _complete, str_key=typed)
     tell_how_peaks_are_found()
     magics.watcher.start()
-    _tell_of_predecessor(shell)
+    _tell_of_predecessor(shell, magics.record_dir)
 
 
-def _tell_of_predecessor(shell: Any) -> None:
+def _tell_of_predecessor(shell: Any, record_dir: str) -> None:
     """Say, once, where the kernel before this one was killed."""
     own = recording.box_path()
     if own is None:
         return
     try:
         told = None
-        if len(find_boxes()) > 1:  # most of the time there is only ours
+        if len(find_boxes(record_dir)) > 1:  # most of the time there is only ours
             from . import postmortem
 
-            told = postmortem.tell_of_predecessor(own)
-        prune_boxes()  # not before it was told
+            told = postmortem.tell_of_predecessor(own, record_dir)
+        prune_boxes(record_dir)  # not before it was told
     except Exception as error:
         tell_once("predecessor", f"what was before is not known: {cause_of(error)}")
         return

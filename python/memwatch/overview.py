@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import _boxes
-from .boxes import BoxError, find_boxes, is_alive, read_box
+from .boxes import BoxError, find_boxes, is_alive, read_found_box
 from .messages import printable
 from .processes import Process
 
@@ -25,8 +25,11 @@ _MAX_NAME = 136
 class Overview:
     """What there is, refreshed when it is asked for."""
 
-    def __init__(self, collector: Collector | None = None) -> None:
+    def __init__(
+        self, collector: Collector | None = None, record_dir: str = ""
+    ) -> None:
         self.collector = collector
+        self.record_dir = record_dir
         self.unreadable = 0
         """Black boxes that could not be read at the last refresh ..."""
         self.why_unreadable: str | None = None
@@ -50,7 +53,7 @@ class Overview:
 
     def _look_at_boxes(self, now_ns: int) -> None:
         self.unreadable, self.why_unreadable = 0, None
-        paths = set(find_boxes())
+        paths = set(find_boxes(self.record_dir))
         self._left_behind &= paths
         for path in paths - self._left_behind:
             try:
@@ -74,9 +77,14 @@ class Overview:
                     self._left_behind.add(path)
 
     def _look_at_box(self, path: Path, now_ns: int) -> None:
-        box = read_box(path)
+        box = read_found_box(path)
         alive = is_alive(box)
         process = self._boxes.get(path)
+        if box["t_ended_ns"] is not None:  # it could not be removed
+            self._left_behind.add(path)
+            if process is not None:
+                process.is_running, process.went_ns = False, now_ns
+            return
         if process is None:
             if alive is False:
                 self._left_behind.add(path)

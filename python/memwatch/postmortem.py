@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal as signals
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +14,16 @@ from .boxes import (
     Box,
     BoxCell,
     BoxError,
+    age_ns,
+    cell_date_ns,
+    date_ns,
     find_boxes,
+    has_our_clocks,
     is_alive,
-    last_seen_ns,
+    last_seen_age_ns,
     mark_told,
     read_box,
+    read_found_box,
 )
 from .lines import mib, printable
 from .report import iso_8601
@@ -38,6 +42,7 @@ _SHORTEST_GROWTH_NS = 20_000_000
 _LOG_SLACK_NS = 10_000_000_000
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC  # of the whole machine: PROC_PID_INIT_INO
 _MOST_LOOKED_AT = 16
+_CLEAN = "ended by a clean exit, which could not remove the black box"
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ class PostMortem:
     """That it ended by."""
     signal_told_by: str | None
     """Who says so: whoever asked for this, or the kernel's log."""
+    ended_at: str | None
+    """When it ended by a clean exit that could not remove the box."""
     verdict: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,6 +123,10 @@ def examine(
     if signal is None and not alive and _is_in_the_log(box):
         signal, told_by = int(signals.SIGKILL), "the kernel's log"
     last_ns = t_ns[-1] if t_ns else None
+    ended_ns = box["t_ended_ns"]
+    verdict = _verdict(alive, signal, box["oom_kills"], kills_now)
+    if ended_ns is not None and not alive:
+        verdict = _CLEAN
     return PostMortem(
         schema=1,
         path=os.fspath(path),
@@ -125,11 +136,11 @@ def examine(
         user=box["user"],
         host=box["host"],
         alive=alive,
-        cells=[_last_cell(cell, last_ns) for cell in running],
+        cells=[_last_cell(box, cell, last_ns) for cell in running],
         previous_cell=ended[-1]["label"] if ended and not running else None,
         rss_bytes=rss_bytes[-1] if rss_bytes else None,
-        sampled_at=None if last_ns is None else _date(_real_ns(box, last_ns)),
-        sample_age_ns=None if last_ns is None else _age_ns(box, last_ns, alive),
+        sampled_at=None if last_ns is None else _date(date_ns(box, last_ns)),
+        sample_age_ns=None if last_ns is None else age_ns(box, last_ns),
         sample_interval_ns=_interval_ns(t_ns) if running else None,
         growth_bytes_per_s=_growth(t_ns, rss_bytes, running[0]) if running else None,
         lifetime_peak_bytes=box["lifetime_peak_bytes"],
@@ -140,50 +151,57 @@ def examine(
         oom_kills_now=kills_now,
         signal=signal,
         signal_told_by=told_by,
-        verdict=_verdict(alive, signal, box["oom_kills"], kills_now),
+        ended_at=None if ended_ns is None else _date(ended_ns),
+        verdict=verdict,
     )
 
 
-def find_dead(pid: int | None = None) -> list[tuple[Path, Box]]:
+def find_dead(pid: int | None = None, record_dir: str = "") -> list[tuple[Path, Box]]:
     """The boxes of processes that do not run here, newest first; of `pid` only, if
-    that is given, and then of a running one too.
+    that is given, and then of one that runs, or ended by a clean exit, too.
 
     Those of another machine, container or boot, which may run there, come last.
+    `record_dir` is another place to look in.
     """
     found = []
-    for path in find_boxes():
+    for path in find_boxes(record_dir):
         try:
-            box = read_box(path)
+            box = read_found_box(path)
         except (BoxError, OSError):
             continue
         alive = is_alive(box)
-        wanted = not alive if pid is None else box["pid"] == pid
+        wanted = not alive and box["t_ended_ns"] is None
+        if pid is not None:
+            wanted = box["pid"] == pid
         if wanted:
-            found.append((alive is None, -last_seen_ns(box), path, box))
+            found.append((alive is None, last_seen_age_ns(box), path, box))
     found.sort(key=lambda each: each[:2])
     return [(path, box) for _, _, path, box in found]
 
 
-def tell_of_predecessor(own: Path) -> str | None:
+def tell_of_predecessor(own: Path, record_dir: str = "") -> str | None:
     """One line about the process before this one in the same working session.
 
     The same: the same kernel for Jupyter, the same notebook, or the same terminal. None
     where none was killed, or where it was told before. `own` is this process's box.
     """
-    me = None
-    for path in find_boxes()[:_MOST_LOOKED_AT]:
+    me = read_box(own)
+    found = []
+    for path in find_boxes(record_dir)[:_MOST_LOOKED_AT]:
         if path == own or path.name.endswith(".told.box"):
             continue
         try:
-            box = read_box(path)
-            me = read_box(own) if me is None else me
-            if not _is_predecessor(box, me):
-                continue
-            found = examine(path, box)
-            mark_told(path)
+            box = read_found_box(path)
         except (BoxError, OSError):
             continue
-        return _in_one_line(found)
+        if box["t_ended_ns"] is None and _is_predecessor(box, me):
+            found.append((last_seen_age_ns(box), path, box))
+    for _, path, box in sorted(found, key=lambda each: each[0]):
+        try:
+            mark_told(path)
+        except OSError:
+            continue
+        return _in_one_line(examine(path, box))
     return None
 
 
@@ -233,6 +251,8 @@ def _is_in_the_log(box: Box) -> bool:
     # The log names processes by the pids of the whole machine.
     if box["pid_namespace"] != _FIRST_PID_NAMESPACE or not t_ns:
         return False
+    if not has_our_clocks(box):
+        return False
     wanted = f"Killed process {box['pid']} ("
     for logged_ns, text in _kernel_log():
         if wanted in text and abs(logged_ns - t_ns[-1]) < _LOG_SLACK_NS:
@@ -269,13 +289,13 @@ def _next_record(log: int) -> bytes | None:
             return None
 
 
-def _last_cell(cell: BoxCell, last_ns: int | None) -> LastCell:
+def _last_cell(box: Box, cell: BoxCell, last_ns: int | None) -> LastCell:
     return LastCell(
         label=cell["label"],
         execution_count=cell["execution_count"],
         cell_id=cell["cell_id"],
         source=cell["source"],
-        started_at=_date(cell["t_real_ns"]),
+        started_at=_date(cell_date_ns(box, cell)),
         ran_ns=None if last_ns is None else max(0, last_ns - cell["t_mono_ns"]),
         rss_start_bytes=cell["rss_start_bytes"],
         rss_peak_bytes=cell["rss_peak_bytes"],
@@ -298,16 +318,6 @@ def _interval_ns(t_ns: Sequence[int]) -> int | None:
     if len(latest) < 2:
         return None
     return (latest[-1] - latest[0]) // (len(latest) - 1)
-
-
-def _real_ns(box: Box, t_mono_ns: int) -> int:
-    return box["t_real_ns"] + t_mono_ns - box["t_mono_ns"]
-
-
-def _age_ns(box: Box, t_mono_ns: int, alive: bool | None) -> int:
-    if alive is None:  # its monotonic clock need not be ours
-        return time.time_ns() - _real_ns(box, t_mono_ns)
-    return time.monotonic_ns() - t_mono_ns
 
 
 def _date(t_real_ns: int) -> str:
@@ -382,6 +392,8 @@ def _who(found: PostMortem) -> str:
 
 
 def _why(found: PostMortem) -> str:
+    if found.verdict == _CLEAN:
+        return f", {found.ended_at}"
     if found.alive:
         return ""
     if found.signal_told_by == "you":

@@ -88,7 +88,7 @@ class Process:
     ) -> None:
         """What its black box says at `now_ns`, and /proc where no cell is running."""
         # Another machine's monotonic clock is compared by the date.
-        behind_ns = box["t_real_ns"] - box["t_mono_ns"] - (now_real_ns - now_ns)
+        behind_ns = box["real_ahead_ns"] - (now_real_ns - now_ns)
         shift_ns = behind_ns if is_alive is None else 0
         for name in ("host", "user", "notebook", "limit_set_by", "limit_group"):
             text = box[name]
@@ -107,7 +107,7 @@ class Process:
             if not self.history:
                 self.history.extend(_highest(sizes, HISTORY_LENGTH - 1))
             self.rss_bytes, self.seen_ns = sizes[-1], times[-1] + shift_ns
-            self.sampled_at = _iso(times[-1] + box["t_real_ns"] - box["t_mono_ns"])
+            self.sampled_at = _iso(times[-1] + box["real_ahead_ns"])
         if not self.is_running and rss_now_bytes is not None:
             self.rss_bytes, self.seen_ns = rss_now_bytes, now_ns
             self.sampled_at = _iso(now_real_ns)

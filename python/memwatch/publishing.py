@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,7 +58,7 @@ class _Own:
     """What this process publishes with."""
 
     publisher: Publisher | None = None
-    make: Callable[[str], Publisher] | None = None
+    make: partial[Publisher] | None = None
     """Makes it, and another as it is, at the endpoint that it is given."""
     connects = False
 
@@ -94,7 +93,10 @@ def parse(typed: str) -> Endpoint:
 def default_endpoint() -> str:
     """An ipc socket beside the black box, for nobody but this user. PublishError."""
     try:
-        path = make_runtime_folder() / name_of(os.getpid(), "ipc")
+        box = recording.box_path()
+        beside = box is not None and box.suffix == ".box"
+        folder = box.parent if box and beside else make_runtime_folder()
+        path = folder / name_of(os.getpid(), "ipc")
     except OSError as error:
         raise PublishError(cause_of(error)) from None
     return f"@ipc://{path}"
@@ -139,13 +141,32 @@ def start(endpoint: str, hz: float = 10.0, server_key: str = "") -> None:
         raise PublishError(told) from None
 
 
-def _run(make: Callable[[str], Publisher], endpoint: str) -> None:
+def _run(make: partial[Publisher], endpoint: str) -> None:
     publisher = make(endpoint)
     with _own.lock:
         _own.publisher, _own.make = publisher, make
         _own.connects = endpoint.startswith(">")
     # After the recorder's, so that it runs before: what is read is to be there.
     atexit.register(stop)
+
+
+def _follow_box() -> None:
+    """Read the new box where there is another one."""
+    with _own.lock:
+        make = _own.make
+    found = status()
+    if make is None or found is None:
+        return
+    stop()
+    try:
+        _run(
+            partial(make.func, recording.box_path(), **make.keywords), found["endpoint"]
+        )
+    except OSError as error:
+        tell_once("publishing", f"memwatch publishes nothing: {cause_of(error)}")
+
+
+recording.followers["publishing"] = _follow_box
 
 
 def stop() -> None:

@@ -7,72 +7,176 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from . import _core, machine
 from .boxes import name_of
 from .kept import keep
-from .runtime import make_runtime_folder
+from .runtime import find_place, readable
 from .trouble import cause_of, tell_once
 
-__all__ = ["box_path", "start", "stop"]
+__all__ = [
+    "box_path",
+    "describe",
+    "followers",
+    "renew_if_lost",
+    "start",
+    "stop",
+]
 
 
 class _Own:
-    path: Path | None = None
+    """What this process records, beside the box itself, which the core has."""
+
+    record_dir = ""
+    copy: Path | None = None
+    arguments: dict[str, Any]
+    """What the box is to say of this process."""
+    followers: dict[str, Callable[[], None]]
+
+    def __init__(self) -> None:
+        self.arguments = {}
+        self.followers = {}
 
 
 _own = keep("recording", _Own)
 
+followers = _own.followers
+"""By name: called when there is another box, or a new one for one that was lost."""
+
 
 def box_path() -> Path | None:
-    """The file; None where none is written."""
-    return _own.path
+    """The file; None where none is written.
 
-
-def start(shell: Any = None) -> None:
-    """Record what is measured from now on. Twice is once.
-
-    Raises nothing: where it cannot be done, that is warned of once.
+    Where no file system is safe to map: a descriptor's, for this process alone.
     """
-    if _own.path is not None:
+    found = _recording()
+    return None if found is None else Path(found["path"])
+
+
+def describe() -> str:
+    """Where the box is, and its copy, for a person, in a line."""
+    found = _recording()
+    if found is None:
+        return "none"
+    path = found["path"]
+    told = "in memory only" if path.startswith("/proc/self/fd/") else readable(path)
+    if _own.copy is not None:
+        told += f"; copy: {readable(_own.copy)}"
+        if found["copy_error"]:
+            told += f" (not written: {found['copy_error']})"
+    return told
+
+
+def start(shell: Any = None, record_dir: str = "") -> None:
+    """Record what is measured from now on; `record_dir` is another place for the box.
+
+    Twice is once, at the same place. Raises nothing: where it cannot be done, that is
+    warned of once.
+    """
+    if box_path() is not None and record_dir == _own.record_dir:
         return
+    _own.record_dir = record_dir
     try:
-        path = make_runtime_folder() / name_of(os.getpid(), "box")
         limit, group = machine.find_limit({})
-        _core.start_recording(
-            path,
-            user=_user(),
-            kernel_id=_kernel_id(shell),
-            notebook=os.environ.get("JPY_SESSION_NAME"),
-            limit_bytes=limit["limit_bytes"],
-            limit_set_by=limit["set_by"],
-            limit_group=group["group"] if limit["set_by"] == "cgroup" else None,
-        )
+        _own.arguments = {
+            "user": _user(),
+            "kernel_id": _kernel_id(shell),
+            "notebook": os.environ.get("JPY_SESSION_NAME"),
+            "limit_bytes": limit["limit_bytes"],
+            "limit_set_by": limit["set_by"],
+            "limit_group": group["group"] if limit["set_by"] == "cgroup" else None,
+        }
     except Exception as error:  # whatever it is: the session is to go on
-        tell_once(
-            "recording",
-            f"there is no black box, so nothing will be known of a killed kernel:"
-            f" {cause_of(error)}",
-        )
+        _tell(error)
         return
-    _own.path = path
-    atexit.register(stop)
+    _make()
+
+
+def renew_if_lost() -> None:
+    """Make a new box where somebody has removed the file, or its folder; warn once.
+
+    One system call, on a file system that does not hang. Raises nothing.
+    """
+    try:
+        if not _core.has_lost_recording():
+            return
+    except OSError:
+        return
+    lost = box_path()
+    if _make():
+        tell_once(
+            "lost box",
+            f"the black box {lost} was removed by another program: the new one is"
+            f" {box_path()}; what it said of earlier cells is lost",
+        )
 
 
 def stop() -> None:
     """Record no longer; the box is removed. Without one: nothing."""
-    if _own.path is None:
+    if box_path() is None:
         return
-    _own.path = None
     atexit.unregister(stop)
     _core.stop_recording()
 
 
+def _recording() -> Any:
+    try:
+        return _core.recording()
+    except OSError:  # /proc cannot be read: nothing is measured either
+        return None
+
+
+def _make() -> bool:
+    """Make the box, in place of any that is there; false, with a warning: it failed."""
+    try:
+        folder, copies = _find_place()
+        name = name_of(os.getpid(), "box")
+        path = None if folder is None else folder / name
+        _own.copy = None if copies is None else copies / name
+        try:
+            _core.start_recording(path, copy=_own.copy, **_own.arguments)
+        except OSError as error:
+            if path is None or _own.copy is None:
+                raise
+            tell_once(
+                "copy", f"the black box has no copy {_own.copy}: {cause_of(error)}"
+            )
+            _own.copy = None
+            _core.start_recording(path, **_own.arguments)
+    except Exception as error:
+        _tell(error)
+        stop()  # one that was lost
+        return False
+    atexit.unregister(stop)
+    atexit.register(stop)
+    for follow in followers.values():
+        follow()
+    return True
+
+
+def _find_place() -> tuple[Path | None, Path | None]:
+    try:
+        return find_place(_own.record_dir)
+    except OSError as error:
+        if not _own.record_dir:
+            raise
+        tell_once("record_dir", f"the black box lies elsewhere: {cause_of(error)}")
+        return find_place()
+
+
+def _tell(error: Exception) -> None:
+    tell_once(
+        "recording",
+        f"there is no black box, so nothing will be known of a killed kernel:"
+        f" {cause_of(error)}",
+    )
+
+
 def _forget() -> None:
     """In a forked child: the box is the parent's."""
-    _own.path = None
     atexit.unregister(stop)
 
 

@@ -1,18 +1,56 @@
-"""The runtime folder: where what is only of use while processes run lies."""
+"""The runtime folder, and the other places for black boxes.
+
+A black box lies where it can be mapped safely: in the runtime folder if that is on
+ext2 to ext4, XFS, tmpfs or an overlay on these, else in a folder of this user alone in
+``$XDG_RUNTIME_DIR`` or ``/dev/shm``. A file system that may hang is asked in a thread,
+and waited for briefly: no load and no cell hangs with it.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-__all__ = ["make_runtime_folder", "readable", "runtime_folder"]
+from . import _boxes
+
+__all__ = [
+    "ask",
+    "box_folders",
+    "find_place",
+    "home_folder",
+    "make_runtime_folder",
+    "readable",
+    "runtime_folder",
+]
+
+_PATIENCE_S = 0.25
+_ASK_AGAIN_S = 10.0
+_SHARED_MEMORY = "/dev/shm"
+
+_T = TypeVar("_T")
+
+_safe: dict[Path, bool | None] = {}
+"""Whether files in the folder can be mapped; None: it did not answer ..."""
+_silent_since: dict[Path, float] = {}
+"""... at that time of time.monotonic()."""
 
 
 def runtime_folder() -> Path:
-    """``memwatch`` in Jupyter's runtime folder; it need not be there."""
+    """``memwatch`` in Jupyter's runtime folder; it need not be there.
+
+    Where no home folder is known either, this user's own folder elsewhere.
+    """
+    jupyter = _jupyter_runtime_folder()
+    if jupyter is None:
+        return _own_folders()[0]
     # In full: a relative one would be another after os.chdir().
-    return Path(os.path.abspath(_jupyter_runtime_folder()), "memwatch")
+    return Path(os.path.abspath(jupyter), "memwatch")
 
 
 def make_runtime_folder() -> Path:
@@ -23,19 +61,17 @@ def make_runtime_folder() -> Path:
     folder = runtime_folder()
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        _boxes.make_folder(folder)
     except OSError as error:
+        if os.path.lexists(folder) and folder.lstat().st_uid != os.geteuid():
+            raise PermissionError(
+                f"the runtime folder {folder} is another user's: set"
+                " JUPYTER_RUNTIME_DIR to a folder of your own"
+            ) from None
+        why = os.strerror(error.errno or 0)
         raise OSError(
-            error.errno, f"the runtime folder {folder} cannot be made: {error.strerror}"
+            error.errno, f"the runtime folder {folder} cannot be made: {why}"
         ) from None
-    if found.st_uid != os.geteuid():
-        raise PermissionError(
-            f"the runtime folder {folder} is another user's: set JUPYTER_RUNTIME_DIR to"
-            " a folder of your own"
-        )
-    if found.st_mode & 0o077:
-        folder.chmod(0o700)
     return folder
 
 
@@ -44,18 +80,151 @@ def readable(path: str | os.PathLike[str]) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _jupyter_runtime_folder() -> str:
+def box_folders(record_dir: str = "") -> list[Path]:
+    """Where black boxes may lie, as far as is known; they need not be there.
+
+    `record_dir` is what ``c.MemWatch.record_dir`` was set to.
+    """
+    folders = [runtime_folder(), *_own_folders()]
+    if record_dir:
+        folders.append(_own_folder_in(record_dir))
+    return list(dict.fromkeys(folders))
+
+
+def find_place(record_dir: str = "") -> tuple[Path | None, Path | None]:
+    """Two folders, which are there: for the black box, and for a copy of it.
+
+    The first is None where no folder is safe to map: then the box is in memory only.
+    The second is None where no copy is needed. It may not be there yet: where its file
+    system does not answer. OSError, with one line: the folder cannot be used.
+    """
+    if record_dir:
+        wanted = _own_folder_in(record_dir)
+        if _is_usable(wanted, partial(_make_own_folder, wanted)):
+            return wanted, None
+        try:
+            return find_place()[0], wanted
+        except OSError:
+            return _find_own_folder(), wanted
+    wanted = runtime_folder()
+    if _is_usable(wanted, make_runtime_folder):
+        return wanted, None
+    other = _find_own_folder()
+    return other, None if other is not None else wanted
+
+
+def ask(folder: Path, call: Callable[[], _T]) -> _T:
+    """``call()``, which uses files in `folder`, without waiting for a slow answer.
+
+    TimeoutError: there was none within 0.25 s; that folder is not asked again for
+    10 s. Whatever `call` raises.
+    """
+    if _safe.get(folder) is None and not _is_silent(folder):
+        _safe[folder] = _within(partial(_boxes.is_mappable, folder))
+    if _safe[folder]:
+        return call()
+    if _safe[folder] is False:
+        answer = _within(lambda: (call(),))
+        if answer is not None:
+            return answer[0]
+        _safe[folder] = None
+    if not _is_silent(folder):
+        _silent_since[folder] = time.monotonic()
+    raise TimeoutError(f"the file system of {folder} does not answer")
+
+
+def _is_silent(folder: Path) -> bool:
+    since = _silent_since.get(folder)
+    return since is not None and time.monotonic() - since < _ASK_AGAIN_S
+
+
+def home_folder() -> str | None:
+    """The home folder of this user, without links; None: nobody knows it."""
+    home = os.path.expanduser("~")
+    return None if home.startswith("~") else os.path.realpath(home)
+
+
+def _is_usable(folder: Path, make: Callable[[], object]) -> bool:
+    """Whether the folder was made, and can be mapped. OSError: it cannot be made."""
+
+    def make_and_look() -> bool:
+        make()
+        return _boxes.is_mappable(folder)
+
+    _safe[folder] = _within(make_and_look)
+    if _safe[folder] is None:
+        _silent_since[folder] = time.monotonic()
+    return bool(_safe[folder])
+
+
+def _within(call: Callable[[], _T]) -> _T | None:
+    """What `call` returns, or None where that takes longer: then it goes on alone."""
+    answers: list[_T] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            answers.append(call())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="memwatch-files", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return call()  # no thread can be created
+    thread.join(_PATIENCE_S)
+    if errors:
+        raise errors[0]
+    return answers[0] if answers else None
+
+
+def _own_folder_in(folder: str) -> Path:
+    return Path(os.path.abspath(folder), f"memwatch-{os.geteuid()}")
+
+
+def _own_folders() -> list[Path]:
+    """Those beside the runtime folder, the best first."""
+    parents = [os.environ.get("XDG_RUNTIME_DIR"), _SHARED_MEMORY]
+    return [_own_folder_in(each) for each in parents if each]
+
+
+def _find_own_folder() -> Path | None:
+    """The first of them that can be made, and mapped."""
+    for folder in _own_folders():
+        try:
+            if _is_usable(folder, partial(_boxes.make_folder, folder)):
+                return folder
+        except OSError:
+            continue
+    return None
+
+
+def _make_own_folder(folder: Path) -> None:
+    try:
+        _boxes.make_folder(folder)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise OSError(
+            error.errno, f"the folder {folder} cannot be used: {why}"
+        ) from None
+
+
+def _jupyter_runtime_folder() -> str | None:
     # jupyter_core knows; but where nobody has loaded it yet that takes 6 ms. What
     # follows is its rule, but for what JUPYTER_PLATFORM_DIRS asks of other systems.
-    paths = sys.modules.get("jupyter_core.paths")
-    if paths is not None:
-        return str(paths.jupyter_runtime_dir())
     runtime = os.environ.get("JUPYTER_RUNTIME_DIR")
     if runtime:
         return runtime
     data = os.environ.get("JUPYTER_DATA_DIR")
     if not data:
-        home = os.path.realpath(os.path.expanduser("~"))
-        share = os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local/share")
+        home = home_folder()
+        share = os.environ.get("XDG_DATA_HOME")
+        if home is None and not share:
+            return None  # jupyter_core would make a folder with the name "~"
+        paths = sys.modules.get("jupyter_core.paths")
+        if paths is not None:
+            return str(paths.jupyter_runtime_dir())
+        share = share or os.path.join(home or "", ".local/share")
         data = os.path.join(share, "jupyter")
     return os.path.join(data, "runtime")

@@ -5,35 +5,10 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sys/resource.h>
-#include <sys/vfs.h>
 
 #include "mw_clock.h"
 #include "mw_reader.h"
 #include "mw_recorder.h"
-
-/* A file system on which files are not mapped. */
-static bool is_network;
-
-int __real_fstatfs(int fd, struct statfs *found);
-int __wrap_fstatfs(int fd, struct statfs *found);
-int __wrap_fstatfs64(int fd, struct statfs *found);
-
-int
-__wrap_fstatfs(int fd, struct statfs *found)
-{
-    int err = __real_fstatfs(fd, found);
-
-    if (is_network) {
-        found->f_type = 0x6969; /* NFS */
-    }
-    return err;
-}
-
-int
-__wrap_fstatfs64(int fd, struct statfs *found)
-{
-    return __wrap_fstatfs(fd, found);
-}
 
 struct place {
     char folder[64];
@@ -66,7 +41,7 @@ new_recorder(const struct place *place)
 
     mw_box_put_text(given.kernel_id, sizeof given.kernel_id, "a-kernel");
     mw_box_put_text(given.limit_set_by, sizeof given.limit_set_by, "cgroup");
-    assert_int_equal(mw_recorder_new(&recorder, place->path, &given, 9 * MIB), 0);
+    assert_int_equal(mw_recorder_new(&recorder, place->path, NULL, &given, 9 * MIB), 0);
     return recorder;
 }
 
@@ -524,11 +499,11 @@ test_no_folder(void **state)
     char path[PATH_MAX + 8];
 
     (void)state;
-    assert_int_equal(mw_recorder_new(&recorder, "/nowhere/1-1.box", &given, 0),
+    assert_int_equal(mw_recorder_new(&recorder, "/nowhere/1-1.box", NULL, &given, 0),
                      -ENOENT);
     memset(path, 'x', sizeof path - 1);
     path[sizeof path - 1] = '\0';
-    assert_int_equal(mw_recorder_new(&recorder, path, &given, 0), -ENAMETOOLONG);
+    assert_int_equal(mw_recorder_new(&recorder, path, NULL, &given, 0), -ENAMETOOLONG);
     assert_null(recorder);
 }
 
@@ -545,7 +520,7 @@ fail_for_want_of_space(void)
     if (mkdtemp(path) == NULL || chdir(path) != 0) {
         return 1;
     }
-    if (mw_recorder_new(&recorder, "1-1.box", &given, 0) != -EFBIG) {
+    if (mw_recorder_new(&recorder, "1-1.box", NULL, &given, 0) != -EFBIG) {
         return 2;
     }
     return rmdir(path) == 0 ? 0 : 3; /* only empty folders go */
@@ -556,34 +531,6 @@ test_no_space(void **state)
 {
     (void)state;
     assert_int_equal(exit_status_of(fail_for_want_of_space), 0);
-}
-
-/* Somebody who closes descriptors in bulk, and whose file gets our number. */
-static void
-test_nothing_is_written_to_a_foreign_file(void **state)
-{
-    const struct place *place = *state;
-    struct mw_recorder *recorder = new_recorder(place);
-    struct mw_box_title title = title_of("In [1]", "");
-    char path[128];
-    struct stat found;
-    int own;
-
-    (void)snprintf(path, sizeof path, "%s/foreign", place->folder);
-    own = open(path, O_RDWR | O_CREAT, 0600);
-    for (int fd = 3; fd < 64; fd++) {
-        if (fd != own && fstat(fd, &found) == 0 && S_ISREG(found.st_mode) &&
-            found.st_size == MW_BOX_BYTES) {
-            assert_int_equal(dup2(own, fd), fd);
-        }
-    }
-    mw_recorder_add_sample(recorder, 1, 1);
-    mw_recorder_close_cell(recorder, mw_recorder_open_cell(recorder, 1, 1, &title),
-                           MW_BOX_OK, NULL, 0);
-    mw_recorder_free(&recorder);
-    assert_int_equal(fstat(own, &found), 0);
-    assert_int_equal(found.st_size, 0);
-    close(own);
 }
 
 /* What one left who was killed while it made its box. */
@@ -645,15 +592,10 @@ main(void)
         cmocka_unit_test(test_text_is_cut_between_characters),
         cmocka_unit_test(test_no_folder),
         cmocka_unit_test(test_no_space),
-        cmocka_unit_test_setup_teardown(test_nothing_is_written_to_a_foreign_file,
-                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_leftovers_are_replaced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_child_leaves_its_parents_box, set_up,
                                         tear_down),
     };
 
-    int failed = cmocka_run_group_tests_name("mapped", tests, NULL, NULL);
-
-    is_network = true;
-    return failed + cmocka_run_group_tests_name("written", tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

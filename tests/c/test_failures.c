@@ -703,7 +703,7 @@ record_and_remove(void *context)
 {
     const struct mw_box_identity given = {0};
     struct mw_recorder *recorder = NULL;
-    int err = mw_recorder_new(&recorder, context, &given, 0);
+    int err = mw_recorder_new(&recorder, context, NULL, &given, 0);
 
     assert_int_equal(err == 0, recorder != NULL);
     mw_recorder_free(&recorder);
@@ -742,7 +742,7 @@ test_black_box(void **state)
     (void)state;
     (void)snprintf(path, sizeof path, "%s/1-1.box", root);
     assert_true(walk((struct operation){record_and_remove, is_of_identity, path}) > 5);
-    assert_int_equal(mw_recorder_new(&recorder, path, &given, 0), 0);
+    assert_int_equal(mw_recorder_new(&recorder, path, NULL, &given, 0), 0);
     assert_true(walk((struct operation){read_box, NULL, path}) >= 5);
     assert_true(walk_interrupted((struct operation){read_box, NULL, path}) >= 4);
     mw_recorder_free(&recorder);

@@ -53,7 +53,7 @@ set_up(void **state)
     (void)snprintf(place.ipc, sizeof place.ipc, "ipc://%s/1-1.ipc", place.folder);
     mw_box_put_text(given.kernel_id, sizeof given.kernel_id, "a-kernel");
     place.context = zmq_ctx_new();
-    return mw_recorder_new(&place.recorder, place.box, &given, 9 * MIB);
+    return mw_recorder_new(&place.recorder, place.box, NULL, &given, 9 * MIB);
 }
 
 static int

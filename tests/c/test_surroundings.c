@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@
 #include <time.h>
 
 #include "mw_clock.h"
+#include "mw_recording.h"
 #include "own_sampler.h"
 
 #define NAP_NS (10 * MW_NS_PER_MS) /* what the thread makes of a clock that stands */
@@ -928,7 +930,7 @@ test_mark_that_is_too_old(void **state)
     SKIP_UNDER_TSAN();
     SKIP_UNDER_VALGRIND();
     (void)snprintf(path, sizeof path, "%s/1-1.box", root);
-    assert_int_equal(mw_sampler_start_recording(sampler, path, &given), 0);
+    assert_int_equal(mw_recording_start(sampler, path, NULL, &given), 0);
     assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
     spike(32 * MIB);
     hold_status = true;
@@ -941,7 +943,79 @@ test_mark_that_is_too_old(void **state)
     assert_true(result.peaked_bytes < 8 * MIB);
     assert_int_equal(mw_sampler_close(sampler, &outer, NULL, &result), 0);
     assert_from_kernel(&result, 32 * MIB);
-    mw_sampler_stop_recording(sampler);
+    mw_recording_stop(sampler);
+    remove_root(root);
+}
+
+/* Opens a window whose files were lost, in a thread of its own. */
+struct opener {
+    struct mw_watch watch;
+    atomic_bool is_done;
+};
+
+static void *
+open_in_thread(void *argument)
+{
+    struct opener *opener = argument;
+
+    if (mw_sampler_open(sampler, &opener->watch, NULL) != 0) {
+        abort();
+    }
+    opener->is_done = true;
+    return NULL;
+}
+
+/* Point each descriptor of ours below /proc/self at another file. */
+static void
+lose_files(int other)
+{
+    for (int fd = 3; fd < 64; fd++) {
+        char link[64];
+        char target[256] = "";
+        ssize_t length;
+
+        (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        length = readlink(link, target, sizeof target - 1);
+        if (length > 0 && fd != other && strstr(target, "/proc/") == target) {
+            dup2(other, fd);
+        }
+    }
+}
+
+/* The thread reads the files while their window closes and another one finds them lost:
+ * they are opened anew only when it has read. */
+static void
+test_files_are_not_reopened_while_the_thread_reads(void **state)
+{
+    const struct mw_box_identity given = {0};
+    struct opener opener = {.is_done = false};
+    struct mw_watch watch;
+    struct mw_result result;
+    pthread_t thread;
+    char *root = make_root();
+    char path[128];
+    int other = open("/dev/null", O_RDONLY);
+
+    (void)state;
+    SKIP_UNDER_VALGRIND();
+    (void)snprintf(path, sizeof path, "%s/1-1.box", root);
+    assert_int_equal(mw_recording_start(sampler, path, NULL, &given), 0);
+    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
+    hold_status = true;
+    WAIT_UNTIL(status_is_held);
+    assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
+    lose_files(other);
+    assert_int_equal(pthread_create(&thread, NULL, open_in_thread, &opener), 0);
+    for (int i = 0; i < 10000; i++) {
+        sched_yield();
+    }
+    assert_false(opener.is_done);
+    hold_status = false;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(mw_sampler_close(sampler, &opener.watch, NULL, &result), 0);
+    assert_true(result.rss_end_bytes > 0);
+    mw_recording_stop(sampler);
+    close(other);
     remove_root(root);
 }
 
@@ -949,6 +1023,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_files_are_not_reopened_while_the_thread_reads,
+                                  no_faults),
         cmocka_unit_test_teardown(test_no_mark_at_the_close, no_faults),
         cmocka_unit_test_teardown(test_no_mark_at_the_opening, no_faults),
         cmocka_unit_test_teardown(

@@ -11,7 +11,7 @@ import click
 from ..boxes import Box, BoxError, read_box
 from ..lines import printable
 from ..postmortem import describe, examine, find_dead
-from ..runtime import runtime_folder
+from ..runtime import box_folders
 from ..trouble import cause_of
 
 __all__ = ["command"]
@@ -42,16 +42,27 @@ def _signal(
     metavar="SIGNAL",
     help="What it ended by, if you saw that: a shell's status 137 is 128 + signal 9.",
 )
-def command(which: str | None, as_json: bool, signal: int | None) -> None:
+@click.option(
+    "--record-dir",
+    default="",
+    metavar="DIR",
+    help="Look there, too: what c.MemWatch.record_dir was set to.",
+)
+def command(
+    which: str | None, as_json: bool, signal: int | None, record_dir: str
+) -> None:
     """Tell which cell a process was running when it was killed, and how far it got.
 
-    From the black box that it left in Jupyter's runtime folder: the newest one, that of
-    process PID, or FILE. 'OOM-killed' is said only where the count of its control group
+    From the black box that it left in Jupyter's runtime folder, or in the folder
+    'memwatch-UID' of $XDG_RUNTIME_DIR or /dev/shm: the newest one, that of process PID,
+    or FILE. 'OOM-killed' is said only where the count of its control group
     rose and the signal is known.
     """
-    found = _boxes(which)
+    found = _boxes(which, record_dir)
     if not found:
-        told = f"no process that was killed has left a black box in {runtime_folder()}"
+        told = (
+            f"no process that was killed has left a black box in {_places(record_dir)}"
+        )
         click.echo(json.dumps(None) if as_json else told)
         return
     report = examine(*found[0], signal)
@@ -69,14 +80,18 @@ def command(which: str | None, as_json: bool, signal: int | None) -> None:
         )
 
 
-def _boxes(which: str | None) -> list[tuple[Path, Box]]:
+def _places(record_dir: str) -> str:
+    return ", ".join(map(str, box_folders(record_dir)))
+
+
+def _boxes(which: str | None, record_dir: str) -> list[tuple[Path, Box]]:
     if which is None:
-        return find_dead()
+        return find_dead(record_dir=record_dir)
     if which.isascii() and which.isdigit():
-        found = find_dead(int(which))
+        found = find_dead(int(which), record_dir)
         if not found:
             raise click.UsageError(
-                f"process {which} has left no black box in {runtime_folder()}:"
+                f"process {which} has left no black box in {_places(record_dir)}:"
                 " `memwatch postmortem` takes the newest that there is"
             )
         return found

@@ -58,6 +58,10 @@ _LISTEN_S = 2.5
     metavar="COLUMN", help=f"By which column: {', '.join(SORTABLE)}.",
 )
 @click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option(
+    "--record-dir", default="", metavar="DIR",
+    help="Also show what has its black box there: see c.MemWatch.record_dir.",
+)
 def command(
     connect: tuple[str, ...],
     bind: str | None,
@@ -69,6 +73,7 @@ def command(
     count: int | None,
     column: str,
     reverse: bool,
+    record_dir: str,
 ) -> None:
     """Show every watched process: its cell, its memory, how near it is to its limit.
 
@@ -83,7 +88,7 @@ def command(
     if not (once or as_json or sys.stdout.isatty()):
         raise click.UsageError("this is no terminal: --once or --json is what you want")
     collector = _listen(connect, bind, server_key, curve)
-    view = Overview(collector)
+    view = Overview(collector, record_dir)
     try:
         if once or as_json:
             count = 1 if once else count
