@@ -184,10 +184,13 @@ class CellWatcher:
 
     def _is_tagged_quiet(self, info: Any) -> bool:
         """Whether the front end says so, which few do: JupyterLab and Notebook 7."""
-        metadata = getattr(info, "cell_meta", None)
-        if metadata is None and hasattr(self._shell, "get_parent"):
-            # Before IPython knew of it: the message that ipykernel is answering.
+        if hasattr(info, "cell_meta"):
+            metadata = info.cell_meta
+        elif hasattr(self._shell, "get_parent"):
+            # Older IPythons do not have it: the message that ipykernel is answering.
             metadata = self._shell.get_parent().get("metadata")
+        else:
+            return False
         if not isinstance(metadata, dict):
             return False
         tags = metadata.get("tags")

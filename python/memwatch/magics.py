@@ -137,6 +137,9 @@ class MemWatch(Magics):
     """There is a black box, if there is to be one."""
 
     def __init__(self, shell: Any, **traits: Any) -> None:
+        # What a cell's figures are compared with before it has a line: see
+        # _least_changed(), which loading the configuration may call.
+        self._least: dict[str, float] = {}
         super().__init__(shell, **traits)
         self.watcher = CellWatcher(shell, self._print, self._is_worth_telling)
         history.max_reports = self.max_history_reports
@@ -233,17 +236,26 @@ class MemWatch(Magics):
 
     def _is_worth_telling(self, report: CellReport) -> bool:
         """Whether it is not below all that is set; what is not known is not below."""
-        bounds = (
-            (self.min_used_mib, report.used_bytes, _MIB),
-            (self.min_peak_mib, report.peaked_bytes, _MIB),
-            (self.min_seconds, report.duration_ns, 1e9),
+        if not self._least:
+            return True
+        values = (getattr(report, name) for name in self._least)
+        return any(
+            value is None or value >= least
+            for value, least in zip(values, self._least.values(), strict=True)
         )
-        of_those_set = [
-            value is None or value >= bound * unit
-            for bound, value, unit in bounds
-            if bound is not None
-        ]
-        return any(of_those_set) or not of_those_set
+
+    @observe("min_used_mib", "min_peak_mib", "min_seconds")
+    def _least_changed(self, _: Any) -> None:
+        bounds = {
+            "used_bytes": (self.min_used_mib, _MIB),
+            "peaked_bytes": (self.min_peak_mib, _MIB),
+            "duration_ns": (self.min_seconds, 1e9),
+        }
+        self._least = {
+            name: least * unit
+            for name, (least, unit) in bounds.items()
+            if least is not None
+        }
 
     @validate("min_used_mib", "min_peak_mib", "min_seconds", "max_timelines_mib")
     def _is_a_size(self, proposal: Any) -> float | None:
