@@ -507,7 +507,7 @@ def test_no_socket_is_left(tmp_path, monkeypatch):
 
 def test_folders_of_those_who_were_killed_go(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    other = tmp_path / "memwatch-kernel-file"
+    other = tmp_path / "memwatch-sockets-file"
     other.touch()
     used = SocketFolder.make()
     (Path(used.path) / "k-1").touch()

@@ -205,7 +205,7 @@ def _descendants(pid: int) -> list[int]:
 
 # ---- how a kernel is reached ----
 
-_FOLDER_PREFIX = "memwatch-kernel-"
+_FOLDER_PREFIX = "memwatch-sockets-"
 _ON_SOCKETS = frozenset(["ipykernel", "ipykernel_launcher", "bash_kernel"])
 """Modules of kernels that were tried with Unix sockets, and are ready with them."""
 _LONGEST_PATH = 107
