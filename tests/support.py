@@ -164,7 +164,7 @@ class Kernel:
         from jupyter_client import KernelManager
 
         # No ports: two kernels that start at the same time could take the same one.
-        self._sockets = tempfile.TemporaryDirectory(prefix="memwatch-kernel-")
+        self._sockets = tempfile.TemporaryDirectory(prefix="memwatch-test-kernel-")
         self.manager = KernelManager(
             kernel_name="python3", transport="ipc", ip=f"{self._sockets.name}/socket"
         )

@@ -278,6 +278,7 @@ def test_interrupted(two_workers, tmp_path, stop):
         told, _ = client.communicate(timeout=DEADLINE_S)
     finally:
         client.kill()
+        client.wait()
     runs = json.loads(told)
     assert [each["state"] for each in runs] == ["interrupted"] * 3
     assert [each["state"] for each in runs[2]["cells"]] == ["not run", "not run"]
@@ -301,7 +302,7 @@ def test_a_client_that_is_killed(two_workers, tmp_path):
         ((_, kernel),) = wait_until(lambda: who_runs(tmp_path, "a"), "a")
     finally:
         client.kill()
-    client.wait(DEADLINE_S)
+        client.wait()
     wait_until(lambda: not psutil.pid_exists(kernel), "the kernel's end")
 
 
