@@ -64,9 +64,10 @@ sleeps_without_a_deadline(void)
             continue;
         }
         if (fgets(text, sizeof text, file) != NULL) {
-            unsigned long timeout = 1;
+            char timeout[20];
 
-            found = sscanf(text, "%*d %*x %*x %*x %lx", &timeout) == 1 && timeout == 0;
+            found = sscanf(text, "%*s %*s %*s %*s %19s", timeout) == 1 &&
+                    strcmp(timeout, "0x0") == 0;
         }
         fclose(file);
     }
