@@ -159,7 +159,7 @@ def test_execution_count_is_the_cells_own(kernel):
     line = kernel.line("x = 2")
     while True:
         reply = kernel.client.get_shell_msg(timeout=60)
-        if reply["content"]["execution_count"] == line.n:
+        if reply["content"].get("execution_count") == line.n:
             break
 
 
