@@ -336,7 +336,7 @@ def test_summary_holds_what_others_wrote():
     assert "<a " not in html
     assert "<em>" not in html
     assert html.count("<tr>") == 4
-    assert html.count("<td") == 6 + 5
+    assert html.count("<td") == 6 + 6
     assert "\x1b" not in text
 
 

@@ -899,7 +899,8 @@ def test_reloaded_modules_go_on(ip, capsys):
     assert run(ip, "pass", capsys) == []
 
 
-def test_autoreload_of_changed_files(tmp_path):
+@pytest.mark.parametrize("mode", ["2", "3"])
+def test_autoreload_of_changed_files(tmp_path, mode):
     folder = readable_copy(tmp_path)
     script = """
 import os, sys, glob
@@ -916,11 +917,12 @@ box = recording.box_path()
 assert box.exists()
 for path in glob.glob(os.path.dirname(sys.modules["memwatch"].__file__) + "/*.py"):
     with open(path, "a") as file:
-        file.write("\\n")
+        file.write("\\nchanged = {1: 2}\\n")
     os.utime(path, (2e9, 2e9))
 before = len(sys.modules["memwatch"].history)
 run("pass")
 run("pass")
+assert sys.modules["memwatch.watching"].changed
 assert len(sys.modules["memwatch"].history) == before + 2, "lost"
 assert sys.modules["memwatch.recording"].box_path() == box
 run("%unload_ext memwatch")
