@@ -40,13 +40,13 @@ def box_path() -> Path | None:
 
     Where no file system is safe to map: a descriptor's, for this process alone.
     """
-    found = _core.recording()
+    found = _recording()
     return None if found is None else Path(found["path"])
 
 
 def describe() -> str:
     """Where the box is, and its copy, for a person, in a line."""
-    found = _core.recording()
+    found = _recording()
     if found is None:
         return "none"
     path = found["path"]
@@ -111,6 +111,13 @@ def stop() -> None:
     _core.stop_recording()
 
 
+def _recording() -> Any:
+    try:
+        return _core.recording()
+    except OSError:  # /proc cannot be read: nothing is measured either
+        return None
+
+
 def _make() -> bool:
     """Make the box, in place of any that is there; false, with a warning: it failed."""
     global _copy
@@ -128,8 +135,8 @@ def _make() -> bool:
             _copy = None
             _core.start_recording(path, **_arguments)
     except Exception as error:
-        _core.stop_recording()
         _tell(error)
+        stop()  # one that was lost
         return False
     atexit.unregister(stop)
     atexit.register(stop)
