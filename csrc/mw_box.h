@@ -194,9 +194,9 @@ size_t mw_box_decode_samples(const struct mw_box_copies *copies, int64_t *next,
 
 /* ---- a copy of a box ---- */
 
-/* Bring `copy` up to date with the box `source` that another thread writes, but for the
+/* Bring `to` up to date with the box `from` that another thread writes, but for the
  * identity; a slot that is just being written stays as it was. */
-void mw_box_update(struct mw_box_file *copy, const struct mw_box_file *source);
+void mw_box_update(struct mw_box_file *to, const struct mw_box_file *from);
 
 /* What a file that holds `shown` is given before it holds `image`: an odd sequence in
  * each slot that will change, so that readers pass it over; and then, the sequences

@@ -344,14 +344,14 @@ put_paths(struct mw_copier *self, const char *path)
 static int
 map_source(struct mw_copier *self, int fd)
 {
-    void *memory =
+    const struct mw_box_file *memory =
         mmap(NULL, MW_BOX_BYTES, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 
     if (memory == MAP_FAILED) {
         return -errno;
     }
     self->source = memory;
-    memcpy(&self->image.head, memory, sizeof self->image.head);
+    self->image.head = memory->head;
     return 0;
 }
 
