@@ -347,8 +347,8 @@ map_source(struct mw_copier *self, int fd)
     const struct mw_box_file *memory =
         mmap(NULL, MW_BOX_BYTES, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 
-    if (memory == MAP_FAILED) {
-        return -errno;
+    if (memory == NULL || memory == MAP_FAILED) {
+        return errno > 0 ? -errno : -ENOMEM;
     }
     self->source = memory;
     self->image.head = memory->head;
