@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { SAMPLE_BODY_BYTES = sizeof(struct mw_box_sample_slot) - sizeof(uint64_t) };
+
 static const char magic[8] = MW_BOX_MAGIC;
 
 void
@@ -212,4 +214,82 @@ mw_box_decode_samples(const struct mw_box_copies *copies, int64_t *next,
     }
     *next = number;
     return count;
+}
+
+/* ---- a copy of a box ---- */
+
+/* Copy `size` bytes of a slot where they are whole and new; a slot that is just being
+ * written stays as it was, for the next round. */
+static void
+take_slot(const _Atomic uint64_t *sequence, const void *body,
+          _Atomic uint64_t *sequence_out, void *body_out, size_t size)
+{
+    uint64_t before = atomic_load_explicit(sequence, memory_order_acquire);
+    struct mw_box_cell room;
+
+    if (before % 2 != 0 ||
+        before == atomic_load_explicit(sequence_out, memory_order_relaxed)) {
+        return;
+    }
+    memcpy(&room, body, size);
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(sequence, memory_order_relaxed) == before) {
+        memcpy(body_out, &room, size);
+        atomic_store_explicit(sequence_out, before, memory_order_relaxed);
+    }
+}
+
+static void
+take_head(const struct mw_box_head *source, struct mw_box_head *out)
+{
+    out->samples = source->samples;
+    out->cells = source->cells;
+    out->lifetime_peak_bytes = source->lifetime_peak_bytes;
+    out->untold = source->untold;
+    out->boot_ahead_ns = source->boot_ahead_ns;
+    out->real_ahead_ns = source->real_ahead_ns;
+    out->t_ended_ns = source->t_ended_ns;
+}
+
+void
+mw_box_update(struct mw_box_file *to, const struct mw_box_file *from)
+{
+    take_head(&from->head, &to->head);
+    for (int i = 0; i < MW_BOX_CELLS; i++) {
+        take_slot(&from->cells[i].sequence, &from->cells[i].cell,
+                  &to->cells[i].sequence, &to->cells[i].cell, sizeof to->cells[i].cell);
+        to->cells[i].rss_peak_bytes = from->cells[i].rss_peak_bytes;
+    }
+    for (int i = 0; i < MW_BOX_SAMPLES; i++) {
+        take_slot(&from->samples[i].sequence, &from->samples[i].t_mono_ns,
+                  &to->samples[i].sequence, &to->samples[i].t_mono_ns,
+                  SAMPLE_BODY_BYTES);
+    }
+}
+
+void
+mw_box_put_torn(struct mw_box_file *shown, const struct mw_box_file *image)
+{
+    for (int i = 0; i < MW_BOX_CELLS; i++) {
+        if (shown->cells[i].sequence != image->cells[i].sequence) {
+            shown->cells[i].sequence = image->cells[i].sequence - 1;
+        }
+    }
+    for (int i = 0; i < MW_BOX_SAMPLES; i++) {
+        if (shown->samples[i].sequence != image->samples[i].sequence) {
+            shown->samples[i].sequence = image->samples[i].sequence - 1;
+        }
+    }
+}
+
+void
+mw_box_put_bodies(struct mw_box_file *shown, const struct mw_box_file *image)
+{
+    for (int i = 0; i < MW_BOX_CELLS; i++) {
+        shown->cells[i].cell = image->cells[i].cell;
+    }
+    for (int i = 0; i < MW_BOX_SAMPLES; i++) {
+        shown->samples[i].t_mono_ns = image->samples[i].t_mono_ns;
+        shown->samples[i].rss_bytes = image->samples[i].rss_bytes;
+    }
 }

@@ -192,4 +192,16 @@ void mw_box_decode(const struct mw_box_copies *copies, struct mw_box_view *out);
 size_t mw_box_decode_samples(const struct mw_box_copies *copies, int64_t *next,
                              struct mw_box_sample *out, int64_t *lost);
 
+/* ---- a copy of a box ---- */
+
+/* Bring `to` up to date with the box `from` that another thread writes, but for the
+ * identity; a slot that is just being written stays as it was. */
+void mw_box_update(struct mw_box_file *to, const struct mw_box_file *from);
+
+/* What a file that holds `shown` is given before it holds `image`: an odd sequence in
+ * each slot that will change, so that readers pass it over; and then, the sequences
+ * still odd, the bodies. */
+void mw_box_put_torn(struct mw_box_file *shown, const struct mw_box_file *image);
+void mw_box_put_bodies(struct mw_box_file *shown, const struct mw_box_file *image);
+
 #endif

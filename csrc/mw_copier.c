@@ -28,7 +28,6 @@
 enum {
     STACK_BYTES = 256 * 1024,
     MOST_DESCRIPTORS = 65536,
-    SAMPLE_BYTES = sizeof(struct mw_box_sample_slot) - sizeof(uint64_t),
 };
 
 struct mw_copier {
@@ -52,59 +51,6 @@ struct mw_copier {
     char path[PATH_MAX];
     char unfinished[PATH_MAX];
 };
-
-/* ---- what is copied ---- */
-
-/* Copy `size` bytes of a slot where they are whole and new; a slot that is just being
- * written stays as it was, for the next round. */
-static void
-take_slot(const _Atomic uint64_t *sequence, const void *body,
-          _Atomic uint64_t *sequence_out, void *body_out, size_t size)
-{
-    uint64_t before = atomic_load_explicit(sequence, memory_order_acquire);
-    struct mw_box_cell room;
-
-    if (before % 2 != 0 ||
-        before == atomic_load_explicit(sequence_out, memory_order_relaxed)) {
-        return;
-    }
-    memcpy(&room, body, size);
-    atomic_thread_fence(memory_order_acquire);
-    if (atomic_load_explicit(sequence, memory_order_relaxed) == before) {
-        memcpy(body_out, &room, size);
-        atomic_store_explicit(sequence_out, before, memory_order_relaxed);
-    }
-}
-
-static void
-take_head(const struct mw_box_head *source, struct mw_box_head *out)
-{
-    out->samples = source->samples;
-    out->cells = source->cells;
-    out->lifetime_peak_bytes = source->lifetime_peak_bytes;
-    out->untold = source->untold;
-    out->boot_ahead_ns = source->boot_ahead_ns;
-    out->real_ahead_ns = source->real_ahead_ns;
-    out->t_ended_ns = source->t_ended_ns;
-}
-
-static void
-take_image(struct mw_copier *self)
-{
-    const struct mw_box_file *from = self->source;
-    struct mw_box_file *to = &self->image;
-
-    take_head(&from->head, &to->head);
-    for (int i = 0; i < MW_BOX_CELLS; i++) {
-        take_slot(&from->cells[i].sequence, &from->cells[i].cell,
-                  &to->cells[i].sequence, &to->cells[i].cell, sizeof to->cells[i].cell);
-        to->cells[i].rss_peak_bytes = from->cells[i].rss_peak_bytes;
-    }
-    for (int i = 0; i < MW_BOX_SAMPLES; i++) {
-        take_slot(&from->samples[i].sequence, &from->samples[i].t_mono_ns,
-                  &to->samples[i].sequence, &to->samples[i].t_mono_ns, SAMPLE_BYTES);
-    }
-}
 
 /* ---- writing ---- */
 
@@ -140,35 +86,6 @@ find_difference(const struct mw_box_file *a, const struct mw_box_file *b, size_t
     }
 }
 
-/* Mark the slots that will change: whoever reads passes them over. */
-static void
-show_torn(struct mw_box_file *shown, const struct mw_box_file *image)
-{
-    for (int i = 0; i < MW_BOX_CELLS; i++) {
-        if (shown->cells[i].sequence != image->cells[i].sequence) {
-            shown->cells[i].sequence = image->cells[i].sequence - 1;
-        }
-    }
-    for (int i = 0; i < MW_BOX_SAMPLES; i++) {
-        if (shown->samples[i].sequence != image->samples[i].sequence) {
-            shown->samples[i].sequence = image->samples[i].sequence - 1;
-        }
-    }
-}
-
-/* The new bodies; the sequences stay odd. */
-static void
-show_bodies(struct mw_box_file *shown, const struct mw_box_file *image)
-{
-    for (int i = 0; i < MW_BOX_CELLS; i++) {
-        shown->cells[i].cell = image->cells[i].cell;
-    }
-    for (int i = 0; i < MW_BOX_SAMPLES; i++) {
-        shown->samples[i].t_mono_ns = image->samples[i].t_mono_ns;
-        shown->samples[i].rss_bytes = image->samples[i].rss_bytes;
-    }
-}
-
 static int
 write_changes(struct mw_copier *self)
 {
@@ -176,7 +93,7 @@ write_changes(struct mw_copier *self)
     size_t to;
     int err;
 
-    take_image(self);
+    mw_box_update(&self->image, self->source);
     find_difference(&self->shown, &self->image, &from, &to);
     if (!self->is_known) {
         from = 0;
@@ -186,10 +103,10 @@ write_changes(struct mw_copier *self)
         return 0;
     }
     self->is_known = false;
-    show_torn(&self->shown, &self->image);
+    mw_box_put_torn(&self->shown, &self->image);
     err = put(self->fd, &self->shown, from, to);
     if (err == 0) {
-        show_bodies(&self->shown, &self->image);
+        mw_box_put_bodies(&self->shown, &self->image);
         err = put(self->fd, &self->shown, from, to);
     }
     if (err == 0) {
@@ -250,7 +167,7 @@ make_file(struct mw_copier *self)
         err = open_file(self);
     }
     if (err == 0) {
-        take_image(self);
+        mw_box_update(&self->image, self->source);
         memcpy(&self->shown, &self->image, sizeof self->shown);
         err = put(self->fd, &self->shown, 0, MW_BOX_BYTES);
         if (err == 0 && rename(self->unfinished, self->path) != 0) {
@@ -427,14 +344,14 @@ put_paths(struct mw_copier *self, const char *path)
 static int
 map_source(struct mw_copier *self, int fd)
 {
-    void *memory =
+    const struct mw_box_file *memory =
         mmap(NULL, MW_BOX_BYTES, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 
-    if (memory == MAP_FAILED) {
-        return -errno;
+    if (memory == NULL || memory == MAP_FAILED) {
+        return errno > 0 ? -errno : -ENOMEM;
     }
     self->source = memory;
-    memcpy(&self->image.head, memory, sizeof self->image.head);
+    self->image.head = memory->head;
     return 0;
 }
 

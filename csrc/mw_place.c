@@ -79,9 +79,13 @@ static dev_t
 device_of(const char *text)
 {
     char *end;
-    unsigned long number = strtoul(text, &end, 10);
+    unsigned int number = (unsigned int)strtoul(text, &end, 10);
+    unsigned int minor_number = 0;
 
-    return makedev(number, *end == ':' ? strtoul(end + 1, NULL, 10) : 0);
+    if (*end == ':') {
+        minor_number = (unsigned int)strtoul(end + 1, NULL, 10);
+    }
+    return makedev(number, minor_number);
 }
 
 /* One line of mountinfo: where that mount keeps `path`, of device `device`, in its

@@ -449,6 +449,7 @@ test_a_child_leaves_the_copy_to_its_parent(void **state)
     const struct place *place = *state;
 
     SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
     inherited = new_recorder(place);
     if (exit_status_of(free_in_child) != 0) {
         fail();
