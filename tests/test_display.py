@@ -94,11 +94,12 @@ def test_failure_to_show_is_one_warning_and_the_line_is_there(
     assert len(lines_in(capsys.readouterr().out)) == 3
 
 
-def test_mistyped_mode_is_refused(shell, capsys):
+def test_mistyped_mode_is_one_warning_and_the_default(shell, monkeypatch):
+    monkeypatch.setattr(trouble, "_told", set())
     shell.config.MemWatch.display = "sparklines"
-    shell.run_cell("%load_ext memwatch")
-    captured = capsys.readouterr()
-    assert "memwatch is not loaded" in captured.out + captured.err
+    with pytest.warns(memwatch.MemwatchWarning, match="MemWatch.display.*sparklines"):
+        shell.run_line_magic("load_ext", "memwatch")
+    assert shell.magics_manager.registry["MemWatch"].display == "auto"
 
 
 # ---- real kernels ----
