@@ -49,12 +49,6 @@ open_files(struct mw_sampler *self)
 }
 
 int
-mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
-{
-    return mw_sampler_new_of(out, root, pid, NULL);
-}
-
-int
 mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
                   const struct mw_accuracy *own)
 {
@@ -65,22 +59,22 @@ mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
         return -ENOMEM;
     }
     err = mw_subject_init(&self->subject, root, pid, own);
+    if (err != 0) {
+        free(self);
+        return err;
+    }
+    err = open_files(self);
     if (err == 0) {
-        err = open_files(self);
-        if (err == 0) {
-            err = -pthread_mutex_init(&self->lock, NULL);
-        }
-        if (err == 0) {
-            err = -pthread_mutex_init(&self->files, NULL);
-            if (err != 0) {
-                pthread_mutex_destroy(&self->lock);
-            }
-        }
+        err = -pthread_mutex_init(&self->lock, NULL);
+    }
+    if (err == 0) {
+        err = -pthread_mutex_init(&self->files, NULL);
         if (err != 0) {
-            mw_subject_release(&self->subject);
+            pthread_mutex_destroy(&self->lock);
         }
     }
     if (err != 0) {
+        mw_subject_release(&self->subject);
         free(self);
         return err;
     }
@@ -252,8 +246,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     }
     mw_roster_add_mark(&self->roster, start.hwm_bytes);
     mw_roster_add_reading(&self->roster, start.rss_bytes);
-    /* A mark that is not told is not reset: the other windows would lose what it
-     * knows. */
+    /* An absent mark is not reset: the other windows would lose what it holds. */
     marked = self->subject.accuracy.mark_resets && start.hwm_bytes != MW_ABSENT;
     /* One that stands no higher than what the process holds is as good as reset. */
     if (marked && start.hwm_bytes > start.rss_bytes) {

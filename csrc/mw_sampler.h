@@ -33,18 +33,23 @@ struct mw_sampler_status {
     bool parked;  /* and nothing will wake it before a window opens */
 };
 
-/* For the process `pid` (0: the caller's own) below `root`. Another's mark is left
- * alone: its peaks are sampled, mark_errno is EOPNOTSUPP or why it could not be reset
- * anyway. The caller owns *out and frees it, with no window open. -errno: no memory,
- * or /proc unreadable. */
-int mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid);
-void mw_sampler_free(struct mw_sampler **out);
-
-/* The same for another process, whose mark is reset where that is allowed: it has to be
- * nobody else who measures by it at the same time. `own` is what holds for the caller's
- * own process: see mw_accuracy_of_other(). */
+/* For another process, `pid` below `root`. Its mark is reset where that is allowed, so
+ * nothing else may measure by it at the same time. `own` is what holds for the caller's
+ * own process: see mw_accuracy_of_other(). The caller owns *out and frees it, with no
+ * window open. -errno: no memory, or /proc unreadable. */
 int mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
                       const struct mw_accuracy *own);
+
+/* The same for the caller's own process (`pid` 0), or for another one whose mark is left
+ * alone: its peaks are sampled, mark_errno is EOPNOTSUPP or why it could not be reset
+ * anyway. */
+static inline int
+mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
+{
+    return mw_sampler_new_of(out, root, pid, NULL);
+}
+
+void mw_sampler_free(struct mw_sampler **out);
 
 /* What mw_accuracy_probe() found when the files were opened. */
 struct mw_accuracy mw_sampler_accuracy(struct mw_sampler *self);

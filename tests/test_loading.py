@@ -15,7 +15,7 @@ STANDARD_AT_LOAD = STANDARD | {
     "shutil", "socket", "weakref",
 }  # fmt: skip
 OWN = {
-    "_core", "children", "files", "history", "report", "trouble", "watching",
+    "_core", "children", "files", "history", "kept", "report", "trouble", "watching",
 }  # fmt: skip
 OWN_AT_LOAD = OWN | {
     "_boxes", "boxes", "commands", "completion", "extension", "lines", "machine",
