@@ -39,11 +39,12 @@ def _run(shell: Any, cell: str, times: int) -> None:
 def measure_in_floors(
     shell: Any, start: Callable[[], None], stop: Callable[[], None]
 ) -> None:
-    """Have trivial cells run soon, in turn with memwatch and without.
+    """Have trivial cells run soon: as they are, with the floor, with memwatch; in turn.
 
     The floor is what no tool can do without: one write to clear_refs, one read of
-    statm, one of status. It is measured twice: in a loop, and in place, by a hook of a
-    cell, where the processor's caches hold IPython's code and not this.
+    statm, one of status. "by hand": what these add to a cell when its hooks make them;
+    "memwatch": what memwatch adds, its line included; "floor": the three in a loop,
+    where the processor's caches hold nothing else and no call finds them cold.
     """
     floors.clear()
     asyncio.get_event_loop().call_later(0.2, _run_in_floors, shell, start, stop)
@@ -55,40 +56,51 @@ def _run_in_floors(
     status = os.open("/proc/self/status", os.O_RDONLY)
     statm = os.open("/proc/self/statm", os.O_RDONLY)
     clear_refs = os.open("/proc/self/clear_refs", os.O_WRONLY)
-    in_place: list[float] = []
 
-    def floor() -> None:
+    def before(_: object = None) -> None:
         os.pwrite(clear_refs, b"5", 0)
         os.pread(statm, 256, 0)
+
+    def after(_: object = None) -> None:
         os.pread(status, 4096, 0)
 
-    def hook(_: object) -> None:
-        in_place.append(timed(floor))
+    def floor() -> None:
+        before()
+        after()
 
-    def timed(work: Callable[[], object]) -> float:
-        begun = time.perf_counter_ns()
-        work()
-        return (time.perf_counter_ns() - begun) / 1000
+    def start_by_hand() -> None:
+        shell.events.register("pre_run_cell", before)
+        shell.events.register("post_run_cell", after)
+
+    def stop_by_hand() -> None:
+        shell.events.unregister("pre_run_cell", before)
+        shell.events.unregister("post_run_cell", after)
 
     def cell() -> None:
         shell.run_cell("x = 1", store_history=True)
 
-    # Each round's own median: what slows the machine down slows all three.
-    rounds: dict[str, list[float]] = {"floor": [], "in place": [], "adds": []}
-    for _ in range(_ROUNDS):
-        rounds["floor"].append(statistics.median(timed(floor) for _ in range(_CELLS)))
-        in_place.clear()
-        shell.events.register("pre_run_cell", hook)
+    def median_us(work: Callable[[], object]) -> float:
+        times = []
         for _ in range(_CELLS):
+            begun = time.perf_counter_ns()
+            work()
+            times.append(time.perf_counter_ns() - begun)
+        return statistics.median(times) / 1000
+
+    ways = {"by hand": (start_by_hand, stop_by_hand), "memwatch": (start, stop)}
+    rounds: dict[str, list[float]] = {"floor": [], **{name: [] for name in ways}}
+    for _ in range(_ROUNDS):
+        rounds["floor"].append(median_us(floor))
+        # Without on both sides, lest a machine that slows down count for one of them.
+        without = median_us(cell)
+        for name, (begin, end) in ways.items():
+            begin()
             cell()
-        shell.events.unregister("pre_run_cell", hook)
-        rounds["in place"].append(statistics.median(in_place))
-        without = statistics.median(timed(cell) for _ in range(_CELLS))
-        start()
-        cell()
-        under_watch = statistics.median(timed(cell) for _ in range(_CELLS))
-        stop()
-        rounds["adds"].append(under_watch - without)
+            under = median_us(cell)
+            end()
+            again = median_us(cell)
+            rounds[name].append(under - (without + again) / 2)
+            without = again
     for descriptor in (status, statm, clear_refs):
         os.close(descriptor)
     floors.update({name: statistics.median(values) for name, values in rounds.items()})

@@ -40,9 +40,9 @@ struct mw_sampler_status {
 int mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
                       const struct mw_accuracy *own);
 
-/* The same for the caller's own process (`pid` 0), or for another one whose mark is left
- * alone: its peaks are sampled, mark_errno is EOPNOTSUPP or why it could not be reset
- * anyway. */
+/* The same for the caller's own process (`pid` 0), or for another one whose mark is
+ * left alone: its peaks are sampled, mark_errno is EOPNOTSUPP or why it could not be
+ * reset anyway. */
 static inline int
 mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
 {
