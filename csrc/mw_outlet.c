@@ -143,12 +143,9 @@ mw_outlet_count_subscriptions(struct mw_outlet *self)
         if (got < 0) {
             break;
         }
-        if (got > 0 && kind == SUBSCRIBE) {
-            self->subscriptions++;
-        }
-        if (got > 0 && kind == UNSUBSCRIBE && self->subscriptions > 0) {
-            self->subscriptions--;
-        }
+        self->subscriptions += got > 0 && kind == SUBSCRIBE;
+        self->subscriptions -=
+            got > 0 && kind == UNSUBSCRIBE && self->subscriptions > 0;
     }
     return self->subscriptions;
 }

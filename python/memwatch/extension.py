@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import Any
 from weakref import ref
 
-from . import recording
+from . import _core, recording
 from .report import CellReport, Status, first_line
 from .trouble import Trouble, cause_of, tell_once
 from .watching import OpenWindow, history, status_of
@@ -131,8 +131,9 @@ class CellWatcher:
     # What goes wrong below is ours, never the cell's: one warning, then silence.
 
     def _pre_run_cell(self, info: Any) -> None:
-        recording.renew_if_lost()
         try:
+            if _core.has_lost_recording():
+                recording.renew()
             if self._cells and self._is_nested():
                 return
             # By the inputs that there are: some IPythons have counted it already.

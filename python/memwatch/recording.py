@@ -21,7 +21,7 @@ __all__ = [
     "box_path",
     "describe",
     "followers",
-    "renew_if_lost",
+    "renew",
     "start",
     "stop",
 ]
@@ -95,16 +95,11 @@ def start(shell: Any = None, record_dir: str = "") -> None:
     _make()
 
 
-def renew_if_lost() -> None:
-    """Make a new box where somebody has removed the file, or its folder; warn once.
+def renew() -> None:
+    """Make a new box: somebody has removed the file, or its folder; warn once.
 
-    One system call, on a file system that does not hang. Raises nothing.
+    Raises nothing.
     """
-    try:
-        if not _core.has_lost_recording():
-            return
-    except OSError:
-        return
     lost = box_path()
     if _make():
         tell_once(
