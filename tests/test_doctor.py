@@ -422,3 +422,16 @@ def test_script_is_installed():
         [script, "--version"], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == f"memwatch {memwatch.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "command", ["doctor", "doctor --json", "postmortem", "top --once", "keygen --help"]
+)
+def test_a_full_stdout_is_one_line_and_exit_2(command):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "memwatch", *command.split()],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == ("Error: stdout cannot be written: No space left on device\n")

@@ -54,7 +54,15 @@ def _prepare_streams() -> None:
 class _Commands(click.Group):
     def main(self, *arguments: Any, **options: Any) -> Any:
         _prepare_streams()
-        return super().main(*arguments, **options)
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            if error.filename is not None:  # a file: that is not stdout
+                raise
+            # What is still buffered must not fail once more when Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            click.echo(f"Error: stdout cannot be written: {error.strerror}", err=True)
+            sys.exit(2)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -288,6 +288,7 @@ def _locked(folder: str) -> int:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.stat(folder)  # another may have removed it before it was locked
     except OSError:
         os.close(fd)
         raise
