@@ -14,9 +14,9 @@ C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] benchmarks/
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
-# As many tests at a time; those of one xdist_group are run by one process.
+# As many test files at a time; the tests of a file may share a kernel or a cluster.
 WORKERS = 2
-PARALLEL = -n $(WORKERS) --dist loadgroup
+PARALLEL = -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

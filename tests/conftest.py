@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,17 +20,10 @@ _runtime = tempfile.TemporaryDirectory(prefix="memwatch-runtime-")
 os.environ["JUPYTER_RUNTIME_DIR"] = _runtime.name
 os.environ["XDG_RUNTIME_DIR"] = _runtime.name
 
-SHARED = {"bare_kernel", "browser", "kernel"}
-"""Fixtures that are made once for a module, and take long to make."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the markers
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist: the tests of a module that share a fixture stay together."""
-    for item in items:
-        used = SHARED.intersection(getattr(item, "fixturenames", ()))
-        if used and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+# nohup ignores SIGHUP, and programs that the tests start would inherit that. What has a
+# handler is as by default in them.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture

@@ -120,10 +120,6 @@ def kill_when_heard(cluster, folder, name, place=1, times=1):
     return beside
 
 
-# Processes of Dask take long to start: those that tests share are started once.
-pytestmark = pytest.mark.xdist_group("cluster")
-
-
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
     """The cluster that tests share, when there is one."""
