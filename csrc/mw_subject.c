@@ -59,7 +59,9 @@ mw_subject_open(struct mw_subject *self, int64_t *hwm_bytes)
 bool
 mw_subject_is_intact(const struct mw_subject *self)
 {
-    return self->proc.status.fd >= 0 && mw_proc_is_intact(&self->proc);
+    /* A probe that lacked memory says nothing of the kernel: it is made again. */
+    return self->proc.status.fd >= 0 && self->accuracy.mark_errno != ENOMEM &&
+           mw_proc_is_intact(&self->proc);
 }
 
 void

@@ -35,7 +35,8 @@ void mw_subject_look_again(struct mw_subject *self, int64_t t_ns);
 int64_t mw_subject_bound(const struct mw_subject *self, const struct mw_memory *start,
                          const struct mw_memory *end);
 
-/* Whether they are open, and still the files that were opened. */
+/* Whether they are open, still the files that were opened, and the probe had the memory
+ * that it needs. */
 bool mw_subject_is_intact(const struct mw_subject *self);
 
 #endif

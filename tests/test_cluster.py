@@ -21,8 +21,9 @@ from memwatch import CellReport
 from memwatch.headless.attempts import Attempts
 from memwatch.headless.batch import Job
 from memwatch.headless.extras import MissingExtraError
+from memwatch.headless.progress import Silent
 from memwatch.headless.results import CellRun, NotebookRun
-from memwatch.headless.runner import Options, Silent
+from memwatch.headless.runner import Options
 from support import MIB
 
 pytest.importorskip("distributed")

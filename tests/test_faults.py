@@ -472,6 +472,7 @@ def test_a_thread_is_tried_again():
     """A limit that is lifted: the next window has its samples."""
     out, err = run_python_told(
         "import resource, time, os\n" + WATCH +
+        "memwatch._core.accuracy()\n"  # the probe needs memory, too
         "with open('/proc/self/statm') as file:\n"
         "    size = int(file.read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (size + (200 << 10), -1))\n"
@@ -484,6 +485,23 @@ def test_a_thread_is_tried_again():
     )  # fmt: skip
     assert out.split() == ["False", "True", "True"]
     assert len(warnings_in(err)) == 1
+
+
+def test_a_probe_without_memory_is_tried_again():
+    """A limit that is lifted: the next window has the kernel's mark."""
+    out, err = run_python_told(
+        "import resource\n" + WATCH +
+        "with open('/proc/self/statm') as file:\n"
+        "    size = int(file.read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (size + (300 << 10), -1))\n"
+        "with memwatch.watch() as w: pass\n"
+        "before = w.report.peak_method\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))\n"
+        "with memwatch.watch() as w: pass\n"
+        "print(before, w.report.peak_method)\n"
+    )  # fmt: skip
+    assert out.split() == ["sampled", "kernel"]
+    assert "Cannot allocate memory" in err
 
 
 @pytest.mark.parametrize("how", HOW_THREADS_ARE_REFUSED)

@@ -1,6 +1,8 @@
 """What importing and loading memwatch brings into a process: no more than is listed."""
 
 import json
+import os
+import tempfile
 
 from support import run_python
 
@@ -36,11 +38,15 @@ SHELL = (
 def brought(first, what, *, standard):
     """The modules that `what` imports after `first` and the modules in `standard`."""
     imports = "".join(f"import {name}\n" for name in sorted(standard))
-    out = run_python(
-        f"{first}{imports}import encodings.ascii, json, sys\n"
-        f"before = set(sys.modules)\n{what}\n"
-        "print(json.dumps(sorted(set(sys.modules) - before)))\n"
-    )
+    # A folder of its own: a black box that another test's kernel left is reported at
+    # the load, which takes more modules.
+    with tempfile.TemporaryDirectory() as folder:
+        out = run_python(
+            f"{first}{imports}import encodings.ascii, json, sys\n"
+            f"before = set(sys.modules)\n{what}\n"
+            "print(json.dumps(sorted(set(sys.modules) - before)))\n",
+            env=os.environ | {"JUPYTER_RUNTIME_DIR": folder, "XDG_RUNTIME_DIR": folder},
+        )
     return set(json.loads(out.splitlines()[-1]))
 
 

@@ -238,6 +238,7 @@ def test_what_cannot_be_written_is_told(tmp_path):
     ],
 )
 def test_wrong_usage(tmp_path, arguments, told):
+    write(tmp_path, "x.ipynb", "1")
     assert told in run(*arguments, cwd=tmp_path, code=2).stderr
 
 

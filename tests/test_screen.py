@@ -213,8 +213,9 @@ def test_in_a_real_terminal(tmp_path, ending):
     # The shell tells how it ended.
     line = f"{command} top --bind {endpoint} --rate 10; echo ended with $?; read x"
 
-    # What pytest sets leaves the screen blank.
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    # What pytest and pytest-xdist set leaves the screen blank.
+    odd = ("PYTEST", "COLUMNS", "LINES")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(odd)}
 
     def run(*arguments):
         done = subprocess.run(
@@ -234,7 +235,9 @@ def test_in_a_real_terminal(tmp_path, ending):
         return until(look)
 
     number = 0
-    environment = ["-e", f"JUPYTER_RUNTIME_DIR={tmp_path}"]
+    environment = [
+        "-e", f"JUPYTER_RUNTIME_DIR={tmp_path}", "-e", f"XDG_RUNTIME_DIR={tmp_path}",
+    ]  # fmt: skip
     size = ["-x", "120", "-y", "12"]
     run("-f", "/dev/null", "-u", "new-session", "-d", *size, *environment, line)
     try:

@@ -2,14 +2,12 @@
 
 import asyncio
 import gc
-import importlib
 import inspect
 import os
 import re
 import sys
 import threading
 import warnings
-from importlib.machinery import SourceFileLoader
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -20,6 +18,7 @@ from support import (
     CLASSIC,
     CPU,
     MIB,
+    check_python,
     lines_in,
     pages,
     readable_copy,
@@ -877,26 +876,39 @@ def test_impossible_value_at_a_running_session_changes_nothing(ip, capsys):
 # ---- reloads, and two shells in one process ----
 
 
-def test_reloaded_modules_go_on(ip, capsys):
-    run(ip, "%memwatch publish on", capsys)
-    run(ip, "pass", capsys)
-    kept, box = memwatch.history, recording.box_path()
-    count = len(kept)
-    names = [name for name in sys.modules if name.startswith("memwatch.")]
-    for name in sorted(names, key=lambda name: not name.startswith("memwatch._")):
-        if isinstance(sys.modules[name].__spec__.loader, SourceFileLoader):
-            importlib.reload(sys.modules[name])
-    importlib.reload(memwatch)
-    assert memwatch.history is kept
-    assert recording.box_path() == box
-    run(ip, "pass", capsys)
-    assert len(kept) == count + 1
-    assert "messages" in publishing.describe()
-    run(ip, "%unload_ext memwatch", capsys)
-    assert recording.box_path() is None
-    assert not box.exists()
-    assert publishing.status() is None
-    assert run(ip, "pass", capsys) == []
+def test_reloaded_modules_go_on():
+    # In a process of its own: other tests keep the classes that they have imported.
+    check_python("""
+import importlib, sys
+from importlib.machinery import SourceFileLoader
+from IPython.core.interactiveshell import InteractiveShell
+import memwatch
+from memwatch import publishing, recording
+ip = InteractiveShell.instance()
+def run(code):
+    assert ip.run_cell(code, store_history=True).success, code
+run("%load_ext memwatch")
+run("%memwatch publish on")
+run("pass")
+kept, box = memwatch.history, recording.box_path()
+count = len(kept)
+names = [name for name in sys.modules if name.startswith("memwatch.")]
+for name in sorted(names, key=lambda name: not name.startswith("memwatch._")):
+    if isinstance(sys.modules[name].__spec__.loader, SourceFileLoader):
+        importlib.reload(sys.modules[name])
+importlib.reload(memwatch)
+assert memwatch.history is kept
+assert recording.box_path() == box
+run("pass")
+assert len(kept) == count + 1
+assert "messages" in publishing.describe()
+run("%unload_ext memwatch")
+assert recording.box_path() is None
+assert not box.exists()
+assert publishing.status() is None
+run("pass")
+assert len(kept) == count + 1
+""")
 
 
 @pytest.mark.parametrize("mode", ["2", "3"])

@@ -62,9 +62,9 @@ def test_the_line_the_top_and_the_blocks(screen):
     screen.type("y = bytearray(64 << 20)", 2)
     screen.run("clear-history")
     text = screen.type("%memwatch top 1", 3)
-    kept, peaked = text[text.index("Kept the most") :].split("Peaked the highest")
+    kept, rose = text[text.index("Kept the most") :].split("Rose the highest")
     assert "In [2] y = bytearray(64 << 20)" in kept
-    assert "In [1] x = b" in peaked  # which IPython 8.0 types anew, as black has it
+    assert "In [1] x = b" in rose  # which IPython 8.0 types anew, as black has it
 
     text = screen.type("%memwatch plot", 4)
     rows = [row for row in text.splitlines() if "┤" in row]

@@ -147,7 +147,7 @@ class MemWatch(Magics):
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
         _all.add(self)
         if self.record:
-            recording.start(shell)
+            recording.start(shell, self.record_dir)
         if self.publish:
             publishing.start_as_configured(
                 self.publish, self.publish_hz, self.publish_server_key

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
+from .progress import Listener, Silent
 from .results import NotebookRun
-from .runner import Listener, Options, Silent, Stop, not_begun, run_notebook
+from .runner import Options, Stop, not_begun, run_notebook
 
 __all__ = ["Job", "run_all"]
 

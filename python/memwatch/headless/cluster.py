@@ -23,8 +23,9 @@ from ..optional import install_command
 from .attempts import Attempts, Message
 from .batch import Job, OnRun
 from .extras import need
+from .progress import Listener, Silent
 from .results import NotebookRun, NotebookState
-from .runner import Listener, Silent, not_begun
+from .runner import not_begun
 
 __all__ = ["ClusterError", "run_on_cluster"]
 
@@ -272,10 +273,10 @@ class _Batch:
         client.close()
 
     def _submit(self, number: int) -> None:
-        from .remote import Task
+        from .remote import Task, without_outputs
 
         job = self._jobs[number]
-        text = json.dumps(_without_outputs(job.notebook))
+        text = json.dumps(without_outputs(job.notebook))
         options = job.options
         task = Task(self._id, number, job.path, text, options, self._allowed)
         self._submitted[number] += 1
@@ -472,16 +473,6 @@ class _Batch:
         self._futures.pop(number, None)
         self._listener.ended(run)
         self._on_run(self._jobs[number], run)
-
-
-def _without_outputs(notebook: Any) -> dict[str, Any]:
-    """What a worker needs of it. The outputs stay here, for cells that are not run."""
-    bare: dict[str, Any] = {"outputs": [], "execution_count": None}
-    cells = [
-        {**each, **bare} if each.cell_type == "code" else each
-        for each in notebook.cells
-    ]
-    return {**notebook, "cells": cells}
 
 
 @contextmanager

@@ -4,16 +4,46 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from ..lines import mib, printable
 from ..report import first_line
 from .kernels import KernelMemory
 from .results import NotebookRun
 
-__all__ = ["Lines", "Table", "line_of"]
+__all__ = ["Lines", "Listener", "Silent", "Table", "line_of"]
 
 _REFRESHES_PER_S = 4
+
+
+class Listener(Protocol):
+    """Who is told how far a notebook has got."""
+
+    def begun(self, notebook: str, cells: int) -> None:
+        """Its kernel is being started."""
+
+    def cell(
+        self, notebook: str, place: int, source: str, memory: KernelMemory | None
+    ) -> None:
+        """That code cell, counted from 1, is sent; `memory` is live, if measured."""
+
+    def ended(self, run: NotebookRun) -> None:
+        """It is through, or it is not."""
+
+
+class Silent:
+    """Nobody."""
+
+    def begun(self, notebook: str, cells: int) -> None:
+        """Ignored."""
+
+    def cell(
+        self, notebook: str, place: int, source: str, memory: KernelMemory | None
+    ) -> None:
+        """Ignored."""
+
+    def ended(self, run: NotebookRun) -> None:
+        """Ignored."""
 
 
 def line_of(run: NotebookRun) -> str:

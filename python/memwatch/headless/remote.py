@@ -31,6 +31,7 @@ __all__ = [
     "VersionError",
     "execute",
     "notebook_of",
+    "without_outputs",
 ]
 
 TOPIC = "memwatch"
@@ -70,6 +71,16 @@ class Outcome:
     """None: it was begun as often as it may be already, and not once more."""
     text: str = ""
     """The executed notebook, JSON."""
+
+
+def without_outputs(notebook: Any) -> dict[str, Any]:
+    """What a worker needs of it. The outputs stay here, for cells that are not run."""
+    bare: dict[str, Any] = {"outputs": [], "execution_count": None}
+    cells = [
+        {**each, **bare} if each.cell_type == "code" else each
+        for each in notebook.cells
+    ]
+    return {**notebook, "cells": cells}
 
 
 def execute(task: Task) -> Outcome:

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from nbclient import NotebookClient
 from nbclient.exceptions import (
@@ -25,13 +25,12 @@ from ..lines import mib
 from ..report import CellReport, Status, first_line, iso_8601
 from ..trouble import cause_of
 from .kernels import KernelMemory, SocketFolder, use_sockets
+from .progress import Listener, Silent
 from .results import CellRun, CellState, NotebookRun, NotebookState
 
 __all__ = [
-    "Listener",
     "Options",
     "Runner",
-    "Silent",
     "Stop",
     "not_begun",
     "run_notebook",
@@ -63,36 +62,6 @@ class Stop:
     def __init__(self, listen: Callable[[], None] = lambda: None) -> None:
         self.requested = False
         self.listen = listen
-
-
-class Listener(Protocol):
-    """Who is told how far a notebook has got."""
-
-    def begun(self, notebook: str, cells: int) -> None:
-        """Its kernel is being started."""
-
-    def cell(
-        self, notebook: str, place: int, source: str, memory: KernelMemory | None
-    ) -> None:
-        """That code cell, counted from 1, is sent; `memory` is live, if measured."""
-
-    def ended(self, run: NotebookRun) -> None:
-        """It is through, or it is not."""
-
-
-class Silent:
-    """Nobody."""
-
-    def begun(self, notebook: str, cells: int) -> None:
-        """Ignored."""
-
-    def cell(
-        self, notebook: str, place: int, source: str, memory: KernelMemory | None
-    ) -> None:
-        """Ignored."""
-
-    def ended(self, run: NotebookRun) -> None:
-        """Ignored."""
 
 
 @dataclass

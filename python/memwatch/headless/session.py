@@ -15,8 +15,9 @@ from .batch import Job, OnRun, run_all
 from .budgets import Budgets, Size
 from .excesses import Excess
 from .extras import MissingExtraError
+from .progress import Listener
 from .results import NotebookRun
-from .runner import Listener, Options
+from .runner import Options
 
 __all__ = ["Batch", "Outputs", "RunAll"]
 
