@@ -262,7 +262,7 @@ decode(struct cursor field, char *text, size_t size)
 
     while (field.at < field.end) {
         const char *at = field.at;
-        int character = *at;
+        int character = (unsigned char)*at;
 
         field.at++;
         if (character == '\\' && field.end - at >= 4 && at[1] >= '0' && at[1] <= '3' &&
@@ -280,31 +280,33 @@ decode(struct cursor field, char *text, size_t size)
 }
 
 int
-mw_parse_cgroup_mount(const char *text, size_t length, const char *controller,
+mw_parse_cgroup_mount(const char *line, size_t length, const char *controller,
                       char *root, char *point, size_t size)
 {
-    struct cursor line = {text, text + length};
+    struct cursor rest = {line, line + length};
     struct cursor fields[5]; /* ID, parent's ID, device, root, mount point */
     struct cursor field;
 
     for (int i = 0; i < 5; i++) {
-        if (!take_field(&line, &fields[i])) {
+        if (!take_field(&rest, &fields[i])) {
             return -EBADMSG;
         }
     }
     do {
-        if (!take_field(&line, &field)) {
+        if (!take_field(&rest, &field)) {
             return -EBADMSG;
         }
     } while (!is_word(&field, "-"));
-    if (!take_field(&line, &field)) {
+    if (!take_field(&rest, &field)) {
         return -EBADMSG;
     }
     if (!is_word(&field, controller != NULL ? "cgroup" : "cgroup2")) {
         return -ENODATA;
     }
-    if (!take_field(&line, &field) || !take_field(&line, &field)) {
-        return -EBADMSG;
+    for (int i = 0; i < 2; i++) { /* the source, then the options */
+        if (!take_field(&rest, &field)) {
+            return -EBADMSG;
+        }
     }
     if (controller != NULL &&
         !lists_controller(field.at, (size_t)(field.end - field.at), controller)) {

@@ -34,10 +34,9 @@ int mw_parse_cgroup_path(const char *text, size_t length, const char *controller
 
 /* A line of /proc/PID/mountinfo: where the hierarchy of `controller`, or the unified
  * one where `controller` is NULL, is mounted (`point`), and which of its groups is seen
- * there
- * (`root`, "/../.." where that is above the group of the reader's namespace). Texts of
- * at most `size` bytes with their NUL, escapes decoded. -ENODATA: a mount of something
- * else; -ENAMETOOLONG. */
+ * there (`root`; "/../.." where that is above the group of the reader's namespace).
+ * Texts of at most `size` bytes with their NUL, escapes decoded. -ENODATA: a mount of
+ * something else; -ENAMETOOLONG. */
 int mw_parse_cgroup_mount(const char *line, size_t length, const char *controller,
                           char *root, char *point, size_t size);
 

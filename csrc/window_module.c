@@ -135,8 +135,8 @@ iso_8601(int64_t t_real_ns)
         Py_RETURN_NONE;
     }
     length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(text + length, sizeof text - length, ".%03d+00:00",
-             (int)(t_real_ns / MW_NS_PER_MS % 1000));
+    (void)snprintf(text + length, sizeof text - length, ".%03d+00:00",
+                   (int)(t_real_ns / MW_NS_PER_MS % 1000));
     return PyUnicode_FromString(text);
 }
 
