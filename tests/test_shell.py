@@ -873,6 +873,32 @@ def test_impossible_value_at_a_running_session_changes_nothing(ip, capsys):
     assert len(run(ip, "pass", capsys)) == 1
 
 
+@needs_mark
+def test_cell_in_a_forked_child_is_a_cell_of_its_own(ip, capsys):
+    """The cell that forked runs in the parent: in the child it has no window."""
+    code = """
+import io, os, sys
+ours, theirs = os.pipe()
+pid = os.fork()
+if pid == 0:
+    sys.stdout = io.StringIO()
+    get_ipython().run_cell("pages(64); None", store_history=True)
+    os.write(theirs, sys.stdout.getvalue().encode())
+    os._exit(0)
+os.close(theirs)
+with open(ours) as file:
+    print("child:", file.read().strip())
+os.waitpid(pid, 0)
+"""
+    ip.user_ns["get_ipython"] = lambda: ip
+    ip.run_cell(code, store_history=True)
+    printed = capsys.readouterr().out
+    child, *_, parent = printed.partition("child: ")[2].splitlines()
+    (in_child,), (in_parent,) = lines_in(child), lines_in(parent)
+    assert abs(in_child.peaked - 64) < 1
+    assert in_parent.peaked < 1
+
+
 # ---- reloads, and two shells in one process ----
 
 

@@ -110,6 +110,11 @@ class CellWatcher:
         self._cells.clear()
         self._only = None
 
+    def forget_cells(self) -> None:
+        """In a forked child: the cells that run are the parent's."""
+        self._cells.clear()
+        self._only = None
+
     def watch_this_cell(self) -> None:
         """Watch the running cell to its end, and print its line in any case."""
         if not self.watching:

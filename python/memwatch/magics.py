@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from typing import Any
 from weakref import WeakSet
@@ -367,6 +368,14 @@ def _without_libproc2(part: str) -> TraitError:
 
 _all: WeakSet[MemWatch] = keep("shells", WeakSet)
 """Of all shells that have memwatch loaded: ``embed()`` adds one to that around it."""
+
+
+def _forget_cells() -> None:
+    for each in _all:
+        each.watcher.forget_cells()
+
+
+os.register_at_fork(after_in_child=_forget_cells)
 
 
 def _release() -> None:
