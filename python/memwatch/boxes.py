@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from . import _boxes
 from ._boxes import BoxError
@@ -42,94 +42,98 @@ _KEPT_FILES = 100
 _DAY_NS = 24 * 3600 * 1_000_000_000
 
 
-class Series(TypedDict):
-    """The latest samples, oldest first."""
+if TYPE_CHECKING:
 
-    t_mono_ns: array[int]
-    """CLOCK_MONOTONIC of that boot, nanoseconds."""
-    rss_bytes: array[int]
+    class Series(TypedDict):
+        """The latest samples, oldest first."""
 
+        t_mono_ns: array[int]
+        """CLOCK_MONOTONIC of that boot, nanoseconds."""
+        rss_bytes: array[int]
 
-class BoxCell(TypedDict):
-    """One cell or block. What is not known is None."""
+    class BoxCell(TypedDict):
+        """One cell or block. What is not known is None."""
 
-    number: int
-    """0 for the first that was opened in that process, and so on."""
-    status: Literal["open", "ok", "error", "interrupted", "cancelled"]
-    """``cancelled``: it ended, and nobody knows how."""
-    label: str | None
-    execution_count: int | None
-    cell_id: str | None
-    source: str | None
-    """Its first line."""
-    t_mono_ns: int
-    """When it opened: CLOCK_MONOTONIC, nanoseconds ..."""
-    t_boot_ns: int
-    """... the same by CLOCK_BOOTTIME, which goes on during a suspend ..."""
-    t_real_ns: int
-    """... and since 1970, as the clock was set then."""
-    rss_start_bytes: int | None
-    rss_peak_bytes: int | None
-    """So far: samples, and the kernel's high-water mark, read ten times a second."""
-    drift_bytes: int | None
-    duration_ns: int | None
-    """None until it has ended, as what follows is."""
-    rss_end_bytes: int | None
-    used_bytes: int | None
-    peaked_bytes: int | None
-    risen_bytes: int | None
-    peak_error_bytes: int | None
+        number: int
+        """0 for the first that was opened in that process, and so on."""
+        status: Literal["open", "ok", "error", "interrupted", "cancelled"]
+        """``cancelled``: it ended, and nobody knows how."""
+        label: str | None
+        execution_count: int | None
+        cell_id: str | None
+        source: str | None
+        """Its first line."""
+        t_mono_ns: int
+        """When it opened: CLOCK_MONOTONIC, nanoseconds ..."""
+        t_boot_ns: int
+        """... the same by CLOCK_BOOTTIME, which goes on during a suspend ..."""
+        t_real_ns: int
+        """... and since 1970, as the clock was set then."""
+        rss_start_bytes: int | None
+        rss_peak_bytes: int | None
+        """So far: samples, and the high-water mark, read ten times a second."""
+        drift_bytes: int | None
+        duration_ns: int | None
+        """None until it has ended, as what follows is."""
+        rss_end_bytes: int | None
+        used_bytes: int | None
+        peaked_bytes: int | None
+        risen_bytes: int | None
+        peak_error_bytes: int | None
 
+    class Box(TypedDict):
+        """A black box. What was not known to its writer is None."""
 
-class Box(TypedDict):
-    """A black box. What was not known to its writer is None."""
+        pid: int
+        start_ticks: int | None
+        """When it began: ``/proc/PID/stat`` field 22. With the pid: which process."""
+        pid_namespace: int | None
+        """The inode of ``/proc/PID/ns/pid``: where that pid means it."""
+        time_namespace: int | None
+        """The inode of ``/proc/PID/ns/time``: whose clocks its times are of."""
+        parent_pid: int
+        session_id: int
+        """getsid(): what was started in one terminal shares it."""
+        uid: int
+        t_mono_ns: int
+        """When the box was made: CLOCK_MONOTONIC ..."""
+        t_real_ns: int
+        """... and since 1970."""
+        boot_ahead_ns: int
+        """CLOCK_BOOTTIME less CLOCK_MONOTONIC at the newest sample: all suspends."""
+        real_ahead_ns: int
+        """CLOCK_REALTIME less CLOCK_MONOTONIC then."""
+        t_ended_ns: int | None
+        """When recording ended by intention, since 1970; None: it did not, as far as is
+        known. Such a box is there only where it could not be removed."""
+        limit_bytes: int | None
+        """In force then; None: none."""
+        limit_set_by: str | None
+        """``cgroup``, ``jupyterhub`` or ``memory``, as in ``memwatch doctor``."""
+        limit_group: str | None
+        oom_kills: int | None
+        """Of its control group, then."""
+        oom_file: str | None
+        """Where that was read, below the mount of the control groups."""
+        boot_id: str | None
+        user: str | None
+        host: str | None
+        kernel_id: str | None
+        notebook: str | None
+        """What Jupyter started the kernel for: JPY_SESSION_NAME."""
+        lifetime_peak_bytes: int | None
+        samples: int
+        """Written so far; the latest of them are in the timeline."""
+        opened: int
+        """Cells and blocks, so far; the latest of them are in `cells`."""
+        untold: int
+        """Those that found no room: too many were open at once."""
+        cells: list[BoxCell]
+        timeline: Series
 
-    pid: int
-    start_ticks: int | None
-    """When it began: ``/proc/PID/stat`` field 22. With the pid it names the process."""
-    pid_namespace: int | None
-    """The inode of ``/proc/PID/ns/pid``: where that pid means it."""
-    time_namespace: int | None
-    """The inode of ``/proc/PID/ns/time``: whose clocks its times are of."""
-    parent_pid: int
-    session_id: int
-    """getsid(): what was started in one terminal shares it."""
-    uid: int
-    t_mono_ns: int
-    """When the box was made: CLOCK_MONOTONIC ..."""
-    t_real_ns: int
-    """... and since 1970."""
-    boot_ahead_ns: int
-    """CLOCK_BOOTTIME less CLOCK_MONOTONIC at the newest sample: the suspends so far."""
-    real_ahead_ns: int
-    """CLOCK_REALTIME less CLOCK_MONOTONIC then."""
-    t_ended_ns: int | None
-    """When recording ended by intention, since 1970; None: it did not, as far as is
-    known. Such a box is there only where it could not be removed."""
-    limit_bytes: int | None
-    """In force then; None: none."""
-    limit_set_by: str | None
-    """``cgroup``, ``jupyterhub`` or ``memory``, as in ``memwatch doctor``."""
-    limit_group: str | None
-    oom_kills: int | None
-    """Of its control group, then."""
-    oom_file: str | None
-    """Where that was read, below the mount of the control groups."""
-    boot_id: str | None
-    user: str | None
-    host: str | None
-    kernel_id: str | None
-    notebook: str | None
-    """What Jupyter started the kernel for: JPY_SESSION_NAME."""
-    lifetime_peak_bytes: int | None
-    samples: int
-    """Written so far; the latest of them are in the timeline."""
-    opened: int
-    """Cells and blocks, so far; the latest of them are in `cells`."""
-    untold: int
-    """Those that found no room: too many were open at once."""
-    cells: list[BoxCell]
-    timeline: Series
+else:
+    # Making them takes milliseconds of each load, and all that they do is dict().
+    Series = BoxCell = Box = dict
 
 
 def find_boxes(record_dir: str = "") -> list[Path]:

@@ -6,7 +6,7 @@ patches back, and sandboxes answer with another kernel's name.
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from . import _core
 from .lines import mib
@@ -25,127 +25,124 @@ __all__ = [
 ]
 
 
-class Software(TypedDict):
-    """Versions; None: not installed, unless there is a reason."""
+if TYPE_CHECKING:
 
-    memwatch: str
-    python: str
-    """Implementation and version, and whether it has no GIL."""
-    ipython: str | None
-    ipykernel: str | None
-    linux: str
-    """The kernel's release, as uname tells it: a sandbox may tell anything."""
-    architecture: str
+    class Software(TypedDict):
+        """Versions; None: not installed, unless there is a reason."""
 
+        memwatch: str
+        python: str
+        """Implementation and version, and whether it has no GIL."""
+        ipython: str | None
+        ipykernel: str | None
+        linux: str
+        """The kernel's release, as uname tells it: a sandbox may tell anything."""
+        architecture: str
 
-class Processors(TypedDict):
-    """How many this process may run on, of how many that are online."""
+    class Processors(TypedDict):
+        """How many this process may run on, of how many that are online."""
 
-    allowed: int
-    online: int
+        allowed: int
+        online: int
 
+    class Rss(TypedDict):
+        """How far RSS, as the kernel tells it, may be off."""
 
-class Rss(TypedDict):
-    """How far RSS, as the kernel tells it, may be off."""
+        exact: bool | None
+        """Every page counts at once."""
+        bound_bytes: int | None
+        """0 where exact."""
 
-    exact: bool | None
-    """Every page counts at once."""
-    bound_bytes: int | None
-    """0 where exact."""
+    class Peak(TypedDict):
+        """How the peak of a window is found."""
 
+        method: Literal["kernel", "sampled"] | None
+        """As ``CellReport.peak_method``."""
+        bound_bytes: int | None
+        """As ``CellReport.peak_error_bytes``; None where sampled."""
 
-class Peak(TypedDict):
-    """How the peak of a window is found."""
+    class Group(TypedDict):
+        """The control group of this process; None: no limit, or no count to be seen."""
 
-    method: Literal["kernel", "sampled"] | None
-    """As ``CellReport.peak_method``."""
-    bound_bytes: int | None
-    """As ``CellReport.peak_error_bytes``; None where sampled."""
+        limit_bytes: int | None
+        """The least memory.max to be seen; version 1: hierarchical_memory_limit."""
+        group: str | None
+        """The group that sets it."""
+        oom_kills: int | None
+        """How many processes the kernel has killed in it for want of memory."""
 
+    class JupyterHub(TypedDict):
+        """What JupyterHub says in the environment; None: nothing."""
 
-class Group(TypedDict):
-    """The control group of this process; None: no limit, or no count to be seen."""
+        limit_bytes: int | None
+        """MEM_LIMIT."""
 
-    limit_bytes: int | None
-    """The least memory.max (version 1: hierarchical_memory_limit) that can be seen."""
-    group: str | None
-    """The group that sets it."""
-    oom_kills: int | None
-    """How many processes the kernel has killed in it for want of memory."""
+    class Memory(TypedDict):
+        """The machine's memory: ``/proc/meminfo``, by libproc2 where that is there."""
 
+        total_bytes: int | None
+        """MemTotal."""
+        available_bytes: int | None
+        """MemAvailable: what can be had without swapping."""
 
-class JupyterHub(TypedDict):
-    """What JupyterHub says in the environment; None: nothing."""
+    class Limit(TypedDict):
+        """The limit that is in effect: the least of those that are known."""
 
-    limit_bytes: int | None
-    """MEM_LIMIT."""
+        limit_bytes: int | None
+        set_by: Literal["cgroup", "jupyterhub", "memory"] | None
+        """The section of ``Facts`` that has more."""
 
+    class Children(TypedDict):
+        """What can be done with a child of this process, if it was tried on one."""
 
-class Memory(TypedDict):
-    """The machine's memory: ``/proc/meminfo``, read by libproc2 where that is there."""
+        rss: bool | None
+        """Its RSS can be read (``status``)."""
+        pss: bool | None
+        """Its share of shared pages can be read (``smaps_rollup``)."""
+        mark: bool | None
+        """Its high-water mark can be reset (``clear_refs``)."""
+        seize: bool | None
+        """It can be traced (PTRACE_SEIZE)."""
+        last_mark: bool | None
+        """Its high-water mark can be read when it is about to exit."""
+        yama_ptrace_scope: int | None
+        """0 to 3, Yama's limit to tracing; None: Yama is not there."""
 
-    total_bytes: int | None
-    """MemTotal."""
-    available_bytes: int | None
-    """MemAvailable: what can be had without swapping."""
+    class OptionalPart(TypedDict):
+        """A part of memwatch that needs a library."""
 
+        available: bool
+        """It can be used."""
+        libraries: list[str]
+        """What it needs."""
+        install: str
+        """What to type to get it."""
+        why: str | None
+        """Why it cannot be used; None: it can."""
 
-class Limit(TypedDict):
-    """The limit that is in effect: the least of those that are known."""
+    class Facts(TypedDict):
+        """Sizes are bytes. What is not known has its reason in `why`."""
 
-    limit_bytes: int | None
-    set_by: Literal["cgroup", "jupyterhub", "memory"] | None
-    """The section of ``Facts`` that has more."""
+        schema: int
+        """The version of this list."""
+        software: Software
+        processors: Processors
+        rss: Rss
+        peak: Peak
+        limit: Limit
+        cgroup: Group
+        jupyterhub: JupyterHub
+        memory: Memory
+        children: Children
+        optional: dict[str, OptionalPart]
+        """By name: children, cpu style, publishing, top, run and so on."""
+        why: dict[str, str]
+        """``section.field`` to the reason for which it is None or False."""
 
-
-class Children(TypedDict):
-    """What can be done with a child of this process; tried on one. None: not tried."""
-
-    rss: bool | None
-    """Its RSS can be read (``status``)."""
-    pss: bool | None
-    """Its share of shared pages can be read (``smaps_rollup``)."""
-    mark: bool | None
-    """Its high-water mark can be reset (``clear_refs``)."""
-    seize: bool | None
-    """It can be traced (PTRACE_SEIZE)."""
-    last_mark: bool | None
-    """Its high-water mark can be read when it is about to exit."""
-    yama_ptrace_scope: int | None
-    """0 to 3, Yama's limit to tracing; None: Yama is not there."""
-
-
-class OptionalPart(TypedDict):
-    """A part of memwatch that needs a library."""
-
-    available: bool
-    """It can be used."""
-    libraries: list[str]
-    """What it needs."""
-    install: str
-    """What to type to get it."""
-    why: str | None
-    """Why it cannot be used; None: it can."""
-
-
-class Facts(TypedDict):
-    """Sizes are bytes. What is not known or cannot be done has its reason in `why`."""
-
-    schema: int
-    """The version of this list."""
-    software: Software
-    processors: Processors
-    rss: Rss
-    peak: Peak
-    limit: Limit
-    cgroup: Group
-    jupyterhub: JupyterHub
-    memory: Memory
-    children: Children
-    optional: dict[str, OptionalPart]
-    """By name: children, cpu style, publishing, top, run and so on."""
-    why: dict[str, str]
-    """``section.field`` to the reason for which it is None or False."""
+else:
+    # Making them takes milliseconds of each load, and all that they do is dict().
+    Software = Processors = Rss = Peak = Group = JupyterHub = dict
+    Memory = Limit = Children = OptionalPart = Facts = dict
 
 
 Why = dict[str, str]
