@@ -29,6 +29,7 @@ __all__ = [
     "has_our_clocks",
     "is_alive",
     "last_seen_age_ns",
+    "list_files",
     "mark_told",
     "name_of",
     "prune_boxes",
@@ -136,14 +137,18 @@ else:
     Series = BoxCell = Box = dict
 
 
-def find_boxes(record_dir: str = "") -> list[Path]:
+Files = list[tuple[float, Path]]
+"""When each changed, and which it is."""
+
+
+def find_boxes(record_dir: str = "", files: Files | None = None) -> list[Path]:
     """The boxes of the living and the dead, in all places; the latest changed first.
 
     Each once: where there is also a copy, the box. `record_dir` is another place, as
-    ``c.MemWatch.record_dir`` has it.
+    ``c.MemWatch.record_dir`` has it; `files`, what list_files() has found there.
     """
     found: dict[str, tuple[float, Path]] = {}
-    for changed_at, path in _files(record_dir):
+    for changed_at, path in list_files(record_dir) if files is None else files:
         name = path.name.removesuffix(".box").removesuffix(".told")
         # One that somebody was told of counts as told, wherever its copies are.
         if path.suffix == ".box" and (
@@ -236,13 +241,15 @@ def mark_told(path: Path) -> None:
     ask(path.parent, lambda: path.rename(path.with_suffix(".told.box")))
 
 
-def prune_boxes(record_dir: str = "") -> None:
+def prune_boxes(record_dir: str = "", files: Files | None = None) -> None:
     """Remove what dead processes have left: after 7 days, or past 100 files.
 
     What another machine or container has left is only known to be dead by its long
     silence: it stays four times as long. Raises nothing: what cannot be removed stays.
     """
-    for place, path in enumerate(_latest_first(_files(record_dir))):
+    if files is None:
+        files = list_files(record_dir)
+    for place, path in enumerate(_latest_first(files)):
         try:
             if ask(path.parent, partial(_is_stale, path, place >= _KEPT_FILES)):
                 ask(path.parent, path.unlink)
@@ -265,9 +272,9 @@ def _is_stale(path: Path, is_too_many: bool) -> bool:
     return is_too_many or days > _KEPT_DAYS
 
 
-def _files(record_dir: str = "") -> list[tuple[float, Path]]:
+def list_files(record_dir: str = "") -> Files:
     """What has such a name, and when it changed; those of the best place first."""
-    found = []
+    found: Files = []
     for folder in box_folders(record_dir):
         try:
             found += ask(folder, partial(_scan, folder))

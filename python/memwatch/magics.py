@@ -29,7 +29,7 @@ from . import (
     publishing,
     recording,
 )
-from .boxes import find_boxes, prune_boxes
+from .boxes import find_boxes, list_files, prune_boxes
 from .children import watch_children
 from .completion import complete
 from .extension import CellWatcher, inside_a_cell
@@ -416,11 +416,12 @@ def _tell_of_predecessor(shell: Any, record_dir: str) -> None:
         return
     try:
         told = None
-        if len(find_boxes(record_dir)) > 1:  # most of the time there is only ours
+        files = list_files(record_dir)
+        if len(find_boxes(files=files)) > 1:  # most of the time there is only ours
             from . import postmortem
 
             told = postmortem.tell_of_predecessor(own, record_dir)
-        prune_boxes(record_dir)  # not before it was told
+        prune_boxes(files=files)  # not before it was told
     except Exception as error:
         tell_once("predecessor", f"what was before is not known: {cause_of(error)}")
         return
