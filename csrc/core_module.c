@@ -273,9 +273,9 @@ core_set_attributes(PyObject *Py_UNUSED(module), PyObject *args)
 PyDoc_STRVAR(
     core_recording_doc,
     "recording($module, /)\n--\n\n"
-    "The black box that is written: path, where it can be read here; lost,\n"
-    "whether somebody removed it; and copy_error, why its copy is not written\n"
-    "(None: it is, or there is none). None: no box is written.");
+    "The black box that is written: path, where it can be read here, and\n"
+    "copy_error, why its copy is not written (None: it is, or there is none).\n"
+    "None: no box is written.");
 
 static PyObject *
 core_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -289,8 +289,8 @@ core_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
     if (!mw_recording_read(sampler, &found)) {
         Py_RETURN_NONE;
     }
-    return Py_BuildValue("{sNsOsz}", "path", PyUnicode_DecodeFSDefault(found.path),
-                         "lost", found.is_lost ? Py_True : Py_False, "copy_error",
+    return Py_BuildValue("{sNsz}", "path", PyUnicode_DecodeFSDefault(found.path),
+                         "copy_error",
                          found.copy_errno != 0 ? error_text(found.copy_errno) : NULL);
 }
 

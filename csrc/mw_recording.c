@@ -33,7 +33,6 @@ look(const struct mw_recorder *recorder, void *argument)
     struct mw_recording *out = argument;
     const char *path = mw_recorder_path(recorder);
 
-    out->is_lost = mw_recorder_is_lost(recorder);
     out->copy_errno = mw_recorder_copy_errno(recorder);
     memcpy(out->path, path, strlen(path) + 1);
 }

@@ -26,7 +26,6 @@ int mw_recording_start(struct mw_sampler *sampler, const char *path, const char 
 void mw_recording_stop(struct mw_sampler *sampler);
 
 struct mw_recording {
-    bool is_lost;   /* somebody else removed the file */
     int copy_errno; /* as mw_recorder_copy_errno() */
     char path[PATH_MAX];
 };

@@ -47,7 +47,6 @@ class _Cgroup(TypedDict):
 
 class _Recording(TypedDict):
     path: str
-    lost: bool
     copy_error: str | None
 
 @final
