@@ -503,17 +503,24 @@ def test_says_whether_messages_reach_anybody(show):
     def told():
         return show("%memwatch publish").rpartition(", ")[2]
 
+    def wait_for_subscriptions(count):
+        # No cell asks: cells in a row, faster than they can be published, are dropped.
+        wait_for(lambda: publishing.status()["subscriptions"] == count)
+
     show("%memwatch publish on")
     assert told() == "no subscriptions"
     assert publishing.status()["subscriptions"] == 0
     with zmq.Context() as context:
         first, second = (subscriber(context, published()) for _ in range(2))
-        wait_for(lambda: told() == "2 subscriptions")
+        wait_for_subscriptions(2)
+        assert told() == "2 subscriptions"
         second.close()
-        wait_for(lambda: told() == "1 subscription")
+        wait_for_subscriptions(1)
+        assert told() == "1 subscription"
         assert receive(first)["dropped"] == 0
         first.close()
-    wait_for(lambda: told() == "no subscriptions")
+    wait_for_subscriptions(0)
+    assert told() == "no subscriptions"
     # Nobody is at the other end.
     show("%memwatch publish >tcp://127.0.0.1:9")
     assert told() == "no subscriptions"
