@@ -1,10 +1,12 @@
 """CellReport: the fields that are fixed."""
 
+import copy
 import json
+import pickle
 import pydoc
 import re
 from array import array
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
@@ -54,6 +56,18 @@ def test_fields_of_schema_1():
 def test_report_is_frozen():
     with pytest.raises(FrozenInstanceError):
         CellReport().used_bytes = 1
+
+
+def test_report_is_a_dataclass():
+    report = CellReport(label="x", used_bytes=1)
+    assert replace(report, used_bytes=2) == CellReport(label="x", used_bytes=2)
+    assert report != CellReport(label="x")
+    assert report != "x"
+    assert [each.name for each in fields(report)] == FIELDS
+    assert pickle.loads(pickle.dumps(report)) == copy.deepcopy(report) == report
+    assert repr(report).startswith("CellReport(schema=1, label='x', ")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'used'"):
+        CellReport(used=1)
 
 
 def test_to_dict_is_json():

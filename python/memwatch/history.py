@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
 from .files import write_whole
-from .report import CellReport
+from .report import DEFAULTS, CellReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ __all__ = ["COLUMNS", "SCHEMA", "History"]
 SCHEMA = 1
 """The version of the envelope that to_json() puts around the reports."""
 
-COLUMNS = tuple(each.name for each in fields(CellReport) if each.name != "timeline")
+COLUMNS = tuple(name for name in DEFAULTS if name != "timeline")
 """The fields that are one value: the columns of a table."""
 
 _MIB = 2**20

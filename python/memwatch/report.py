@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any, Literal, TypedDict
 
 __all__ = [
+    "DEFAULTS",
     "CellReport",
     "PeakMethod",
     "Status",
@@ -27,7 +28,8 @@ class Timeline(TypedDict):
     rss_bytes: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# What dataclass makes for so many fields takes longer than the rest of the import.
+@dataclass(init=False, repr=False, eq=False, frozen=True, slots=True)
 class CellReport:
     """What one cell, or one ``with memwatch.watch()`` block, cost.
 
@@ -160,11 +162,28 @@ class CellReport:
     children_missed: int | None = None
     own_pss_bytes: int | None = None
     status: Status = "ok"
-    timeline: Timeline | None = field(default=None, repr=False)
+    timeline: Timeline | None = None
+
+    def __init__(self, **figures: Any) -> None:
+        for name in figures.keys() - DEFAULTS.keys():
+            raise TypeError(f"CellReport() got an unexpected keyword argument {name!r}")
+        for name, value in {**DEFAULTS, **figures}.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        figures = (
+            f"{name}={getattr(self, name)!r}" for name in DEFAULTS if name != "timeline"
+        )
+        return f"CellReport({', '.join(figures)})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CellReport):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in DEFAULTS)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, the timeline as plain lists: ready for JSON."""
-        values = {name: getattr(self, name) for name in _FIELDS}
+        values = {name: getattr(self, name) for name in DEFAULTS}
         if self.timeline is not None:
             values["timeline"] = {
                 "t_ns": list(self.timeline["t_ns"]),
@@ -173,7 +192,8 @@ class CellReport:
         return values
 
 
-_FIELDS = tuple(each.name for each in fields(CellReport))
+DEFAULTS = {each.name: each.default for each in fields(CellReport)}
+"""What each figure is where nothing is known of it."""
 
 _SOURCE_LENGTH = 120
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from array import array
-from dataclasses import fields
 from types import TracebackType
 
 from . import _core
 from .children import close_window, open_window
 from .history import History
 from .kept import keep
-from .report import CellReport, Status
+from .report import DEFAULTS, CellReport, Status
 from .trouble import Trouble, tell_once
 
 __all__ = [
@@ -28,8 +27,6 @@ history = keep("history", History)
 os.register_at_fork(after_in_child=history.renew_lock)
 
 _trouble = Trouble()
-
-_DEFAULTS = {each.name: each.default for each in fields(CellReport)}
 
 
 def status_of(error: BaseException | None) -> Status:
@@ -128,7 +125,7 @@ class OpenWindow:
         if figures["peak_method"] == "sampled" or figures["duration_ns"] is None:
             _tell_of_what_is_absent(figures["peak_method"], figures["duration_ns"])
         values: dict[str, object] = {
-            **_DEFAULTS,
+            **DEFAULTS,
             **figures,
             "label": label,
             "execution_count": execution_count,

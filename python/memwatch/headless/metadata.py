@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ..report import CellReport
+from ..report import DEFAULTS
 from .results import CellRun, NotebookRun
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["apply", "apply_cell", "strip"]
 
 KEY = "memwatch"
-_CELL_KEYS = frozenset({"state", *(each.name for each in fields(CellReport))})
+_CELL_KEYS = frozenset({"state", *DEFAULTS})
 _NOTEBOOK_KEYS = frozenset(
     {"memwatch"} | {each.name for each in fields(NotebookRun)} - {"cells"}
 )
