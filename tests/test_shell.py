@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 
+import IPython
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -291,7 +292,14 @@ def reject(lines):
         ("1 +", "error"),
         ("  x = 1\n y = 2", "error"),
         ("return", "error"),
-        ("%%time\n1/0", "error"),
+        pytest.param(
+            "%%time\n1/0",
+            "error",
+            marks=pytest.mark.skipif(
+                IPython.version_info < (9,),
+                reason="%%time of IPython 8 shows the error itself, and succeeds",
+            ),
+        ),
         ("rejected", "error"),
     ],
 )
@@ -325,7 +333,8 @@ def test_showing_an_error_is_not_charged_to_the_cell(
 def test_cell_that_shows_an_error_and_goes_on_is_measured_to_its_end(ip, capsys, code):
     (line,) = run(ip, f"{code}\nkept = pages(32)", capsys)
     if not code.startswith(("%%", "%run")):
-        assert abs(line.used - 32) < 2
+        # The traceback is the cell's own here: it takes some MiB the first time.
+        assert 30 < line.used < 48
     status = "error" if code.startswith("%run") else "ok"
     assert memwatch.history[-1].status == status
 
