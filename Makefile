@@ -6,11 +6,9 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
 # What the installed package is made of: newer than the stamp, and it is built anew.
-SOURCES := pyproject.toml meson.build meson.options \
-	$(wildcard csrc/*.c csrc/*.h csrc/meson.build) \
-	$(wildcard python/meson.build python/memwatch/*.py python/memwatch/*.pyi \
-	    python/memwatch/*/*.py python/memwatch/*/page.*)
-C_SOURCES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] benchmarks/*.c)
+SOURCES := pyproject.toml meson.build meson.options $(shell find csrc python -type f \
+	-not -name '*.pyc')
+C_SOURCES := $(shell find csrc tests/c tests/fuzz benchmarks -name '*.[ch]')
 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
@@ -241,7 +239,7 @@ CPPCHECK = --quiet --error-exitcode=1 --std=c11 -D_GNU_SOURCE -I csrc \
 # clang leaves libFuzzer's symbols to be found when it links: b_lundef would refuse.
 build/fuzz/build.ninja: $(VENV)/.build build/.system-fuzz
 	@mkdir -p $(@D)
-	CC=clang $(BIN)/meson setup --wipe $(@D) -Dpython=false -Dhost=disabled \
+	CC=clang $(BIN)/meson setup --wipe $(@D) -Dpython=false -Dprocps=disabled \
 	    -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
 
 # Not optimised: no function that a suppression names is inlined away.

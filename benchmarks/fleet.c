@@ -18,7 +18,7 @@
 
 #include <zmq.h>
 
-#include "mw_clock.h"
+#include "base/clock.h"
 
 enum {
     TICKS_PER_SECOND = 100, /* each sends the share of it that is due */

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "mw_proc.h"
-#include "mw_sampler.h"
+#include "linux/proc.h"
+#include "sampler/sampler.h"
 
 /* The name is known to instructions.py; inlined it would have none. */
 __attribute__((noinline)) int

@@ -9,44 +9,44 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "mw_clock.h"
-#include "mw_publisher.h"
-#include "mw_recorder.h"
+#include "base/clock.h"
+#include "blackbox/writer.h"
+#include "stream/publisher.h"
 
 #define INTERVAL_NS MW_NS_PER_MS
 
 static long
-record(struct mw_recorder *recorder, int64_t span_ns)
+record(struct mw_blackbox_writer *recorder, int64_t span_ns)
 {
-    const struct mw_box_title title = {.execution_count = 1, .source = "x = 1"};
+    const struct mw_blackbox_title title = {.execution_count = 1, .source = "x = 1"};
     int64_t t_due_ns = mw_clock_mono_ns();
     int64_t t_begin_ns = t_due_ns;
     int64_t t_end_ns = t_due_ns + span_ns;
     struct mw_result result = {.duration_ns = MW_ABSENT};
-    int slot = mw_recorder_open_cell(recorder, t_due_ns, 0, &title);
+    int slot = mw_blackbox_writer_open_cell(recorder, t_due_ns, 0, &title);
     long count;
 
     for (count = 0; t_due_ns < t_end_ns; count++) {
         struct timespec deadline = mw_clock_deadline(t_due_ns);
 
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, NULL);
-        mw_recorder_add_sample(recorder, mw_clock_mono_ns(), count);
+        mw_blackbox_writer_add_sample(recorder, mw_clock_mono_ns(), count);
         t_due_ns += INTERVAL_NS;
     }
     result.duration_ns = mw_clock_mono_ns() - t_begin_ns;
-    mw_recorder_close_cell(recorder, slot, MW_BOX_OK, &result, MW_ABSENT);
+    mw_blackbox_writer_close_cell(recorder, slot, MW_BLACKBOX_OK, &result, MW_ABSENT);
     return count;
 }
 
 int
 main(int argc, char **argv)
 {
-    struct mw_outlet_options options = {.interval_ns = INTERVAL_NS};
-    struct mw_box_identity given = {.limit_bytes = MW_ABSENT};
-    struct mw_recorder *recorder = NULL;
+    struct mw_pub_socket_options options = {.interval_ns = INTERVAL_NS};
+    struct mw_blackbox_identity given = {.limit_bytes = MW_ABSENT};
+    struct mw_blackbox_writer *recorder = NULL;
     struct mw_publisher *publisher = NULL;
     struct mw_publisher_status status;
-    enum mw_outlet_step step;
+    enum mw_pub_socket_step step;
     int64_t cpu_ns;
     struct timespec cpu;
     long count;
@@ -57,14 +57,14 @@ main(int argc, char **argv)
         return 2;
     }
     options.endpoint = argv[2];
-    mw_box_put_text(given.kernel_id, sizeof given.kernel_id, "writer");
-    err = mw_recorder_new(&recorder, argv[1], NULL, &given, 0);
+    mw_blackbox_put_text(given.kernel_id, sizeof given.kernel_id, "writer");
+    err = mw_blackbox_writer_new(&recorder, argv[1], NULL, &given, 0);
     if (err == 0) {
         err = mw_publisher_new(&publisher, argv[1], &options, &step);
     }
     if (err != 0) {
-        (void)fprintf(stderr, "stream_writer: %s\n", mw_outlet_describe(err));
-        mw_recorder_free(&recorder);
+        (void)fprintf(stderr, "stream_writer: %s\n", mw_pub_socket_describe(err));
+        mw_blackbox_writer_free(&recorder);
         return 1;
     }
     (void)puts("ready");
@@ -78,6 +78,6 @@ main(int argc, char **argv)
     printf("%ld %lld %lld %lld\n", count, (long long)status.sent,
            (long long)status.dropped, (long long)cpu_ns);
     mw_publisher_free(&publisher);
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
     return 0;
 }

@@ -33,7 +33,7 @@ def build(tmp_path_factory):
     done = subprocess.run(
         [sys.executable, "-m", "pip", "install", "-v", "--no-deps", "--no-index",
          "--no-build-isolation", f"--target={folder / 'site'}",
-         f"-Cbuild-dir={folder / 'build'}", "-Csetup-args=-Dhost=disabled",
+         f"-Cbuild-dir={folder / 'build'}", "-Csetup-args=-Dprocps=disabled",
          "-Csetup-args=-Dstream=disabled", str(ROOT)],
         capture_output=True, text=True, timeout=600, check=False, cwd=folder,
         env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
@@ -65,7 +65,7 @@ def command(*arguments, env, options=("-S",)):
 
 def test_the_build_says_what_it_leaves_out(build):
     _, log = build
-    for name, option in (("children", "host"), ("cpu style", "host"),
+    for name, option in (("children", "procps"), ("cpu style", "procps"),
                          ("publishing", "stream")):  # fmt: skip
         assert re.search(
             rf'^ *{name} *: no: the option "{option}" is disabled$', log, re.M
@@ -102,7 +102,7 @@ def test_doctor_lists_every_part_that_is_missing(alone):
     assert list(told) == NAMES
     for name, library in BUILT.items():
         package = {"libproc2": "libproc2-dev", "libzmq": "libzmq3-dev"}[library]
-        option = {"libproc2": "host", "libzmq": "stream"}[library]
+        option = {"libproc2": "procps", "libzmq": "stream"}[library]
         assert told[name] == (
             f"no: memwatch was built without {library}; to get it:"
             f" apt-get install {package} pkg-config && pip install --force-reinstall"

@@ -1,7 +1,7 @@
 /* Monotonic time in nanoseconds, and deadlines on it. */
 
-#ifndef MW_CLOCK_H
-#define MW_CLOCK_H
+#ifndef MW_BASE_CLOCK_H
+#define MW_BASE_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>

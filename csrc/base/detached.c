@@ -1,4 +1,4 @@
-#include "mw_aside.h"
+#include "base/detached.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "mw_clock.h"
+#include "base/clock.h"
 
 struct errand {
     void (*act)(void *context);
@@ -102,7 +102,7 @@ wait_until(struct errand *self, int64_t t_end_ns)
 }
 
 int
-mw_aside_do(void (*act)(void *context), void *context, int64_t patience_ns)
+mw_detached_run(void (*act)(void *context), void *context, int64_t patience_ns)
 {
     struct errand *errand;
     pthread_t thread;

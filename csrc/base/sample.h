@@ -1,7 +1,7 @@
 /* What is measured: each field with its unit and its source. Types only. */
 
-#ifndef MW_SAMPLE_H
-#define MW_SAMPLE_H
+#ifndef MW_BASE_SAMPLE_H
+#define MW_BASE_SAMPLE_H
 
 #include <stdint.h>
 

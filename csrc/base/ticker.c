@@ -1,4 +1,4 @@
-#include "mw_ticker.h"
+#include "base/ticker.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "mw_clock.h"
+#include "base/clock.h"
 
 /* How long to wait where the clock is not the one that the kernel waits by. */
 #define NAP_NS (10 * MW_NS_PER_MS)

@@ -5,8 +5,8 @@
  * anything to do. All signals are blocked in the thread: they are for those that
  * were there before it. */
 
-#ifndef MW_TICKER_H
-#define MW_TICKER_H
+#ifndef MW_BASE_TICKER_H
+#define MW_BASE_TICKER_H
 
 #include <stdint.h>
 

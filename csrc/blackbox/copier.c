@@ -1,4 +1,4 @@
-#include "mw_copier.h"
+#include "blackbox/copier.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +14,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "mw_box.h"
-#include "mw_clock.h"
-#include "mw_place.h"
+#include "base/clock.h"
+#include "blackbox/layout.h"
+#include "linux/folder.h"
 
 /* A round is three writes: at most 10 a second. */
 #define ROUND_INTERVAL_NS (300 * MW_NS_PER_MS)
@@ -30,7 +30,7 @@ enum {
     MOST_DESCRIPTORS = 65536,
 };
 
-struct mw_copier {
+struct mw_blackbox_copier {
     pthread_t thread;
     pthread_mutex_t lock; /* guards the four below; never held while writing */
     pthread_cond_t changed;
@@ -40,9 +40,9 @@ struct mw_copier {
     int last_errno;
 
     /* What follows is the thread's alone. */
-    const struct mw_box_file *source; /* a mapping of our own */
-    struct mw_box_file image;         /* what the file is to hold */
-    struct mw_box_file shown;         /* what it holds, if that is known */
+    const struct mw_blackbox_file *source; /* a mapping of our own */
+    struct mw_blackbox_file image;         /* what the file is to hold */
+    struct mw_blackbox_file shown;         /* what it holds, if that is known */
     bool is_known;
     int fd; /* -1: there is no file yet */
     dev_t device;
@@ -74,8 +74,8 @@ put(int fd, const void *memory, size_t from, size_t to)
 
 /* The part in which the two differ: *from is not below *to where they do not. */
 static void
-find_difference(const struct mw_box_file *a, const struct mw_box_file *b, size_t *from,
-                size_t *to)
+find_difference(const struct mw_blackbox_file *a, const struct mw_blackbox_file *b,
+                size_t *from, size_t *to)
 {
     const char *x = (const char *)a;
     const char *y = (const char *)b;
@@ -87,13 +87,13 @@ find_difference(const struct mw_box_file *a, const struct mw_box_file *b, size_t
 }
 
 static int
-write_changes(struct mw_copier *self)
+write_changes(struct mw_blackbox_copier *self)
 {
     size_t from;
     size_t to;
     int err;
 
-    mw_box_update(&self->image, self->source);
+    mw_blackbox_update(&self->image, self->source);
     find_difference(&self->shown, &self->image, &from, &to);
     if (!self->is_known) {
         from = 0;
@@ -103,10 +103,10 @@ write_changes(struct mw_copier *self)
         return 0;
     }
     self->is_known = false;
-    mw_box_put_torn(&self->shown, &self->image);
+    mw_blackbox_put_torn(&self->shown, &self->image);
     err = put(self->fd, &self->shown, from, to);
     if (err == 0) {
-        mw_box_put_bodies(&self->shown, &self->image);
+        mw_blackbox_put_bodies(&self->shown, &self->image);
         err = put(self->fd, &self->shown, from, to);
     }
     if (err == 0) {
@@ -120,7 +120,7 @@ write_changes(struct mw_copier *self)
 /* ---- the file ---- */
 
 static void
-close_file(struct mw_copier *self)
+close_file(struct mw_blackbox_copier *self)
 {
     if (self->fd >= 0) {
         close(self->fd);
@@ -130,7 +130,7 @@ close_file(struct mw_copier *self)
 
 /* Whether our file is what `path` names. */
 static bool
-is_in_place(const struct mw_copier *self)
+is_in_place(const struct mw_blackbox_copier *self)
 {
     struct stat found;
 
@@ -139,7 +139,7 @@ is_in_place(const struct mw_copier *self)
 }
 
 static int
-open_file(struct mw_copier *self)
+open_file(struct mw_blackbox_copier *self)
 {
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     struct stat found;
@@ -159,17 +159,17 @@ open_file(struct mw_copier *self)
 
 /* Make it whole: until then it has another name. */
 static int
-make_file(struct mw_copier *self)
+make_file(struct mw_blackbox_copier *self)
 {
-    int err = mw_place_make(self->folder);
+    int err = mw_folder_make(self->folder);
 
     if (err == 0) {
         err = open_file(self);
     }
     if (err == 0) {
-        mw_box_update(&self->image, self->source);
+        mw_blackbox_update(&self->image, self->source);
         memcpy(&self->shown, &self->image, sizeof self->shown);
-        err = put(self->fd, &self->shown, 0, MW_BOX_BYTES);
+        err = put(self->fd, &self->shown, 0, MW_BLACKBOX_BYTES);
         if (err == 0 && rename(self->unfinished, self->path) != 0) {
             err = -errno;
         }
@@ -185,7 +185,7 @@ make_file(struct mw_copier *self)
 }
 
 static int
-write_round(struct mw_copier *self)
+write_round(struct mw_blackbox_copier *self)
 {
     int err;
 
@@ -203,7 +203,7 @@ write_round(struct mw_copier *self)
 }
 
 static void
-remove_file(struct mw_copier *self)
+remove_file(struct mw_blackbox_copier *self)
 {
     if (self->fd >= 0 && is_in_place(self) && unlink(self->path) != 0) {
         write_changes(self); /* the box says by now that it ended */
@@ -214,9 +214,9 @@ remove_file(struct mw_copier *self)
 /* ---- the thread ---- */
 
 static void
-release(struct mw_copier *self)
+release(struct mw_blackbox_copier *self)
 {
-    munmap((void *)self->source, MW_BOX_BYTES);
+    munmap((void *)self->source, MW_BLACKBOX_BYTES);
     pthread_cond_destroy(&self->changed);
     pthread_mutex_destroy(&self->lock);
     free(self);
@@ -243,7 +243,7 @@ unshare_descriptors(void)
 
 /* Tell how it went, and wait for the next round. false: the owner wants an end. */
 static bool
-wait_for_next_round(struct mw_copier *self, int err, int64_t t_next_ns)
+wait_for_next_round(struct mw_blackbox_copier *self, int err, int64_t t_next_ns)
 {
     struct timespec deadline = mw_clock_deadline(t_next_ns);
     bool is_stopping;
@@ -262,7 +262,7 @@ wait_for_next_round(struct mw_copier *self, int err, int64_t t_next_ns)
 static void *
 run(void *argument)
 {
-    struct mw_copier *self = argument;
+    struct mw_blackbox_copier *self = argument;
     const int unshare_err = unshare_descriptors();
     bool is_left;
     int64_t t_next_ns;
@@ -285,7 +285,7 @@ run(void *argument)
 }
 
 static int
-start_thread(struct mw_copier *self)
+start_thread(struct mw_blackbox_copier *self)
 {
     pthread_attr_t attributes;
     sigset_t all;
@@ -307,7 +307,7 @@ start_thread(struct mw_copier *self)
 /* ---- the owner ---- */
 
 static int
-init_sync(struct mw_copier *self)
+init_sync(struct mw_blackbox_copier *self)
 {
     pthread_condattr_t monotonic;
     int err = pthread_condattr_init(&monotonic);
@@ -328,7 +328,7 @@ init_sync(struct mw_copier *self)
 }
 
 static int
-put_paths(struct mw_copier *self, const char *path)
+put_paths(struct mw_blackbox_copier *self, const char *path)
 {
     const char *name = strrchr(path, '/');
     int length = snprintf(self->unfinished, sizeof self->unfinished, "%s.new", path);
@@ -342,10 +342,10 @@ put_paths(struct mw_copier *self, const char *path)
 }
 
 static int
-map_source(struct mw_copier *self, int fd)
+map_source(struct mw_blackbox_copier *self, int fd)
 {
-    const struct mw_box_file *memory =
-        mmap(NULL, MW_BOX_BYTES, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+    const struct mw_blackbox_file *memory =
+        mmap(NULL, MW_BLACKBOX_BYTES, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 
     if (memory == NULL || memory == MAP_FAILED) {
         return errno > 0 ? -errno : -ENOMEM;
@@ -357,8 +357,8 @@ map_source(struct mw_copier *self, int fd)
 
 /* Wait until `is_over` says so, or until the time is over. With the lock held. */
 static void
-wait_for(struct mw_copier *self, bool (*is_over)(const struct mw_copier *),
-         int64_t patience_ns)
+wait_for(struct mw_blackbox_copier *self,
+         bool (*is_over)(const struct mw_blackbox_copier *), int64_t patience_ns)
 {
     struct timespec deadline = mw_clock_deadline(mw_clock_mono_ns() + patience_ns);
 
@@ -368,22 +368,22 @@ wait_for(struct mw_copier *self, bool (*is_over)(const struct mw_copier *),
 }
 
 static bool
-has_begun(const struct mw_copier *self)
+has_begun(const struct mw_blackbox_copier *self)
 {
     return self->last_errno != EINPROGRESS;
 }
 
 static bool
-has_ended(const struct mw_copier *self)
+has_ended(const struct mw_blackbox_copier *self)
 {
     return self->is_done;
 }
 
 int
-mw_copier_new(struct mw_copier **out, int source_fd, const char *path,
-              int64_t patience_ns)
+mw_blackbox_copier_new(struct mw_blackbox_copier **out, int source_fd, const char *path,
+                       int64_t patience_ns)
 {
-    struct mw_copier *self = calloc(1, sizeof *self);
+    struct mw_blackbox_copier *self = calloc(1, sizeof *self);
     int err;
 
     if (self == NULL) {
@@ -412,7 +412,7 @@ mw_copier_new(struct mw_copier **out, int source_fd, const char *path,
     err = has_begun(self) ? -self->last_errno : 0;
     pthread_mutex_unlock(&self->lock);
     if (err != 0) {
-        mw_copier_free(&self, patience_ns);
+        mw_blackbox_copier_free(&self, patience_ns);
         return err;
     }
     *out = self;
@@ -420,9 +420,9 @@ mw_copier_new(struct mw_copier **out, int source_fd, const char *path,
 }
 
 void
-mw_copier_free(struct mw_copier **out, int64_t patience_ns)
+mw_blackbox_copier_free(struct mw_blackbox_copier **out, int64_t patience_ns)
 {
-    struct mw_copier *self = *out;
+    struct mw_blackbox_copier *self = *out;
     pthread_t thread;
     bool is_done;
 
@@ -448,18 +448,18 @@ mw_copier_free(struct mw_copier **out, int64_t patience_ns)
 }
 
 void
-mw_copier_abandon(struct mw_copier **out)
+mw_blackbox_copier_abandon(struct mw_blackbox_copier **out)
 {
     /* Lock and condition may be in use by a thread that is not here. */
     if (*out != NULL) {
-        munmap((void *)(*out)->source, MW_BOX_BYTES);
+        munmap((void *)(*out)->source, MW_BLACKBOX_BYTES);
         free(*out);
         *out = NULL;
     }
 }
 
 int
-mw_copier_errno(struct mw_copier *self)
+mw_blackbox_copier_errno(struct mw_blackbox_copier *self)
 {
     int last_errno;
 

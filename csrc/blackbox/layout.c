@@ -1,13 +1,13 @@
-#include "mw_box.h"
+#include "blackbox/layout.h"
 
 #include <string.h>
 
-enum { SAMPLE_BODY_BYTES = sizeof(struct mw_box_sample_slot) - sizeof(uint64_t) };
+enum { SAMPLE_BODY_BYTES = sizeof(struct mw_blackbox_sample_slot) - sizeof(uint64_t) };
 
-static const char magic[8] = MW_BOX_MAGIC;
+static const char magic[8] = MW_BLACKBOX_MAGIC;
 
 void
-mw_box_put_text(char *room, size_t size, const char *text)
+mw_blackbox_put_text(char *room, size_t size, const char *text)
 {
     size_t length = 0;
 
@@ -28,25 +28,25 @@ mw_box_put_text(char *room, size_t size, const char *text)
 }
 
 const char *
-mw_box_describe_fault(enum mw_box_fault fault)
+mw_blackbox_describe_fault(enum mw_blackbox_fault fault)
 {
     switch (fault) {
-    case MW_BOX_FINE:
+    case MW_BLACKBOX_FINE:
         return "it is a black box of memwatch";
-    case MW_BOX_NO_BOX:
+    case MW_BLACKBOX_NO_BOX:
         return "it is no black box of memwatch";
-    case MW_BOX_UNFINISHED:
+    case MW_BLACKBOX_UNFINISHED:
         return "it has nothing but zeroes at its beginning: nothing was recorded, or it"
                " was wiped";
-    case MW_BOX_TRUNCATED:
+    case MW_BLACKBOX_TRUNCATED:
         return "it ends too early: it was cut off";
-    case MW_BOX_NEWER:
+    case MW_BLACKBOX_NEWER:
         return "it was written by a newer memwatch: read it with that one";
-    case MW_BOX_OLDER:
+    case MW_BLACKBOX_OLDER:
         return "it was written by an older memwatch: read it with that one";
-    case MW_BOX_FOREIGN:
+    case MW_BLACKBOX_FOREIGN:
         return "it was written on a machine with another byte order: read it there";
-    case MW_BOX_INCONSISTENT:
+    case MW_BLACKBOX_INCONSISTENT:
         break;
     }
     return "it contradicts itself: it is damaged";
@@ -65,49 +65,50 @@ is_zero(const void *memory, size_t size)
     return true;
 }
 
-enum mw_box_fault
-mw_box_check(const struct mw_box_head *head, size_t size, int64_t file_bytes)
+enum mw_blackbox_fault
+mw_blackbox_check(const struct mw_blackbox_head *head, size_t size, int64_t file_bytes)
 {
     /* What every version begins with. */
-    const size_t fixed = offsetof(struct mw_box_head, reserved);
+    const size_t fixed = offsetof(struct mw_blackbox_head, reserved);
 
     if (size < fixed) {
         return size >= sizeof magic && memcmp(head->magic, magic, sizeof magic) == 0
-                   ? MW_BOX_TRUNCATED
-               : size == 0 ? MW_BOX_TRUNCATED
-                           : MW_BOX_NO_BOX;
+                   ? MW_BLACKBOX_TRUNCATED
+               : size == 0 ? MW_BLACKBOX_TRUNCATED
+                           : MW_BLACKBOX_NO_BOX;
     }
     if (is_zero(head, fixed)) {
-        return MW_BOX_UNFINISHED;
+        return MW_BLACKBOX_UNFINISHED;
     }
     if (memcmp(head->magic, magic, sizeof magic) != 0) {
-        return MW_BOX_NO_BOX;
+        return MW_BLACKBOX_NO_BOX;
     }
-    if (head->byte_order != MW_BOX_BYTE_ORDER) {
-        return MW_BOX_FOREIGN;
+    if (head->byte_order != MW_BLACKBOX_BYTE_ORDER) {
+        return MW_BLACKBOX_FOREIGN;
     }
-    if (head->version != MW_BOX_VERSION) {
-        return head->version > MW_BOX_VERSION ? MW_BOX_NEWER : MW_BOX_OLDER;
+    if (head->version != MW_BLACKBOX_VERSION) {
+        return head->version > MW_BLACKBOX_VERSION ? MW_BLACKBOX_NEWER
+                                                   : MW_BLACKBOX_OLDER;
     }
-    if (head->bytes != MW_BOX_BYTES) {
-        return MW_BOX_INCONSISTENT;
+    if (head->bytes != MW_BLACKBOX_BYTES) {
+        return MW_BLACKBOX_INCONSISTENT;
     }
-    if (file_bytes < MW_BOX_BYTES || size < sizeof *head) {
-        return MW_BOX_TRUNCATED;
+    if (file_bytes < MW_BLACKBOX_BYTES || size < sizeof *head) {
+        return MW_BLACKBOX_TRUNCATED;
     }
     /* What every writer knows, and readers calculate with. */
     if (head->identity.pid <= 0 || head->identity.t_mono_ns < 0 ||
         head->identity.t_real_ns < 0 || head->samples < 0 || head->cells < 0) {
-        return MW_BOX_INCONSISTENT;
+        return MW_BLACKBOX_INCONSISTENT;
     }
-    return MW_BOX_FINE;
+    return MW_BLACKBOX_FINE;
 }
 
 #define END_TEXT(text) ((text)[sizeof(text) - 1] = '\0')
 
 /* What a stranger wrote need not end. */
 static void
-end_texts_of_identity(struct mw_box_identity *identity)
+end_texts_of_identity(struct mw_blackbox_identity *identity)
 {
     END_TEXT(identity->boot_id);
     END_TEXT(identity->user);
@@ -120,9 +121,10 @@ end_texts_of_identity(struct mw_box_identity *identity)
 }
 
 static bool
-take_cell(const struct mw_box_copies *copies, int slot, struct mw_box_cell *out)
+take_cell(const struct mw_blackbox_copies *copies, int slot,
+          struct mw_blackbox_cell *out)
 {
-    const struct mw_box_cell_slot *data = &copies->data->cells[slot];
+    const struct mw_blackbox_cell_slot *data = &copies->data->cells[slot];
     uint64_t before = copies->before->cells[slot].sequence;
     uint64_t after = copies->after->cells[slot].sequence;
 
@@ -131,10 +133,10 @@ take_cell(const struct mw_box_copies *copies, int slot, struct mw_box_cell *out)
     }
     *out = data->cell;
     if (out->number < 0 || out->t_mono_ns < 0 || out->t_real_ns < 0 ||
-        out->status < MW_BOX_OPEN || out->status > MW_BOX_CANCELLED) {
+        out->status < MW_BLACKBOX_OPEN || out->status > MW_BLACKBOX_CANCELLED) {
         return false;
     }
-    if (out->status == MW_BOX_OPEN) {
+    if (out->status == MW_BLACKBOX_OPEN) {
         out->rss_peak_bytes = data->rss_peak_bytes;
     }
     END_TEXT(out->title.label);
@@ -144,9 +146,10 @@ take_cell(const struct mw_box_copies *copies, int slot, struct mw_box_cell *out)
 }
 
 void
-mw_box_decode(const struct mw_box_copies *copies, struct mw_box_view *out)
+mw_blackbox_decode(const struct mw_blackbox_copies *copies,
+                   struct mw_blackbox_view *out)
 {
-    const struct mw_box_head *head = &copies->data->head;
+    const struct mw_blackbox_head *head = &copies->data->head;
 
     out->identity = head->identity;
     end_texts_of_identity(&out->identity);
@@ -158,8 +161,8 @@ mw_box_decode(const struct mw_box_copies *copies, struct mw_box_view *out)
     out->real_ahead_ns = head->real_ahead_ns;
     out->t_ended_ns = head->t_ended_ns > 0 ? head->t_ended_ns : MW_ABSENT;
     out->cell_count = 0;
-    for (int slot = 0; slot < MW_BOX_CELLS; slot++) {
-        struct mw_box_cell cell;
+    for (int slot = 0; slot < MW_BLACKBOX_CELLS; slot++) {
+        struct mw_blackbox_cell cell;
         int place = out->cell_count;
 
         if (!take_cell(copies, slot, &cell)) {
@@ -174,11 +177,11 @@ mw_box_decode(const struct mw_box_copies *copies, struct mw_box_view *out)
 }
 
 size_t
-mw_box_decode_samples(const struct mw_box_copies *copies, int64_t *next,
-                      struct mw_box_sample *out, int64_t *lost)
+mw_blackbox_decode_samples(const struct mw_blackbox_copies *copies, int64_t *next,
+                           struct mw_blackbox_sample *out, int64_t *lost)
 {
     int64_t written = copies->data->head.samples;
-    int64_t oldest = written > MW_BOX_SAMPLES ? written - MW_BOX_SAMPLES : 0;
+    int64_t oldest = written > MW_BLACKBOX_SAMPLES ? written - MW_BLACKBOX_SAMPLES : 0;
     int64_t number = *next;
     size_t count = 0;
 
@@ -195,8 +198,8 @@ mw_box_decode_samples(const struct mw_box_copies *copies, int64_t *next,
         number = oldest;
     }
     for (; number < written; number++) {
-        const int slot = (int)(number % MW_BOX_SAMPLES);
-        const struct mw_box_sample_slot *data = &copies->data->samples[slot];
+        const int slot = (int)(number % MW_BLACKBOX_SAMPLES);
+        const struct mw_blackbox_sample_slot *data = &copies->data->samples[slot];
         const uint64_t whole = 2 * ((uint64_t)number + 1);
 
         if (copies->after->samples[slot].sequence > whole) {
@@ -225,7 +228,7 @@ take_slot(const _Atomic uint64_t *sequence, const void *body,
           _Atomic uint64_t *sequence_out, void *body_out, size_t size)
 {
     uint64_t before = atomic_load_explicit(sequence, memory_order_acquire);
-    struct mw_box_cell room;
+    struct mw_blackbox_cell room;
 
     if (before % 2 != 0 ||
         before == atomic_load_explicit(sequence_out, memory_order_relaxed)) {
@@ -240,7 +243,7 @@ take_slot(const _Atomic uint64_t *sequence, const void *body,
 }
 
 static void
-take_head(const struct mw_box_head *source, struct mw_box_head *out)
+take_head(const struct mw_blackbox_head *source, struct mw_blackbox_head *out)
 {
     out->samples = source->samples;
     out->cells = source->cells;
@@ -252,15 +255,15 @@ take_head(const struct mw_box_head *source, struct mw_box_head *out)
 }
 
 void
-mw_box_update(struct mw_box_file *to, const struct mw_box_file *from)
+mw_blackbox_update(struct mw_blackbox_file *to, const struct mw_blackbox_file *from)
 {
     take_head(&from->head, &to->head);
-    for (int i = 0; i < MW_BOX_CELLS; i++) {
+    for (int i = 0; i < MW_BLACKBOX_CELLS; i++) {
         take_slot(&from->cells[i].sequence, &from->cells[i].cell,
                   &to->cells[i].sequence, &to->cells[i].cell, sizeof to->cells[i].cell);
         to->cells[i].rss_peak_bytes = from->cells[i].rss_peak_bytes;
     }
-    for (int i = 0; i < MW_BOX_SAMPLES; i++) {
+    for (int i = 0; i < MW_BLACKBOX_SAMPLES; i++) {
         take_slot(&from->samples[i].sequence, &from->samples[i].t_mono_ns,
                   &to->samples[i].sequence, &to->samples[i].t_mono_ns,
                   SAMPLE_BODY_BYTES);
@@ -268,14 +271,15 @@ mw_box_update(struct mw_box_file *to, const struct mw_box_file *from)
 }
 
 void
-mw_box_put_torn(struct mw_box_file *shown, const struct mw_box_file *image)
+mw_blackbox_put_torn(struct mw_blackbox_file *shown,
+                     const struct mw_blackbox_file *image)
 {
-    for (int i = 0; i < MW_BOX_CELLS; i++) {
+    for (int i = 0; i < MW_BLACKBOX_CELLS; i++) {
         if (shown->cells[i].sequence != image->cells[i].sequence) {
             shown->cells[i].sequence = image->cells[i].sequence - 1;
         }
     }
-    for (int i = 0; i < MW_BOX_SAMPLES; i++) {
+    for (int i = 0; i < MW_BLACKBOX_SAMPLES; i++) {
         if (shown->samples[i].sequence != image->samples[i].sequence) {
             shown->samples[i].sequence = image->samples[i].sequence - 1;
         }
@@ -283,12 +287,13 @@ mw_box_put_torn(struct mw_box_file *shown, const struct mw_box_file *image)
 }
 
 void
-mw_box_put_bodies(struct mw_box_file *shown, const struct mw_box_file *image)
+mw_blackbox_put_bodies(struct mw_blackbox_file *shown,
+                       const struct mw_blackbox_file *image)
 {
-    for (int i = 0; i < MW_BOX_CELLS; i++) {
+    for (int i = 0; i < MW_BLACKBOX_CELLS; i++) {
         shown->cells[i].cell = image->cells[i].cell;
     }
-    for (int i = 0; i < MW_BOX_SAMPLES; i++) {
+    for (int i = 0; i < MW_BLACKBOX_SAMPLES; i++) {
         shown->samples[i].t_mono_ns = image->samples[i].t_mono_ns;
         shown->samples[i].rss_bytes = image->samples[i].rss_bytes;
     }

@@ -1,4 +1,4 @@
-#include "mw_reader.h"
+#include "blackbox/reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,11 +9,11 @@
 
 #define OWN_DESCRIPTORS "/proc/self/fd/"
 
-struct mw_reader {
+struct mw_blackbox_reader {
     int fd;
-    struct mw_box_file before;
-    struct mw_box_file data;
-    struct mw_box_file after;
+    struct mw_blackbox_file before;
+    struct mw_blackbox_file data;
+    struct mw_blackbox_file after;
 };
 
 /* How much there is at the file's beginning, at most `room`, or -errno. */
@@ -41,7 +41,7 @@ read_beginning(int fd, void *memory, size_t room)
 
 /* -EBADMSG with *fault where `file` is no box. */
 static int
-copy_box(int fd, struct mw_box_file *file, enum mw_box_fault *fault)
+copy_box(int fd, struct mw_blackbox_file *file, enum mw_blackbox_fault *fault)
 {
     ssize_t length = read_beginning(fd, file, sizeof *file);
     struct stat found;
@@ -52,16 +52,16 @@ copy_box(int fd, struct mw_box_file *file, enum mw_box_fault *fault)
     if (fstat(fd, &found) != 0) {
         return -errno;
     }
-    *fault = mw_box_check(&file->head, (size_t)length, found.st_size);
+    *fault = mw_blackbox_check(&file->head, (size_t)length, found.st_size);
     /* It was cut off between the two calls. */
-    if (*fault == MW_BOX_FINE && (size_t)length < sizeof *file) {
-        *fault = MW_BOX_TRUNCATED;
+    if (*fault == MW_BLACKBOX_FINE && (size_t)length < sizeof *file) {
+        *fault = MW_BLACKBOX_TRUNCATED;
     }
-    return *fault == MW_BOX_FINE ? 0 : -EBADMSG;
+    return *fault == MW_BLACKBOX_FINE ? 0 : -EBADMSG;
 }
 
 static int
-open_regular(const char *path, int *fd, enum mw_box_fault *fault)
+open_regular(const char *path, int *fd, enum mw_blackbox_fault *fault)
 {
     int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
     struct stat found;
@@ -80,7 +80,7 @@ open_regular(const char *path, int *fd, enum mw_box_fault *fault)
         err = -errno;
     }
     else if (!S_ISREG(found.st_mode)) {
-        *fault = MW_BOX_NO_BOX;
+        *fault = MW_BLACKBOX_NO_BOX;
         err = -EBADMSG;
     }
     if (err != 0) {
@@ -90,9 +90,10 @@ open_regular(const char *path, int *fd, enum mw_box_fault *fault)
 }
 
 int
-mw_reader_new(struct mw_reader **out, const char *path, enum mw_box_fault *fault)
+mw_blackbox_reader_new(struct mw_blackbox_reader **out, const char *path,
+                       enum mw_blackbox_fault *fault)
 {
-    struct mw_reader *self;
+    struct mw_blackbox_reader *self;
     int fd;
     int err = open_regular(path, &fd, fault);
 
@@ -105,9 +106,9 @@ mw_reader_new(struct mw_reader **out, const char *path, enum mw_box_fault *fault
         return -ENOMEM;
     }
     self->fd = fd;
-    err = mw_reader_refresh(self, fault);
+    err = mw_blackbox_reader_refresh(self, fault);
     if (err != 0) {
-        mw_reader_free(&self);
+        mw_blackbox_reader_free(&self);
         return err;
     }
     *out = self;
@@ -115,9 +116,9 @@ mw_reader_new(struct mw_reader **out, const char *path, enum mw_box_fault *fault
 }
 
 void
-mw_reader_free(struct mw_reader **out)
+mw_blackbox_reader_free(struct mw_blackbox_reader **out)
 {
-    struct mw_reader *self = *out;
+    struct mw_blackbox_reader *self = *out;
 
     if (self == NULL) {
         return;
@@ -128,9 +129,11 @@ mw_reader_free(struct mw_reader **out)
 }
 
 int
-mw_reader_refresh(struct mw_reader *self, enum mw_box_fault *fault)
+mw_blackbox_reader_refresh(struct mw_blackbox_reader *self,
+                           enum mw_blackbox_fault *fault)
 {
-    struct mw_box_file *const copies[] = {&self->before, &self->data, &self->after};
+    struct mw_blackbox_file *const copies[] = {&self->before, &self->data,
+                                               &self->after};
 
     for (size_t i = 0; i < sizeof copies / sizeof *copies; i++) {
         int err = copy_box(self->fd, copies[i], fault);
@@ -143,25 +146,26 @@ mw_reader_refresh(struct mw_reader *self, enum mw_box_fault *fault)
     return 0;
 }
 
-static struct mw_box_copies
-copies_of(const struct mw_reader *self)
+static struct mw_blackbox_copies
+copies_of(const struct mw_blackbox_reader *self)
 {
-    return (struct mw_box_copies){&self->before, &self->data, &self->after};
+    return (struct mw_blackbox_copies){&self->before, &self->data, &self->after};
 }
 
 void
-mw_reader_view(const struct mw_reader *self, struct mw_box_view *out)
+mw_blackbox_reader_view(const struct mw_blackbox_reader *self,
+                        struct mw_blackbox_view *out)
 {
-    struct mw_box_copies copies = copies_of(self);
+    struct mw_blackbox_copies copies = copies_of(self);
 
-    mw_box_decode(&copies, out);
+    mw_blackbox_decode(&copies, out);
 }
 
 size_t
-mw_reader_samples(const struct mw_reader *self, int64_t *next,
-                  struct mw_box_sample *out, int64_t *lost)
+mw_blackbox_reader_samples(const struct mw_blackbox_reader *self, int64_t *next,
+                           struct mw_blackbox_sample *out, int64_t *lost)
 {
-    struct mw_box_copies copies = copies_of(self);
+    struct mw_blackbox_copies copies = copies_of(self);
 
-    return mw_box_decode_samples(&copies, next, out, lost);
+    return mw_blackbox_decode_samples(&copies, next, out, lost);
 }

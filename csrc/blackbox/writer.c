@@ -1,4 +1,4 @@
-#include "mw_recorder.h"
+#include "blackbox/writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,20 +10,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mw_cgroup.h"
-#include "mw_clock.h"
-#include "mw_copier.h"
-#include "mw_proc.h"
+#include "base/clock.h"
+#include "blackbox/copier.h"
+#include "linux/cgroup/limit.h"
+#include "linux/proc.h"
 
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 /* How long the beginning and the end of a copy are waited for. */
 #define COPY_PATIENCE_NS (250 * MW_NS_PER_MS)
 
-struct mw_recorder {
-    struct mw_box_file *file; /* mapped */
-    struct mw_proc_file kept; /* the same file, to see whether it was removed */
-    struct mw_copier *copier; /* NULL: there is no copy */
+struct mw_blackbox_writer {
+    struct mw_blackbox_file *file; /* mapped */
+    struct mw_proc_file kept;      /* the same file, to see whether it was removed */
+    struct mw_blackbox_copier *copier; /* NULL: there is no copy */
     pid_t owner;
     bool is_named; /* false: memory that `path` names a descriptor of */
     char path[PATH_MAX];
@@ -35,7 +35,7 @@ static void
 read_boot_id(char *room, size_t size)
 {
     int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
-    char text[MW_BOX_SHORT_TEXT] = "";
+    char text[MW_BLACKBOX_SHORT_TEXT] = "";
 
     if (fd >= 0) {
         ssize_t length = read(fd, text, sizeof text - 1);
@@ -43,7 +43,7 @@ read_boot_id(char *room, size_t size)
         text[length > 0 ? length : 0] = '\0';
         text[strcspn(text, "\n")] = '\0';
     }
-    mw_box_put_text(room, size, text);
+    mw_blackbox_put_text(room, size, text);
 }
 
 static int64_t
@@ -56,7 +56,7 @@ namespace_of(const char *file)
 
 /* What is not given and can be found out; what cannot stays absent. */
 static void
-find_identity(struct mw_box_identity *self)
+find_identity(struct mw_blackbox_identity *self)
 {
     char text[MW_CGROUP_PATH_ROOM] = "";
 
@@ -76,12 +76,12 @@ find_identity(struct mw_box_identity *self)
         self->oom_kills = MW_ABSENT;
         *text = '\0';
     }
-    mw_box_put_text(self->oom_file, sizeof self->oom_file, text);
+    mw_blackbox_put_text(self->oom_file, sizeof self->oom_file, text);
     read_boot_id(self->boot_id, sizeof self->boot_id);
     if (gethostname(text, sizeof text - 1) != 0) {
         *text = '\0';
     }
-    mw_box_put_text(self->host, sizeof self->host, text);
+    mw_blackbox_put_text(self->host, sizeof self->host, text);
 }
 
 /* ---- the file ---- */
@@ -102,7 +102,7 @@ make_file(const char *path)
         return -errno;
     }
     /* A block that is missing would be a SIGBUS at the first store to it. */
-    err = posix_fallocate(fd, 0, MW_BOX_BYTES);
+    err = posix_fallocate(fd, 0, MW_BLACKBOX_BYTES);
     if (err != 0) {
         close(fd);
         unlink(path);
@@ -120,7 +120,7 @@ make_memory(void)
     if (fd < 0) {
         return -errno;
     }
-    if (ftruncate(fd, MW_BOX_BYTES) != 0) {
+    if (ftruncate(fd, MW_BLACKBOX_BYTES) != 0) {
         int err = -errno;
 
         close(fd);
@@ -131,7 +131,7 @@ make_memory(void)
 
 /* Map what is behind `fd`, and keep it open. */
 static int
-map_file(struct mw_recorder *self, int fd)
+map_file(struct mw_blackbox_writer *self, int fd)
 {
     void *memory;
     int err = mw_proc_file_keep(&self->kept, fd);
@@ -139,19 +139,19 @@ map_file(struct mw_recorder *self, int fd)
     if (err != 0) {
         return err;
     }
-    memory = mmap(NULL, MW_BOX_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    memory = mmap(NULL, MW_BLACKBOX_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED) {
         return errno > 0 ? -errno : -ENOMEM;
     }
     /* All pages are ours from now on: touched one by one later they would each be
      * memory that some cell seems to have used. */
-    memset(memory, 0, MW_BOX_BYTES);
+    memset(memory, 0, MW_BLACKBOX_BYTES);
     self->file = memory;
     return 0;
 }
 
 static void
-note_clocks(struct mw_box_head *head)
+note_clocks(struct mw_blackbox_head *head)
 {
     int64_t mono_ns = mw_clock_mono_ns();
 
@@ -162,13 +162,13 @@ note_clocks(struct mw_box_head *head)
 }
 
 static void
-fill_head(struct mw_box_head *head, const struct mw_box_identity *given,
+fill_head(struct mw_blackbox_head *head, const struct mw_blackbox_identity *given,
           int64_t lifetime_peak_bytes)
 {
-    memcpy(head->magic, MW_BOX_MAGIC, sizeof head->magic);
-    head->version = MW_BOX_VERSION;
-    head->byte_order = MW_BOX_BYTE_ORDER;
-    head->bytes = MW_BOX_BYTES;
+    memcpy(head->magic, MW_BLACKBOX_MAGIC, sizeof head->magic);
+    head->version = MW_BLACKBOX_VERSION;
+    head->byte_order = MW_BLACKBOX_BYTE_ORDER;
+    head->bytes = MW_BLACKBOX_BYTES;
     head->lifetime_peak_bytes = lifetime_peak_bytes;
     head->identity = *given;
     find_identity(&head->identity);
@@ -177,8 +177,8 @@ fill_head(struct mw_box_head *head, const struct mw_box_identity *given,
 
 /* Make the file, with its contents, and give it its name. */
 static int
-make_box(struct mw_recorder *self, const char *unfinished,
-         const struct mw_box_identity *given, int64_t lifetime_peak_bytes)
+make_box(struct mw_blackbox_writer *self, const char *unfinished,
+         const struct mw_blackbox_identity *given, int64_t lifetime_peak_bytes)
 {
     int fd = self->is_named ? make_file(unfinished) : make_memory();
     int err;
@@ -195,7 +195,7 @@ make_box(struct mw_recorder *self, const char *unfinished,
         }
         else if (rename(unfinished, self->path) != 0) {
             err = -errno;
-            munmap(self->file, MW_BOX_BYTES);
+            munmap(self->file, MW_BLACKBOX_BYTES);
         }
     }
     if (err != 0) {
@@ -208,11 +208,12 @@ make_box(struct mw_recorder *self, const char *unfinished,
 }
 
 int
-mw_recorder_new(struct mw_recorder **out, const char *path, const char *copy,
-                const struct mw_box_identity *given, int64_t lifetime_peak_bytes)
+mw_blackbox_writer_new(struct mw_blackbox_writer **out, const char *path,
+                       const char *copy, const struct mw_blackbox_identity *given,
+                       int64_t lifetime_peak_bytes)
 {
     char unfinished[PATH_MAX] = "";
-    struct mw_recorder *self = calloc(1, sizeof *self);
+    struct mw_blackbox_writer *self = calloc(1, sizeof *self);
     int length = 0;
     int err;
 
@@ -237,10 +238,11 @@ mw_recorder_new(struct mw_recorder **out, const char *path, const char *copy,
         return err;
     }
     if (copy != NULL) {
-        err = mw_copier_new(&self->copier, self->kept.fd, copy, COPY_PATIENCE_NS);
+        err = mw_blackbox_copier_new(&self->copier, self->kept.fd, copy,
+                                     COPY_PATIENCE_NS);
     }
     if (err != 0) {
-        mw_recorder_free(&self);
+        mw_blackbox_writer_free(&self);
         return err;
     }
     *out = self;
@@ -250,19 +252,19 @@ mw_recorder_new(struct mw_recorder **out, const char *path, const char *copy,
 /* For where a file cannot be removed. Not by the mapping: somebody may have cut the
  * file off. */
 static void
-note_end(const struct mw_recorder *self)
+note_end(const struct mw_blackbox_writer *self)
 {
     int64_t now_ns = mw_clock_real_ns();
 
     if (mw_proc_file_is_ours(&self->kept)) {
         (void)!pwrite(self->kept.fd, &now_ns, sizeof now_ns,
-                      offsetof(struct mw_box_file, head.t_ended_ns));
+                      offsetof(struct mw_blackbox_file, head.t_ended_ns));
     }
 }
 
 /* Whether it could be removed. Another box may have that name by now. */
 static bool
-remove_file(const struct mw_recorder *self)
+remove_file(const struct mw_blackbox_writer *self)
 {
     struct stat found;
 
@@ -272,9 +274,9 @@ remove_file(const struct mw_recorder *self)
 }
 
 void
-mw_recorder_free(struct mw_recorder **out)
+mw_blackbox_writer_free(struct mw_blackbox_writer **out)
 {
-    struct mw_recorder *self = *out;
+    struct mw_blackbox_writer *self = *out;
 
     if (self == NULL) {
         return;
@@ -283,17 +285,17 @@ mw_recorder_free(struct mw_recorder **out)
         if (!remove_file(self) || self->copier != NULL) {
             note_end(self);
         }
-        mw_copier_free(&self->copier, COPY_PATIENCE_NS);
+        mw_blackbox_copier_free(&self->copier, COPY_PATIENCE_NS);
     }
-    mw_copier_abandon(&self->copier);
-    munmap(self->file, MW_BOX_BYTES);
+    mw_blackbox_copier_abandon(&self->copier);
+    munmap(self->file, MW_BLACKBOX_BYTES);
     mw_proc_file_close(&self->kept);
     free(self);
     *out = NULL;
 }
 
 bool
-mw_recorder_is_lost(const struct mw_recorder *self)
+mw_blackbox_writer_is_lost(const struct mw_blackbox_writer *self)
 {
     struct stat found;
 
@@ -304,15 +306,15 @@ mw_recorder_is_lost(const struct mw_recorder *self)
 }
 
 const char *
-mw_recorder_path(const struct mw_recorder *self)
+mw_blackbox_writer_path(const struct mw_blackbox_writer *self)
 {
     return self->path;
 }
 
 int
-mw_recorder_copy_errno(const struct mw_recorder *self)
+mw_blackbox_writer_copy_errno(const struct mw_blackbox_writer *self)
 {
-    return self->copier != NULL ? mw_copier_errno(self->copier) : 0;
+    return self->copier != NULL ? mw_blackbox_copier_errno(self->copier) : 0;
 }
 
 /* ---- what goes into it ---- */
@@ -339,23 +341,23 @@ set_figure(_Atomic int64_t *figure, int64_t value)
 }
 
 static uint64_t
-sequence_of(const struct mw_box_cell_slot *slot)
+sequence_of(const struct mw_blackbox_cell_slot *slot)
 {
     return atomic_load_explicit(&slot->sequence, memory_order_relaxed);
 }
 
 /* The one that was closed the longest ago, or was never used. */
 static int
-find_slot(const struct mw_box_file *file)
+find_slot(const struct mw_blackbox_file *file)
 {
-    int found = MW_RECORDER_NO_SLOT;
+    int found = MW_BLACKBOX_WRITER_NO_SLOT;
 
-    for (int i = 0; i < MW_BOX_CELLS; i++) {
+    for (int i = 0; i < MW_BLACKBOX_CELLS; i++) {
         if (sequence_of(&file->cells[i]) == 0) {
             return i;
         }
-        if (file->cells[i].cell.status != MW_BOX_OPEN &&
-            (found == MW_RECORDER_NO_SLOT ||
+        if (file->cells[i].cell.status != MW_BLACKBOX_OPEN &&
+            (found == MW_BLACKBOX_WRITER_NO_SLOT ||
              file->cells[i].cell.number < file->cells[found].cell.number)) {
             found = i;
         }
@@ -364,15 +366,15 @@ find_slot(const struct mw_box_file *file)
 }
 
 int
-mw_recorder_open_cell(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_bytes,
-                      const struct mw_box_title *title)
+mw_blackbox_writer_open_cell(struct mw_blackbox_writer *self, int64_t t_mono_ns,
+                             int64_t rss_bytes, const struct mw_blackbox_title *title)
 {
-    struct mw_box_head *head = &self->file->head;
-    struct mw_box_cell_slot *slot;
+    struct mw_blackbox_head *head = &self->file->head;
+    struct mw_blackbox_cell_slot *slot;
     uint64_t sequence;
     int found = find_slot(self->file);
 
-    if (found == MW_RECORDER_NO_SLOT) {
+    if (found == MW_BLACKBOX_WRITER_NO_SLOT) {
         head->untold++;
         return found;
     }
@@ -380,7 +382,7 @@ mw_recorder_open_cell(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_b
     sequence = sequence_of(slot);
     begin_writing(&slot->sequence, sequence + 1);
     slot->cell.number = head->cells;
-    slot->cell.status = MW_BOX_OPEN;
+    slot->cell.status = MW_BLACKBOX_OPEN;
     slot->cell.t_mono_ns = t_mono_ns;
     slot->cell.t_boot_ns = mw_clock_boot_ns();
     slot->cell.t_real_ns = mw_clock_real_ns();
@@ -388,21 +390,21 @@ mw_recorder_open_cell(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_b
     slot->cell.drift_bytes = MW_ABSENT;
     slot->cell.result = MW_RESULT_ABSENT; /* not the one of the cell before it */
     slot->cell.title = *title;
-    mw_recorder_set_peak(self, found, rss_bytes);
+    mw_blackbox_writer_set_peak(self, found, rss_bytes);
     end_writing(&slot->sequence, sequence + 2);
     head->cells++;
     return found;
 }
 
 void
-mw_recorder_close_cell(struct mw_recorder *self, int slot_number,
-                       enum mw_box_status status, const struct mw_result *result,
-                       int64_t drift_bytes)
+mw_blackbox_writer_close_cell(struct mw_blackbox_writer *self, int slot_number,
+                              enum mw_blackbox_status status,
+                              const struct mw_result *result, int64_t drift_bytes)
 {
-    struct mw_box_cell_slot *slot;
+    struct mw_blackbox_cell_slot *slot;
     uint64_t sequence;
 
-    if (slot_number == MW_RECORDER_NO_SLOT) {
+    if (slot_number == MW_BLACKBOX_WRITER_NO_SLOT) {
         return;
     }
     slot = &self->file->cells[slot_number];
@@ -419,19 +421,22 @@ mw_recorder_close_cell(struct mw_recorder *self, int slot_number,
 }
 
 void
-mw_recorder_set_peak(struct mw_recorder *self, int slot, int64_t rss_peak_bytes)
+mw_blackbox_writer_set_peak(struct mw_blackbox_writer *self, int slot,
+                            int64_t rss_peak_bytes)
 {
-    if (slot != MW_RECORDER_NO_SLOT) {
+    if (slot != MW_BLACKBOX_WRITER_NO_SLOT) {
         set_figure(&self->file->cells[slot].rss_peak_bytes, rss_peak_bytes);
     }
 }
 
 void
-mw_recorder_add_sample(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_bytes)
+mw_blackbox_writer_add_sample(struct mw_blackbox_writer *self, int64_t t_mono_ns,
+                              int64_t rss_bytes)
 {
-    struct mw_box_head *head = &self->file->head;
+    struct mw_blackbox_head *head = &self->file->head;
     int64_t number = atomic_load_explicit(&head->samples, memory_order_relaxed);
-    struct mw_box_sample_slot *slot = &self->file->samples[number % MW_BOX_SAMPLES];
+    struct mw_blackbox_sample_slot *slot =
+        &self->file->samples[number % MW_BLACKBOX_SAMPLES];
     uint64_t whole = 2 * ((uint64_t)number + 1);
 
     begin_writing(&slot->sequence, whole - 1);
@@ -443,7 +448,7 @@ mw_recorder_add_sample(struct mw_recorder *self, int64_t t_mono_ns, int64_t rss_
 }
 
 void
-mw_recorder_set_lifetime_peak(struct mw_recorder *self, int64_t bytes)
+mw_blackbox_writer_set_lifetime_peak(struct mw_blackbox_writer *self, int64_t bytes)
 {
     set_figure(&self->file->head.lifetime_peak_bytes, bytes);
 }

@@ -1,4 +1,4 @@
-#include "mw_accuracy.h"
+#include "linux/accuracy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -208,14 +208,14 @@ counts_at_once(const struct mw_proc *proc, bool *yes)
 /* Does a transient of `pages` raise the mark, and does a reset lower it again? A
  * part of it may be hidden: one batch of it must show. */
 static int
-mark_follows(const struct mw_proc *proc, size_t pages, bool *yes)
+hwm_follows(const struct mw_proc *proc, size_t pages, bool *yes)
 {
     int64_t shown_bytes = counter_batch() * proc->page_bytes;
     struct mw_memory before;
     struct mw_memory raised;
     struct mw_memory lowered;
     void *mapped = NULL;
-    int err = mw_proc_reset_mark(proc);
+    int err = mw_proc_reset_hwm(proc);
 
     if (err == 0) {
         err = mw_proc_read_memory(proc, &before);
@@ -228,7 +228,7 @@ mark_follows(const struct mw_proc *proc, size_t pages, bool *yes)
         err = mw_proc_read_memory(proc, &raised);
     }
     if (err == 0) {
-        err = mw_proc_reset_mark(proc);
+        err = mw_proc_reset_hwm(proc);
     }
     if (err == 0) {
         err = mw_proc_read_memory(proc, &lowered);
@@ -263,7 +263,7 @@ find_bound(struct mw_accuracy *self, const struct mw_proc *proc, int64_t process
 int
 mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
 {
-    struct mw_accuracy found = {.exact = false, .mark_errno = proc->mark_errno};
+    struct mw_accuracy found = {.exact = false, .hwm_errno = proc->hwm_errno};
     int err = 0;
 
     for (int i = 0; i < TRIES && err == 0 && !found.exact; i++) {
@@ -273,7 +273,7 @@ mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
         return err;
     }
 
-    if (found.mark_errno == 0) {
+    if (found.hwm_errno == 0) {
         /* What other processors have counted and not handed in is missing from the
          * mark, most of the time little: begin with four batches, and give up only
          * when the transient was larger than all that can be missing. That may be
@@ -289,11 +289,11 @@ mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
 
         do {
             pages = 2 * pages < most_pages ? 2 * pages : most_pages;
-            err = mark_follows(proc, (size_t)pages, &found.mark_resets);
-        } while (err == 0 && !found.mark_resets && pages < most_pages);
+            err = hwm_follows(proc, (size_t)pages, &found.hwm_resets);
+        } while (err == 0 && !found.hwm_resets && pages < most_pages);
         if (err != 0) {
-            found.mark_errno = -err;
-            found.mark_resets = false;
+            found.hwm_errno = -err;
+            found.hwm_resets = false;
         }
     }
 
@@ -310,8 +310,8 @@ mw_accuracy_of_other(const struct mw_accuracy *own, const struct mw_proc *proc,
 {
     struct mw_accuracy found = {
         .exact = own->exact,
-        .mark_resets = own->mark_resets && proc->mark_errno == 0,
-        .mark_errno = proc->mark_errno != 0 ? proc->mark_errno : own->mark_errno,
+        .hwm_resets = own->hwm_resets && proc->hwm_errno == 0,
+        .hwm_errno = proc->hwm_errno != 0 ? proc->hwm_errno : own->hwm_errno,
     };
     int err = find_bound(&found, proc,
                          is_in_our_cpuset(root, pid) ? own->processors

@@ -2,18 +2,18 @@
  * trying, never by a version number: distributions carry patches back, and
  * sandboxes answer with another kernel's name. */
 
-#ifndef MW_ACCURACY_H
-#define MW_ACCURACY_H
+#ifndef MW_LINUX_ACCURACY_H
+#define MW_LINUX_ACCURACY_H
 
 #include <stdbool.h>
 
-#include "mw_proc.h"
+#include "linux/proc.h"
 
 struct mw_accuracy {
     bool exact;          /* statm and status count every page at once */
-    bool mark_resets;    /* the high-water mark can be reset, and follows */
-    int mark_errno;      /* 0, or why it cannot; 0 with !mark_resets: it was
-                            written to and did not follow (gVisor) */
+    bool hwm_resets;     /* the high-water mark can be reset, and follows */
+    int hwm_errno;       /* 0, or why it cannot; 0 with !hwm_resets: it was
+                             written to and did not follow (gVisor) */
     int64_t processors;  /* that any thread of the process may use */
     int64_t bound_bytes; /* how far an approximate counter may be off, all three
                             kinds of page together, on those processors and with

@@ -1,4 +1,4 @@
-#include "mw_place.h"
+#include "linux/folder.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -19,7 +19,7 @@
 #define MOUNTS "/proc/self/mountinfo"
 
 int
-mw_place_make(const char *folder)
+mw_folder_make(const char *folder)
 {
     struct stat found;
 
@@ -173,7 +173,7 @@ keeps_its_blocks(const struct statfs *found)
 }
 
 int
-mw_place_is_mappable(const char *folder)
+mw_folder_is_mappable(const char *folder)
 {
     char upper[PATH_MAX];
     struct statfs found;

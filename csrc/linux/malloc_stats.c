@@ -1,11 +1,11 @@
-#include "mw_heap.h"
+#include "linux/malloc_stats.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "mw_clock.h"
+#include "base/clock.h"
 
 /* struct mallinfo2 as glibc 2.33 has it. Our own, and the function is looked up: built
  * with a new glibc we would not be loaded by an older one, built with an older one we
@@ -30,7 +30,7 @@ are_neighbours(const void *one, const void *other)
 }
 
 int
-mw_heap_read(struct mw_heap *out)
+mw_malloc_stats_read(struct mw_malloc_stats *out)
 {
     /* ISO C has no cast from an object's address to a function's. */
     union {

@@ -1,11 +1,11 @@
 /* What the allocator holds and nobody uses. */
 
-#ifndef MW_HEAP_H
-#define MW_HEAP_H
+#ifndef MW_LINUX_MALLOC_STATS_H
+#define MW_LINUX_MALLOC_STATS_H
 
 #include <stdint.h>
 
-struct mw_heap {
+struct mw_malloc_stats {
     int64_t retained_bytes; /* mallinfo2().fordblks: free in all of malloc's arenas.
                                Its fast bins are in it (fsmblks would count them
                                twice), and the top that it could give back. An upper
@@ -19,6 +19,6 @@ struct mw_heap {
 /* Ask malloc. It locks its arenas, one after the other, meanwhile. Any thread.
  * -ENOSYS where mallinfo2() is not to be had (glibc before 2.33, musl) or is not of the
  * malloc that the process uses (another one is preloaded). */
-int mw_heap_read(struct mw_heap *out);
+int mw_malloc_stats_read(struct mw_malloc_stats *out);
 
 #endif

@@ -1,4 +1,4 @@
-#include "mw_parse.h"
+#include "linux/parse.h"
 
 #include <errno.h>
 #include <stdbool.h>

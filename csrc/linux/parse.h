@@ -6,12 +6,12 @@
  * there. Each function returns 0, or -EBADMSG where the text is not what the
  * kernel writes, and then leaves its out-parameters alone. */
 
-#ifndef MW_PARSE_H
-#define MW_PARSE_H
+#ifndef MW_LINUX_PARSE_H
+#define MW_LINUX_PARSE_H
 
 #include <stddef.h>
 
-#include "mw_sample.h"
+#include "base/sample.h"
 
 /* /proc/PID/statm: field 2 (resident) x page size. -ENODATA where the process has
  * no memory to hold anything in (a zombie, a kernel thread): field 1 (size) is 0. */

@@ -1,4 +1,4 @@
-#include "mw_trial.h"
+#include "linux/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mw_proc.h"
+#include "linux/proc.h"
 
 enum {
     SPIKE_BYTES = 8 << 20, /* the child's mark stands so much above its RSS, */
@@ -142,14 +142,14 @@ try_pss(pid_t child)
 }
 
 static int
-try_mark(const struct mw_proc *proc)
+try_hwm(const struct mw_proc *proc)
 {
     struct mw_memory before;
     struct mw_memory after;
     int err = mw_proc_read_memory(proc, &before);
 
     if (err == 0) {
-        err = mw_proc_reset_mark(proc);
+        err = mw_proc_reset_hwm(proc);
     }
     if (err == 0) {
         err = mw_proc_read_memory(proc, &after);
@@ -171,7 +171,7 @@ try_seize(pid_t child)
 
 /* Of a child that is seized: have it exit, and read its mark at the last stop. */
 static int
-try_last_mark(const struct mw_proc *proc, pid_t child, int peer)
+try_last_hwm(const struct mw_proc *proc, pid_t child, int peer)
 {
     struct mw_memory memory;
     char byte = 0;
@@ -192,9 +192,9 @@ try_last_mark(const struct mw_proc *proc, pid_t child, int peer)
 }
 
 int
-mw_trial_run(struct mw_trial *out)
+mw_probe_run(struct mw_probe *out)
 {
-    struct mw_trial found;
+    struct mw_probe found;
     struct mw_proc proc;
     struct mw_memory memory;
     pid_t child = -1;
@@ -214,11 +214,11 @@ mw_trial_run(struct mw_trial *out)
         goto out; /* that says nothing of children */
     }
     found.rss_errno = err != 0 ? -err : -mw_proc_read_memory(&proc, &memory);
-    found.mark_errno = err != 0 ? -err : try_mark(&proc);
+    found.hwm_errno = err != 0 ? -err : try_hwm(&proc);
     found.seize_errno = try_seize(child);
-    found.last_mark_errno = found.seize_errno;
+    found.last_hwm_errno = found.seize_errno;
     if (found.seize_errno == 0) {
-        found.last_mark_errno = err != 0 ? -err : try_last_mark(&proc, child, peer);
+        found.last_hwm_errno = err != 0 ? -err : try_last_hwm(&proc, child, peer);
     }
     mw_proc_close(&proc);
     *out = found;

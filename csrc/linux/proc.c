@@ -1,4 +1,4 @@
-#include "mw_proc.h"
+#include "linux/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mw_parse.h"
+#include "linux/parse.h"
 
 /* statm is seven numbers. status is 1.5 KiB, but a member of a thousand groups
  * has a line of 10 KiB in it, before the lines we want. */
@@ -98,7 +98,7 @@ mw_proc_open(struct mw_proc *self, const char *root, pid_t pid)
     if (err == 0) {
         err = keep_open(&self->clear_refs, root, pid, "clear_refs", O_WRONLY);
         if (err != -EMFILE && err != -ENFILE && err != -ENOMEM) {
-            self->mark_errno = -err;
+            self->hwm_errno = -err;
             err = 0;
         }
     }
@@ -127,11 +127,11 @@ mw_proc_is_intact(const struct mw_proc *self)
 }
 
 void
-mw_proc_forgo_mark(struct mw_proc *self)
+mw_proc_forgo_hwm(struct mw_proc *self)
 {
     mw_proc_file_close(&self->clear_refs);
-    if (self->mark_errno == 0) {
-        self->mark_errno = EOPNOTSUPP;
+    if (self->hwm_errno == 0) {
+        self->hwm_errno = EOPNOTSUPP;
     }
 }
 
@@ -185,13 +185,13 @@ mw_proc_read_memory(const struct mw_proc *self, struct mw_memory *out)
 }
 
 int
-mw_proc_reset_mark(const struct mw_proc *self)
+mw_proc_reset_hwm(const struct mw_proc *self)
 {
     static const char reset_peak_rss[] = {'5'}; /* CLEAR_REFS_MM_HIWATER_RSS */
     ssize_t written;
 
     if (self->clear_refs.fd < 0) {
-        return self->mark_errno != 0 ? -self->mark_errno : -EBADF;
+        return self->hwm_errno != 0 ? -self->hwm_errno : -EBADF;
     }
     if (!mw_proc_file_is_ours(&self->clear_refs)) {
         return -EBADF;

@@ -4,13 +4,13 @@
  * time, still works when the process is out of descriptors, and, for the mark,
  * still works when the process gives up the right to open the file. */
 
-#ifndef MW_PROC_H
-#define MW_PROC_H
+#ifndef MW_LINUX_PROC_H
+#define MW_LINUX_PROC_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "mw_sample.h"
+#include "base/sample.h"
 
 /* Where the kernel mounts it. Tests give a folder of captured files instead. */
 #define MW_PROC_ROOT "/proc"
@@ -36,8 +36,8 @@ void mw_proc_file_close(struct mw_proc_file *file);
 struct mw_proc {
     struct mw_proc_file statm;
     struct mw_proc_file status;
-    struct mw_proc_file clear_refs; /* not open: see mark_errno */
-    int mark_errno;                 /* 0, or why clear_refs could not be opened */
+    struct mw_proc_file clear_refs; /* not open: see hwm_errno */
+    int hwm_errno;                  /* 0, or why clear_refs could not be opened */
     int64_t page_bytes;
 };
 
@@ -49,7 +49,7 @@ struct mw_proc {
 int mw_proc_open_file(const char *root, pid_t pid, const char *name, int flags);
 
 /* Open ROOT/PID/statm, status and clear_refs. That clear_refs cannot be opened is
- * no failure, mark_errno tells, unless it is for want of descriptors or of kernel
+ * no failure, hwm_errno tells, unless it is for want of descriptors or of kernel
  * memory, which may pass: then it may be tried again. The caller closes. -errno of
  * the first file that could not be opened; `self` is then closed. */
 int mw_proc_open(struct mw_proc *self, const char *root, pid_t pid);
@@ -61,9 +61,9 @@ void mw_proc_close(struct mw_proc *self);
  * not, close and open anew. */
 bool mw_proc_is_intact(const struct mw_proc *self);
 
-/* Never reset the mark through it: from now on mark_errno is EOPNOTSUPP, unless there
+/* Never reset the mark through it: from now on hwm_errno is EOPNOTSUPP, unless there
  * was another reason. */
-void mw_proc_forgo_mark(struct mw_proc *self);
+void mw_proc_forgo_hwm(struct mw_proc *self);
 
 /* Resident set size in bytes: statm field 2 x page size, about 0.4 us. Any
  * thread. -errno; -ESRCH where the process is gone; -ENODATA where it is a zombie;
@@ -76,9 +76,9 @@ int mw_proc_read_memory(const struct mw_proc *self, struct mw_memory *out);
 
 /* Lower the high-water mark to the RSS of now: "5" into clear_refs, about
  * 0.4 us however large the process. It belongs to the whole process: who resets
- * it takes it from everybody else. Any thread. -errno, -mark_errno; -EBADF where the
+ * it takes it from everybody else. Any thread. -errno, -hwm_errno; -EBADF where the
  * descriptor is somebody else's by now: nothing is written to it. */
-int mw_proc_reset_mark(const struct mw_proc *self);
+int mw_proc_reset_hwm(const struct mw_proc *self);
 
 /* The same, once, of process `pid` (0: the caller's own), with nothing kept open. */
 int mw_proc_read_rss_of(const char *root, pid_t pid, int64_t *rss_bytes);

@@ -1,14 +1,14 @@
 /* memwatch._core.Process. */
 
-#include "process_module.h"
+#include "python/core.h"
 
 #include <limits.h>
 
-#include "mw_proc.h"
+#include "linux/proc.h"
 
 typedef struct {
     PyObject_HEAD
-    struct mw_self_other other;
+    struct mw_process_sampler_other other;
     PyObject *module;
 } ProcessObject;
 
@@ -39,7 +39,7 @@ process_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->module = Py_NewRef(module);
-    err = mw_self_open_other(&self->other, own, pid);
+    err = mw_process_sampler_open_other(&self->other, own, pid);
     if (err != 0) {
         Py_DECREF(self);
         return raise_os_error(err, "cannot read the process's memory in /proc");
@@ -53,7 +53,7 @@ process_dealloc(PyObject *op)
     ProcessObject *self = (ProcessObject *)op;
     PyTypeObject *type = Py_TYPE(op);
 
-    mw_self_close_other(&self->other);
+    mw_process_sampler_close_other(&self->other);
     Py_DECREF(self->module);
     PyObject_Free(op);
     Py_DECREF(type);

@@ -1,10 +1,10 @@
 /* memwatch._stream: publishes this process's black box over ZeroMQ. */
 
-#include "support_module.h"
+#include "python/support.h"
 
 #include <errno.h>
 
-#include "mw_publisher.h"
+#include "stream/publisher.h"
 
 enum { MOST_ADMITTED = 10000 };
 
@@ -23,7 +23,8 @@ static PyObject *
 raise_zmq_error(int err, const char *call)
 {
     PyObject *arguments = Py_BuildValue(
-        "(iN)", -err, PyUnicode_FromFormat("%s: %s", call, mw_outlet_describe(err)));
+        "(iN)", -err,
+        PyUnicode_FromFormat("%s: %s", call, mw_pub_socket_describe(err)));
 
     if (arguments != NULL) {
         PyErr_SetObject(PyExc_OSError, arguments);
@@ -72,24 +73,24 @@ texts_of(PyObject *admitted, size_t *count)
 }
 
 static PyObject *
-raise_at(enum mw_outlet_step step, int err, const char *path, const char *endpoint)
+raise_at(enum mw_pub_socket_step step, int err, const char *path, const char *endpoint)
 {
-    char call[MW_OUTLET_ENDPOINT_BYTES + 64];
+    char call[MW_PUB_SOCKET_ENDPOINT_BYTES + 64];
 
     switch (step) {
-    case MW_OUTLET_BOX:
+    case MW_PUB_SOCKET_BOX:
         (void)PyOS_snprintf(call, sizeof call, "the black box %.400s", path);
         break;
-    case MW_OUTLET_ADDRESS:
+    case MW_PUB_SOCKET_ADDRESS:
         (void)PyOS_snprintf(call, sizeof call, "%.400s", endpoint);
         break;
-    case MW_OUTLET_KEYS:
+    case MW_PUB_SOCKET_KEYS:
         (void)PyOS_snprintf(call, sizeof call, "the CURVE keys");
         break;
-    case MW_OUTLET_ZMQ:
+    case MW_PUB_SOCKET_ZMQ:
         (void)PyOS_snprintf(call, sizeof call, "libzmq");
         break;
-    case MW_OUTLET_THREAD:
+    case MW_PUB_SOCKET_THREAD:
         (void)PyOS_snprintf(call, sizeof call,
                             "the threads for publishing (pthread_create)");
         break;
@@ -103,8 +104,8 @@ publisher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static char *names[] = {
         "path",           "endpoint",   "interval_ns", "own_secret_key",
         "own_public_key", "server_key", "admitted",    NULL};
-    struct mw_outlet_options options = {.endpoint = NULL};
-    enum mw_outlet_step step;
+    struct mw_pub_socket_options options = {.endpoint = NULL};
+    enum mw_pub_socket_step step;
     struct mw_publisher *publisher;
     PyObject *path;
     PyObject *where;
@@ -267,9 +268,9 @@ PyDoc_STRVAR(
 static PyObject *
 stream_make_keys(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    char public_key[MW_OUTLET_KEY_CHARACTERS + 1];
-    char secret_key[MW_OUTLET_KEY_CHARACTERS + 1];
-    int err = mw_outlet_make_keys(public_key, secret_key);
+    char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
+    char secret_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
+    int err = mw_pub_socket_make_keys(public_key, secret_key);
 
     if (err != 0) {
         return raise_zmq_error(err, "zmq_curve_keypair");
@@ -284,14 +285,14 @@ PyDoc_STRVAR(stream_public_key_doc,
 static PyObject *
 stream_public_key(PyObject *Py_UNUSED(module), PyObject *secret_key)
 {
-    char public_key[MW_OUTLET_KEY_CHARACTERS + 1];
+    char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
     const char *text = PyUnicode_AsUTF8AndSize(secret_key, NULL);
     int err;
 
     if (text == NULL) {
         return NULL;
     }
-    err = mw_outlet_public_key(text, public_key);
+    err = mw_pub_socket_public_key(text, public_key);
     if (err != 0) {
         return raise_zmq_error(err, "zmq_curve_public");
     }

@@ -1,14 +1,14 @@
 /* What the modules share. */
 
-#ifndef SUPPORT_MODULE_H
-#define SUPPORT_MODULE_H
+#ifndef MW_PYTHON_SUPPORT_H
+#define MW_PYTHON_SUPPORT_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include <string.h>
 
-#include "mw_sample.h"
+#include "base/sample.h"
 
 /* The end of a module's slots: it keeps no state outside its own, so it may be in
  * several interpreters, each with its own GIL, and needs none itself. */

@@ -1,13 +1,13 @@
 /* memwatch._core.Window. */
 
-#include "window_module.h"
+#include "python/core.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "mw_clock.h"
+#include "base/clock.h"
 
 typedef struct {
     PyObject_HEAD
@@ -17,16 +17,16 @@ typedef struct {
     struct mw_watch watch;
 } WindowObject;
 
-/* The words for how a window ends, by enum mw_box_status. */
+/* The words for how a window ends, by enum mw_blackbox_status. */
 static const char *const endings[] = {
-    [MW_BOX_OK] = "ok",
-    [MW_BOX_ERROR] = "error",
-    [MW_BOX_INTERRUPTED] = "interrupted",
+    [MW_BLACKBOX_OK] = "ok",
+    [MW_BLACKBOX_ERROR] = "error",
+    [MW_BLACKBOX_INTERRUPTED] = "interrupted",
 };
 
 PyObject *
 core_window_open(PyTypeObject *type, struct mw_sampler *sampler, PyObject *owner,
-                 const struct mw_box_title *title)
+                 const struct mw_blackbox_title *title)
 {
     WindowObject *self = PyObject_New(WindowObject, type);
     int err;
@@ -54,7 +54,7 @@ window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     PyObject *label = Py_None;
     PyObject *cell_id = Py_None;
     PyObject *source = Py_None;
-    struct mw_box_title title = {.execution_count = MW_ABSENT};
+    struct mw_blackbox_title title = {.execution_count = MW_ABSENT};
     struct mw_sampler *sampler;
 
     if (module == NULL ||
@@ -207,7 +207,7 @@ static PyObject *
 window_close(PyObject *op, PyObject *args)
 {
     WindowObject *self = (WindowObject *)op;
-    struct mw_ending ending = {MW_BOX_CANCELLED, MW_ABSENT};
+    struct mw_ending ending = {MW_BLACKBOX_CANCELLED, MW_ABSENT};
     const char *status = NULL;
     PyObject *drift_from = Py_None;
     struct mw_result result;
@@ -217,9 +217,9 @@ window_close(PyObject *op, PyObject *args)
         take_int_or_none(drift_from, &ending.drift_from_bytes) < 0) {
         return NULL;
     }
-    for (int i = MW_BOX_OK; status != NULL && i <= MW_BOX_INTERRUPTED; i++) {
+    for (int i = MW_BLACKBOX_OK; status != NULL && i <= MW_BLACKBOX_INTERRUPTED; i++) {
         if (strcmp(status, endings[i]) == 0) {
-            ending.status = (enum mw_box_status)i;
+            ending.status = (enum mw_blackbox_status)i;
         }
     }
     err = mw_sampler_close(self->sampler, &self->watch, &ending, &result);

@@ -1,4 +1,4 @@
-#include "mw_family.h"
+#include "sampler/children_sampler.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "mw_clock.h"
-#include "mw_proc.h"
-#include "mw_ticker.h"
-#include "mw_tree.h"
+#include "base/clock.h"
+#include "base/ticker.h"
+#include "linux/proc.h"
+#include "linux/procps/process_tree.h"
 
 #define FIRST_PAUSE_NS (10 * MW_NS_PER_MS)
 #define PAUSE_NS (20 * MW_NS_PER_MS)
@@ -21,16 +21,16 @@ enum { REST = 49 };
 
 /* What a reading told. */
 struct told {
-    struct mw_tree_reading reading;
+    struct mw_process_tree_reading reading;
     int64_t started; /* `starts` when it began; -1: there was none yet */
     int err;         /* -errno, and the rest is of the reading before */
 };
 
 static struct {
     int users;
-    struct mw_ticker *ticker; /* calls tick() below; NULL: not started */
-    struct mw_tree *tree;     /* the thread's, while it reads */
-    struct mw_family_watch *newest;
+    struct mw_ticker *ticker;     /* calls tick() below; NULL: not started */
+    struct mw_process_tree *tree; /* the thread's, while it reads */
+    struct mw_children_watch *newest;
     int64_t t_next_ns; /* when the next sample is due, with a window open */
 
     /* Whoever wants a reading asks, and waits until `answered` is what it asked. */
@@ -51,7 +51,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_errno;
 
 int64_t
-mw_family_pause_ns(int64_t cost_ns)
+mw_children_pause_ns(int64_t cost_ns)
 {
     return cost_ns * REST > PAUSE_NS ? cost_ns * REST : PAUSE_NS;
 }
@@ -65,12 +65,12 @@ count_start(void)
 }
 
 void
-mw_family_announce(enum mw_family_start how)
+mw_children_announce(enum mw_children_start how)
 {
-    bool counted = announced && how == MW_FAMILY_SPAWN;
+    bool counted = announced && how == MW_CHILDREN_SPAWN;
 
-    announced = how == MW_FAMILY_POPEN;
-    if (!counted && how != MW_FAMILY_FORK) {
+    announced = how == MW_CHILDREN_POPEN;
+    if (!counted && how != MW_CHILDREN_FORK) {
         count_start();
     }
 }
@@ -80,7 +80,7 @@ mw_family_announce(enum mw_family_start how)
 static void
 add_sample(int64_t t_ns, int64_t rss_bytes)
 {
-    struct mw_family_watch *watch;
+    struct mw_children_watch *watch;
 
     for (watch = family.newest; watch != NULL; watch = watch->next) {
         if (watch->t_open_ns <= t_ns && rss_bytes > watch->rss_peak_bytes) {
@@ -90,7 +90,8 @@ add_sample(int64_t t_ns, int64_t rss_bytes)
 }
 
 static void
-keep(struct told *told, int err, int64_t started, const struct mw_tree_reading *reading)
+keep(struct told *told, int err, int64_t started,
+     const struct mw_process_tree_reading *reading)
 {
     told->err = err;
     if (err == 0) {
@@ -102,8 +103,8 @@ keep(struct told *told, int err, int64_t started, const struct mw_tree_reading *
 static void
 tick(void *context)
 {
-    struct mw_tree_reading reading;
-    struct mw_tree *tree;
+    struct mw_process_tree_reading reading;
+    struct mw_process_tree *tree;
     int64_t t_begin_ns;
     int64_t asked;
     int64_t started;
@@ -130,7 +131,7 @@ tick(void *context)
 
     /* Before the reading: who is started while we read is not taken for missed. */
     started = atomic_load_explicit(&starts, memory_order_relaxed);
-    err = mw_tree_read(tree, with_pss, &reading);
+    err = mw_process_tree_read(tree, with_pss, &reading);
 
     pthread_mutex_lock(&lock);
     keep(&family.told[0], err, started, &reading);
@@ -145,7 +146,7 @@ tick(void *context)
     if (family.newest != NULL) {
         int64_t t_now_ns = mw_clock_mono_ns();
 
-        family.t_next_ns = t_now_ns + mw_family_pause_ns(t_now_ns - t_begin_ns);
+        family.t_next_ns = t_now_ns + mw_children_pause_ns(t_now_ns - t_begin_ns);
         mw_ticker_call_at(family.ticker, family.t_next_ns);
     }
     pthread_mutex_unlock(&lock);
@@ -191,7 +192,7 @@ make_ready(bool *no_thread)
     *no_thread = false;
     if (family.tree == NULL) {
         family.told[0].started = -1;
-        err = mw_tree_new(&family.tree, own_pid());
+        err = mw_process_tree_new(&family.tree, own_pid());
     }
     if (err == 0 && family.ticker == NULL) {
         err = mw_ticker_new(&family.ticker, "memwatch-tree", tick, NULL);
@@ -203,7 +204,7 @@ make_ready(bool *no_thread)
 /* ---- windows ---- */
 
 static void
-forget(struct mw_family_watch *watch)
+forget(struct mw_children_watch *watch)
 {
     if (watch->previous != NULL) {
         watch->previous->next = watch->next;
@@ -218,7 +219,7 @@ forget(struct mw_family_watch *watch)
 }
 
 int
-mw_family_open(struct mw_family_watch *watch)
+mw_children_open(struct mw_children_watch *watch)
 {
     int err;
 
@@ -233,7 +234,7 @@ mw_family_open(struct mw_family_watch *watch)
     if (err == 0) {
         int64_t t_now_ns = mw_clock_mono_ns();
 
-        *watch = (struct mw_family_watch){
+        *watch = (struct mw_children_watch){
             .next = family.newest,
             .open = true,
             .t_open_ns = t_now_ns,
@@ -254,13 +255,13 @@ mw_family_open(struct mw_family_watch *watch)
 }
 
 static void
-tell(const struct mw_family_watch *watch, struct mw_family_result *out)
+tell(const struct mw_children_watch *watch, struct mw_children_result *out)
 {
-    const struct mw_tree_reading *end = &family.told[1].reading;
+    const struct mw_process_tree_reading *end = &family.told[1].reading;
     int64_t missed = (family.told[1].started - watch->started) -
                      (end->first_seen - watch->first_seen);
 
-    *out = (struct mw_family_result){
+    *out = (struct mw_children_result){
         .count = end->count,
         .pss_bytes = end->pss_bytes,
         .rss_bytes = end->rss_bytes,
@@ -272,7 +273,7 @@ tell(const struct mw_family_watch *watch, struct mw_family_result *out)
 }
 
 int
-mw_family_close(struct mw_family_watch *watch, struct mw_family_result *out)
+mw_children_close(struct mw_children_watch *watch, struct mw_children_result *out)
 {
     int err = -ESTALE;
 
@@ -295,7 +296,7 @@ mw_family_close(struct mw_family_watch *watch, struct mw_family_result *out)
 }
 
 void
-mw_family_cancel(struct mw_family_watch *watch)
+mw_children_cancel(struct mw_children_watch *watch)
 {
     pthread_mutex_lock(&lock);
     if (watch->open) {
@@ -364,7 +365,7 @@ prepare_once(void)
 }
 
 int
-mw_family_acquire(bool *no_thread)
+mw_children_acquire(bool *no_thread)
 {
     int err;
 
@@ -386,10 +387,10 @@ mw_family_acquire(bool *no_thread)
 }
 
 void
-mw_family_release(void)
+mw_children_release(void)
 {
     struct mw_ticker *ticker = NULL;
-    struct mw_tree *tree = NULL;
+    struct mw_process_tree *tree = NULL;
 
     pthread_mutex_lock(&lock);
     if (--family.users == 0) {
@@ -400,5 +401,5 @@ mw_family_release(void)
     }
     pthread_mutex_unlock(&lock);
     mw_ticker_free(&ticker); /* joins: not with the lock held */
-    mw_tree_free(&tree);
+    mw_process_tree_free(&tree);
 }

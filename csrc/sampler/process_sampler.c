@@ -1,12 +1,12 @@
-#include "mw_self.h"
+#include "sampler/process_sampler.h"
 
 #include <pthread.h>
 
-#include "mw_proc.h"
+#include "linux/proc.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
 static struct mw_sampler *own;
-static struct mw_self_other *newest;
+static struct mw_process_sampler_other *newest;
 static int users;
 static int handlers_errno; /* 0: installed, which is for ever */
 
@@ -19,7 +19,8 @@ before_fork(void)
     if (own != NULL) {
         mw_sampler_before_fork(own);
     }
-    for (struct mw_self_other *each = newest; each != NULL; each = each->next) {
+    for (struct mw_process_sampler_other *each = newest; each != NULL;
+         each = each->next) {
         mw_sampler_before_fork(each->sampler);
     }
 }
@@ -30,7 +31,8 @@ after_fork_in_parent(void)
     if (own != NULL) {
         mw_sampler_after_fork_in_parent(own);
     }
-    for (struct mw_self_other *each = newest; each != NULL; each = each->next) {
+    for (struct mw_process_sampler_other *each = newest; each != NULL;
+         each = each->next) {
         mw_sampler_after_fork_in_parent(each->sampler);
     }
     pthread_mutex_unlock(&lock);
@@ -42,7 +44,8 @@ after_fork_in_child(void)
     if (own != NULL) {
         mw_sampler_after_fork_in_child(own);
     }
-    for (struct mw_self_other *each = newest; each != NULL; each = each->next) {
+    for (struct mw_process_sampler_other *each = newest; each != NULL;
+         each = each->next) {
         mw_sampler_after_fork_in_child(each->sampler);
     }
     pthread_mutex_unlock(&lock);
@@ -56,7 +59,7 @@ install_handlers(void)
 }
 
 int
-mw_self_acquire(struct mw_sampler **out)
+mw_process_sampler_acquire(struct mw_sampler **out)
 {
     int err;
 
@@ -80,7 +83,7 @@ mw_self_acquire(struct mw_sampler **out)
 }
 
 void
-mw_self_release(struct mw_sampler **sampler)
+mw_process_sampler_release(struct mw_sampler **sampler)
 {
     struct mw_sampler *last = NULL;
 
@@ -98,12 +101,13 @@ mw_self_release(struct mw_sampler **sampler)
 }
 
 int
-mw_self_open_other(struct mw_self_other *other, struct mw_sampler *sampler, pid_t pid)
+mw_process_sampler_open_other(struct mw_process_sampler_other *other,
+                              struct mw_sampler *sampler, pid_t pid)
 {
     struct mw_accuracy accuracy = mw_sampler_accuracy(sampler);
     int err;
 
-    *other = (struct mw_self_other){NULL, NULL, NULL};
+    *other = (struct mw_process_sampler_other){NULL, NULL, NULL};
     err = mw_sampler_new_of(&other->sampler, MW_PROC_ROOT, pid, &accuracy);
     if (err == 0) {
         pthread_mutex_lock(&lock);
@@ -118,7 +122,7 @@ mw_self_open_other(struct mw_self_other *other, struct mw_sampler *sampler, pid_
 }
 
 void
-mw_self_close_other(struct mw_self_other *other)
+mw_process_sampler_close_other(struct mw_process_sampler_other *other)
 {
     if (other->sampler == NULL) {
         return;

@@ -5,32 +5,33 @@
  * only global state in the core, and the only file that handles fork(): every sampler
  * that a forked child may use or free is made here. */
 
-#ifndef MW_SELF_H
-#define MW_SELF_H
+#ifndef MW_SAMPLER_PROCESS_SAMPLER_H
+#define MW_SAMPLER_PROCESS_SAMPLER_H
 
-#include "mw_sampler.h"
+#include "sampler/sampler.h"
 
 /* Get it, made at the first call; each successful call is matched by one of
- * mw_self_release(), and the last of those stops the thread. Any thread.
+ * mw_process_sampler_release(), and the last of those stops the thread. Any thread.
  * -errno as mw_sampler_new(). */
-int mw_self_acquire(struct mw_sampler **out);
-void mw_self_release(struct mw_sampler **sampler);
+int mw_process_sampler_acquire(struct mw_sampler **out);
+void mw_process_sampler_release(struct mw_sampler **sampler);
 
 /* The sampler of another process. The caller owns the storage and keeps it in place
- * from mw_self_open_other() to mw_self_close_other(). */
-struct mw_self_other {
-    struct mw_self_other *next;
-    struct mw_self_other *previous;
+ * from mw_process_sampler_open_other() to mw_process_sampler_close_other(). */
+struct mw_process_sampler_other {
+    struct mw_process_sampler_other *next;
+    struct mw_process_sampler_other *previous;
     struct mw_sampler *sampler; /* NULL: not open */
 };
 
 /* As mw_sampler_new_of(), for process `pid` below MW_PROC_ROOT; `sampler` is
- * the one that mw_self_acquire() gave. Any thread. After fork() it is usable in the
- * child, too: its windows are forgotten, and the next one opens its files anew. */
-int
-mw_self_open_other(struct mw_self_other *other, struct mw_sampler *sampler, pid_t pid);
+ * the one that mw_process_sampler_acquire() gave. Any thread. After fork() it is usable
+ * in the child, too: its windows are forgotten, and the next one opens its files anew.
+ */
+int mw_process_sampler_open_other(struct mw_process_sampler_other *other,
+                                  struct mw_sampler *sampler, pid_t pid);
 
 /* As mw_sampler_free(), also in a forked child. Where it is not open: nothing. */
-void mw_self_close_other(struct mw_self_other *other);
+void mw_process_sampler_close_other(struct mw_process_sampler_other *other);
 
 #endif

@@ -1,20 +1,21 @@
-#include "mw_recording.h"
+#include "sampler/recording.h"
 
 #include <string.h>
 
 int
 mw_recording_start(struct mw_sampler *sampler, const char *path, const char *copy,
-                   const struct mw_box_identity *given)
+                   const struct mw_blackbox_identity *given)
 {
     struct mw_sampler_status status;
-    struct mw_recorder *recorder;
+    struct mw_blackbox_writer *recorder;
     int err;
 
     mw_sampler_read_status(sampler, &status);
-    err = mw_recorder_new(&recorder, path, copy, given, status.lifetime_peak_bytes);
+    err = mw_blackbox_writer_new(&recorder, path, copy, given,
+                                 status.lifetime_peak_bytes);
     if (err == 0) {
         recorder = mw_sampler_replace_recorder(sampler, recorder);
-        mw_recorder_free(&recorder);
+        mw_blackbox_writer_free(&recorder);
     }
     return err;
 }
@@ -22,18 +23,18 @@ mw_recording_start(struct mw_sampler *sampler, const char *path, const char *cop
 void
 mw_recording_stop(struct mw_sampler *sampler)
 {
-    struct mw_recorder *recorder = mw_sampler_replace_recorder(sampler, NULL);
+    struct mw_blackbox_writer *recorder = mw_sampler_replace_recorder(sampler, NULL);
 
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
 }
 
 static void
-look(const struct mw_recorder *recorder, void *argument)
+look(const struct mw_blackbox_writer *recorder, void *argument)
 {
     struct mw_recording *out = argument;
-    const char *path = mw_recorder_path(recorder);
+    const char *path = mw_blackbox_writer_path(recorder);
 
-    out->copy_errno = mw_recorder_copy_errno(recorder);
+    out->copy_errno = mw_blackbox_writer_copy_errno(recorder);
     memcpy(out->path, path, strlen(path) + 1);
 }
 
@@ -44,9 +45,9 @@ mw_recording_read(struct mw_sampler *sampler, struct mw_recording *out)
 }
 
 static void
-look_whether_lost(const struct mw_recorder *recorder, void *out)
+look_whether_lost(const struct mw_blackbox_writer *recorder, void *out)
 {
-    *(bool *)out = mw_recorder_is_lost(recorder);
+    *(bool *)out = mw_blackbox_writer_is_lost(recorder);
 }
 
 bool

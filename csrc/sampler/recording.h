@@ -8,25 +8,25 @@
  *
  * Any thread. */
 
-#ifndef MW_RECORDING_H
-#define MW_RECORDING_H
+#ifndef MW_SAMPLER_RECORDING_H
+#define MW_SAMPLER_RECORDING_H
 
 #include <limits.h>
 
-#include "mw_sampler.h"
+#include "sampler/sampler.h"
 
 /* Write all that is measured from now on to a black box, the file `path`, too, with a
- * copy in `copy`: see mw_recorder_new(), whose errors these are. A box that is written
- * already is removed. Only for the own process. */
+ * copy in `copy`: see mw_blackbox_writer_new(), whose errors these are. A box that is
+ * written already is removed. Only for the own process. */
 int mw_recording_start(struct mw_sampler *sampler, const char *path, const char *copy,
-                       const struct mw_box_identity *given);
+                       const struct mw_blackbox_identity *given);
 
 /* No longer; the box is removed. A forked child writes none, and leaves its parent's.
  */
 void mw_recording_stop(struct mw_sampler *sampler);
 
 struct mw_recording {
-    int copy_errno; /* as mw_recorder_copy_errno() */
+    int copy_errno; /* as mw_blackbox_writer_copy_errno() */
     char path[PATH_MAX];
 };
 

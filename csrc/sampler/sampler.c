@@ -1,13 +1,13 @@
-#include "mw_sampler.h"
+#include "sampler/sampler.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "mw_clock.h"
-#include "mw_pace.h"
-#include "mw_scribe.h"
-#include "mw_ticker.h"
+#include "base/clock.h"
+#include "base/ticker.h"
+#include "sampler/window_recording.h"
+#include "window/sampling_interval.h"
 
 #define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
 
@@ -19,12 +19,12 @@ struct mw_sampler {
     pthread_mutex_t files; /* locked after it: the thread reads the subject's
                               files with this alone; who opens or closes them
                               holds both */
-    struct mw_subject subject;
-    struct mw_roster roster;      /* the open windows */
-    struct mw_cpu_reader cpu;     /* read == NULL: nobody asks */
-    int64_t t_cpu_ns;             /* when the processors were last read */
-    struct mw_recorder *recorder; /* NULL: no black box is written */
-    int64_t t_mark_ns;            /* when the mark was last read for it */
+    struct mw_target subject;
+    struct mw_window_list roster;        /* the open windows */
+    struct mw_cpu_reader cpu;            /* read == NULL: nobody asks */
+    int64_t t_cpu_ns;                    /* when the processors were last read */
+    struct mw_blackbox_writer *recorder; /* NULL: no black box is written */
+    int64_t t_hwm_ns;                    /* when the mark was last read for it */
 
     struct mw_ticker *ticker; /* calls tick() below; NULL: there is no thread */
     int thread_errno;         /* why not: pthread_create() failed; 0: not tried */
@@ -40,10 +40,10 @@ static int
 open_files(struct mw_sampler *self)
 {
     int64_t hwm_bytes;
-    int err = mw_subject_open(&self->subject, &hwm_bytes);
+    int err = mw_target_open(&self->subject, &hwm_bytes);
 
     if (err == 0) {
-        mw_roster_init(&self->roster, hwm_bytes);
+        mw_window_list_init(&self->roster, hwm_bytes);
     }
     return err;
 }
@@ -58,7 +58,7 @@ mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
     if (self == NULL) {
         return -ENOMEM;
     }
-    err = mw_subject_init(&self->subject, root, pid, own);
+    err = mw_target_init(&self->subject, root, pid, own);
     if (err != 0) {
         free(self);
         return err;
@@ -74,7 +74,7 @@ mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
         }
     }
     if (err != 0) {
-        mw_subject_release(&self->subject);
+        mw_target_release(&self->subject);
         free(self);
         return err;
     }
@@ -91,10 +91,10 @@ mw_sampler_free(struct mw_sampler **out)
         return;
     }
     mw_ticker_free(&self->ticker);
-    mw_recorder_free(&self->recorder);
+    mw_blackbox_writer_free(&self->recorder);
     pthread_mutex_destroy(&self->files);
     pthread_mutex_destroy(&self->lock);
-    mw_subject_release(&self->subject);
+    mw_target_release(&self->subject);
     free(self);
     *out = NULL;
 }
@@ -107,7 +107,7 @@ read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
         return false;
     }
     self->t_cpu_ns = t_ns;
-    mw_roster_add_cpu(&self->roster, cpu);
+    mw_window_list_add_cpu(&self->roster, cpu);
     return true;
 }
 
@@ -118,13 +118,13 @@ static void
 schedule(struct mw_sampler *self, int64_t t_now_ns)
 {
     int64_t t_open_ns = self->roster.newest->window.t_open_ns;
-    int64_t next_age_ns = mw_pace_next_age_ns(t_now_ns - t_open_ns);
+    int64_t next_age_ns = mw_sampling_interval_next_age_ns(t_now_ns - t_open_ns);
 
     if (self->ticker == NULL) {
         return;
     }
     self->t_next_ns = t_open_ns + next_age_ns;
-    self->interval_ns = mw_pace_next_age_ns(next_age_ns) - next_age_ns;
+    self->interval_ns = mw_sampling_interval_next_age_ns(next_age_ns) - next_age_ns;
     mw_ticker_call_at(self->ticker, self->t_next_ns);
 }
 
@@ -136,35 +136,36 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
     struct mw_memory memory = MW_MEMORY_ABSENT;
     struct mw_cpu cpu;
     /* Who may be killed leaves the mark that was read last. */
-    bool with_mark = (self->recorder != NULL || self->subject.pid != 0) &&
-                     t_ns - self->t_mark_ns >= MARK_INTERVAL_NS;
+    bool with_hwm = (self->recorder != NULL || self->subject.pid != 0) &&
+                    t_ns - self->t_hwm_ns >= MARK_INTERVAL_NS;
     int64_t resets = self->resets;
     int err;
 
     /* Meanwhile the window may close, and another one find the files lost. */
     pthread_mutex_lock(&self->files);
     pthread_mutex_unlock(&self->lock);
-    err = with_mark ? mw_proc_read_memory(&self->subject.proc, &memory)
-                    : mw_proc_read_rss(&self->subject.proc, &memory.rss_bytes);
+    err = with_hwm ? mw_proc_read_memory(&self->subject.proc, &memory)
+                   : mw_proc_read_rss(&self->subject.proc, &memory.rss_bytes);
     pthread_mutex_unlock(&self->files);
     pthread_mutex_lock(&self->lock);
     if (err == 0) {
         self->samples++;
-        mw_roster_add_sample(&self->roster, t_ns, memory.rss_bytes);
-        if (with_mark) {
-            self->t_mark_ns = t_ns;
+        mw_window_list_add_sample(&self->roster, t_ns, memory.rss_bytes);
+        if (with_hwm) {
+            self->t_hwm_ns = t_ns;
             /* Who has reset it meanwhile has read it before, for all that were open;
              * for their own window it is too old. */
             if (resets == self->resets) {
-                mw_roster_add_mark(&self->roster, memory.hwm_bytes);
+                mw_window_list_add_hwm(&self->roster, memory.hwm_bytes);
             }
         }
-        mw_scribe_sample(self->recorder, &self->roster, t_ns, memory.rss_bytes);
+        mw_window_recording_sample(self->recorder, &self->roster, t_ns,
+                                   memory.rss_bytes);
     }
     if (t_ns - self->t_cpu_ns >= CPU_INTERVAL_NS) {
         read_cpu(self, t_ns, &cpu);
     }
-    mw_subject_look_again(&self->subject, t_ns);
+    mw_target_look_again(&self->subject, t_ns);
 }
 
 static void
@@ -201,7 +202,7 @@ reopen_files(struct mw_sampler *self)
     int err;
 
     if (were_open &&
-        (self->roster.newest != NULL || mw_subject_is_intact(&self->subject))) {
+        (self->roster.newest != NULL || mw_target_is_intact(&self->subject))) {
         return 0;
     }
     pthread_mutex_lock(&self->files); /* the thread may be reading */
@@ -209,7 +210,7 @@ reopen_files(struct mw_sampler *self)
     err = open_files(self);
     pthread_mutex_unlock(&self->files);
     if (err == 0 && were_open) {
-        mw_roster_add_mark(&self->roster, lifetime_peak_bytes);
+        mw_window_list_add_hwm(&self->roster, lifetime_peak_bytes);
     }
     return err;
 }
@@ -230,7 +231,7 @@ make_ready(struct mw_sampler *self)
 
 static int
 open_locked(struct mw_sampler *self, struct mw_watch *watch,
-            const struct mw_box_title *title)
+            const struct mw_blackbox_title *title)
 {
     struct mw_memory start;
     struct mw_cpu cpu;
@@ -244,16 +245,16 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     if (err != 0) {
         return err;
     }
-    mw_roster_add_mark(&self->roster, start.hwm_bytes);
-    mw_roster_add_reading(&self->roster, start.rss_bytes);
+    mw_window_list_add_hwm(&self->roster, start.hwm_bytes);
+    mw_window_list_add_reading(&self->roster, start.rss_bytes);
     /* An absent mark is not reset: the other windows would lose what it holds. */
-    marked = self->subject.accuracy.mark_resets && start.hwm_bytes != MW_ABSENT;
+    marked = self->subject.accuracy.hwm_resets && start.hwm_bytes != MW_ABSENT;
     /* One that stands no higher than what the process holds is as good as reset. */
     if (marked && start.hwm_bytes > start.rss_bytes) {
-        marked = mw_proc_reset_mark(&self->subject.proc) == 0;
+        marked = mw_proc_reset_hwm(&self->subject.proc) == 0;
         if (marked) {
             self->resets++;
-            mw_roster_drop_mark(&self->roster);
+            mw_window_list_drop_hwm(&self->roster);
         }
         err = mw_proc_read_memory(&self->subject.proc, &start);
         if (err != 0) {
@@ -262,14 +263,16 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
         marked = marked && start.hwm_bytes != MW_ABSENT;
     }
     t_open_ns = mw_clock_mono_ns();
-    mw_roster_open(&self->roster, watch, t_open_ns, &start, marked);
+    mw_window_list_open(&self->roster, watch, t_open_ns, &start, marked);
     watch->thread_errno = self->thread_errno;
-    mw_scribe_open(self->recorder, watch, t_open_ns, start.rss_bytes, title);
-    mw_scribe_sample(self->recorder, &self->roster, t_open_ns, start.rss_bytes);
+    mw_window_recording_open(self->recorder, watch, t_open_ns, start.rss_bytes, title);
+    mw_window_recording_sample(self->recorder, &self->roster, t_open_ns,
+                               start.rss_bytes);
     read_cpu(self, t_open_ns, &cpu);
     /* A sample that an older window waits for is not put off, or windows opened in
      * quick succession would put it off for ever. */
-    if (self->roster.count == 1 || self->t_next_ns > t_open_ns + MW_PACE_FIRST_NS) {
+    if (self->roster.count == 1 ||
+        self->t_next_ns > t_open_ns + MW_SAMPLING_INTERVAL_FIRST_NS) {
         schedule(self, t_open_ns);
     }
     return 0;
@@ -277,7 +280,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
 
 int
 mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch,
-                const struct mw_box_title *title)
+                const struct mw_blackbox_title *title)
 {
     int err;
 
@@ -301,18 +304,19 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch,
 
     err = mw_proc_read_memory(&self->subject.proc, &end);
     if (err != 0) {
-        mw_roster_forget(&self->roster, watch);
-        mw_scribe_close(self->recorder, watch, ending, NULL);
+        mw_window_list_forget(&self->roster, watch);
+        mw_window_recording_close(self->recorder, watch, ending, NULL);
         return err;
     }
-    mw_roster_add_mark(&self->roster, end.hwm_bytes);
-    mw_roster_add_reading(&self->roster, end.rss_bytes);
+    mw_window_list_add_hwm(&self->roster, end.hwm_bytes);
+    mw_window_list_add_reading(&self->roster, end.rss_bytes);
     cpu_read = read_cpu(self, t_close_ns, &cpu);
-    mw_roster_close(&self->roster, watch, t_close_ns, &end);
+    mw_window_list_close(&self->roster, watch, t_close_ns, &end);
     mw_window_close(&watch->window, t_close_ns, &end, cpu_read ? &cpu : NULL,
-                    mw_subject_bound(&self->subject, &watch->window.start, &end), out);
-    mw_scribe_sample(self->recorder, &self->roster, t_close_ns, end.rss_bytes);
-    mw_scribe_close(self->recorder, watch, ending, out);
+                    mw_target_bound(&self->subject, &watch->window.start, &end), out);
+    mw_window_recording_sample(self->recorder, &self->roster, t_close_ns,
+                               end.rss_bytes);
+    mw_window_recording_close(self->recorder, watch, ending, out);
     return 0;
 }
 
@@ -338,17 +342,17 @@ mw_sampler_close_at_last_sample(struct mw_sampler *self, struct mw_watch *watch,
 
     pthread_mutex_lock(&self->lock);
     if (watch->open) {
-        mw_roster_forget(&self->roster, watch);
+        mw_window_list_forget(&self->roster, watch);
     }
     if (watch->unfinished) {
         struct mw_memory end;
-        int64_t t_ns = mw_roster_last_seen(&self->roster, watch, &end);
+        int64_t t_ns = mw_window_list_last_seen(&self->roster, watch, &end);
 
-        mw_roster_finish(watch, t_ns, &end);
+        mw_window_list_finish(watch, t_ns, &end);
         mw_window_close(&watch->window, t_ns, &end, NULL,
-                        mw_subject_bound(&self->subject, &watch->window.start, &end),
+                        mw_target_bound(&self->subject, &watch->window.start, &end),
                         out);
-        mw_scribe_close(self->recorder, watch, NULL, out);
+        mw_window_recording_close(self->recorder, watch, NULL, out);
         err = 0;
     }
     pthread_mutex_unlock(&self->lock);
@@ -360,30 +364,32 @@ mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch)
 {
     pthread_mutex_lock(&self->lock);
     if (watch->open) {
-        mw_roster_forget(&self->roster, watch);
-        mw_scribe_close(self->recorder, watch, NULL, NULL);
+        mw_window_list_forget(&self->roster, watch);
+        mw_window_recording_close(self->recorder, watch, NULL, NULL);
     }
     pthread_mutex_unlock(&self->lock);
 }
 
 /* ---- everything else ---- */
 
-struct mw_recorder *
-mw_sampler_replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder)
+struct mw_blackbox_writer *
+mw_sampler_replace_recorder(struct mw_sampler *self,
+                            struct mw_blackbox_writer *recorder)
 {
-    struct mw_recorder *before;
+    struct mw_blackbox_writer *before;
 
     pthread_mutex_lock(&self->lock);
     before = self->recorder;
     self->recorder = recorder;
-    mw_scribe_forget(&self->roster); /* their slots are in the one before */
+    mw_window_recording_forget(&self->roster); /* their slots are in the one before */
     pthread_mutex_unlock(&self->lock);
     return before;
 }
 
 bool
 mw_sampler_look_at_recorder(struct mw_sampler *self,
-                            void (*look)(const struct mw_recorder *, void *), void *out)
+                            void (*look)(const struct mw_blackbox_writer *, void *),
+                            void *out)
 {
     bool is_there;
 
@@ -437,7 +443,7 @@ mw_sampler_read_memory(struct mw_sampler *self, struct mw_memory *out)
         err = mw_proc_read_memory(&self->subject.proc, out);
     }
     if (err == 0) {
-        mw_roster_add_mark(&self->roster, out->hwm_bytes);
+        mw_window_list_add_hwm(&self->roster, out->hwm_bytes);
     }
     pthread_mutex_unlock(&self->lock);
     return err;
@@ -493,8 +499,8 @@ mw_sampler_after_fork_in_child(struct mw_sampler *self)
     /* Its files are the parent's, offset and all: each would disturb the other. */
     self->cpu = (struct mw_cpu_reader){NULL, NULL};
     mw_proc_close(&self->subject.proc);
-    mw_recorder_free(&self->recorder);
+    mw_blackbox_writer_free(&self->recorder);
     while (self->roster.newest != NULL) {
-        mw_roster_forget(&self->roster, self->roster.newest);
+        mw_window_list_forget(&self->roster, self->roster.newest);
     }
 }

@@ -11,13 +11,13 @@
  * opening one wakes it, closing the last does not, it then finds nothing to do at
  * the next sample's time. It knows nothing of Python. */
 
-#ifndef MW_SAMPLER_H
-#define MW_SAMPLER_H
+#ifndef MW_SAMPLER_SAMPLER_H
+#define MW_SAMPLER_SAMPLER_H
 
 #include <stdbool.h>
 
-#include "mw_scribe.h"
-#include "mw_subject.h"
+#include "sampler/target.h"
+#include "sampler/window_recording.h"
 
 struct mw_sampler; /* opaque: any thread may call any function below */
 
@@ -41,7 +41,7 @@ int mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
                       const struct mw_accuracy *own);
 
 /* The same for the caller's own process (`pid` 0), or for another one whose mark is
- * left alone: its peaks are sampled, mark_errno is EOPNOTSUPP or why it could not be
+ * left alone: its peaks are sampled, hwm_errno is EOPNOTSUPP or why it could not be
  * reset anyway. */
 static inline int
 mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
@@ -67,20 +67,22 @@ void mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
  * for the own process; mw_recording uses it. The sampler owns `recorder` from now on,
  * the caller the one before, which is returned: its files are not removed under the
  * lock. */
-struct mw_recorder *
-mw_sampler_replace_recorder(struct mw_sampler *self, struct mw_recorder *recorder);
+struct mw_blackbox_writer *
+mw_sampler_replace_recorder(struct mw_sampler *self,
+                            struct mw_blackbox_writer *recorder);
 
 /* Call `look` with the recorder, under the lock. false: there is none. */
-bool mw_sampler_look_at_recorder(struct mw_sampler *self,
-                                 void (*look)(const struct mw_recorder *, void *),
-                                 void *out);
+bool
+mw_sampler_look_at_recorder(struct mw_sampler *self,
+                            void (*look)(const struct mw_blackbox_writer *, void *),
+                            void *out);
 
 /* Open a window. About 6 us. `title` is for the black box; NULL: it is not in there.
  * -errno: /proc unreadable; the watch is then closed. That the mark cannot be reset is
  * no error: the window's result says so. Nor is it that no thread can be created:
  * watch->thread_errno says why, and the window has no samples. */
 int mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch,
-                    const struct mw_box_title *title);
+                    const struct mw_blackbox_title *title);
 
 /* Close it and tell what it cost. About 3 us. `ending` is for the black box; NULL:
  * nobody knows how it ended. -errno: /proc unreadable; -ESRCH:

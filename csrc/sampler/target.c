@@ -1,16 +1,16 @@
-#include "mw_subject.h"
+#include "sampler/target.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "mw_clock.h"
+#include "base/clock.h"
 
 int
-mw_subject_init(struct mw_subject *self, const char *root, pid_t pid,
-                const struct mw_accuracy *own)
+mw_target_init(struct mw_target *self, const char *root, pid_t pid,
+               const struct mw_accuracy *own)
 {
-    *self = (struct mw_subject){
+    *self = (struct mw_target){
         .root = strdup(root),
         .pid = pid,
         .is_granted = own != NULL,
@@ -23,14 +23,14 @@ mw_subject_init(struct mw_subject *self, const char *root, pid_t pid,
 }
 
 void
-mw_subject_release(struct mw_subject *self)
+mw_target_release(struct mw_target *self)
 {
     mw_proc_close(&self->proc);
     free(self->root);
 }
 
 int
-mw_subject_open(struct mw_subject *self, int64_t *hwm_bytes)
+mw_target_open(struct mw_target *self, int64_t *hwm_bytes)
 {
     struct mw_memory memory;
     int err = mw_proc_open(&self->proc, self->root, self->pid);
@@ -43,7 +43,7 @@ mw_subject_open(struct mw_subject *self, int64_t *hwm_bytes)
         if (self->pid != 0 && !self->is_granted) {
             /* The probe's pages are our own: another's mark would not follow
              * them. And that process may itself be measuring by its mark. */
-            mw_proc_forgo_mark(&self->proc);
+            mw_proc_forgo_hwm(&self->proc);
         }
         err = self->is_granted
                   ? mw_accuracy_of_other(&self->own, &self->proc, self->root, self->pid,
@@ -57,15 +57,15 @@ mw_subject_open(struct mw_subject *self, int64_t *hwm_bytes)
 }
 
 bool
-mw_subject_is_intact(const struct mw_subject *self)
+mw_target_is_intact(const struct mw_target *self)
 {
     /* A probe that lacked memory says nothing of the kernel: it is made again. */
-    return self->proc.status.fd >= 0 && self->accuracy.mark_errno != ENOMEM &&
+    return self->proc.status.fd >= 0 && self->accuracy.hwm_errno != ENOMEM &&
            mw_proc_is_intact(&self->proc);
 }
 
 void
-mw_subject_look_again(struct mw_subject *self, int64_t t_ns)
+mw_target_look_again(struct mw_target *self, int64_t t_ns)
 {
     if (t_ns - self->t_look_ns >= MW_NS_PER_S) {
         self->t_look_ns = t_ns;
@@ -74,8 +74,8 @@ mw_subject_look_again(struct mw_subject *self, int64_t t_ns)
 }
 
 int64_t
-mw_subject_bound(const struct mw_subject *self, const struct mw_memory *start,
-                 const struct mw_memory *end)
+mw_target_bound(const struct mw_target *self, const struct mw_memory *start,
+                const struct mw_memory *end)
 {
     int64_t threads = start->threads > end->threads ? start->threads : end->threads;
 

@@ -2,12 +2,12 @@
  * its figures may claim. Not thread-safe: the caller serialises, but for reading `proc`
  * while nobody opens or closes it. */
 
-#ifndef MW_SUBJECT_H
-#define MW_SUBJECT_H
+#ifndef MW_SAMPLER_TARGET_H
+#define MW_SAMPLER_TARGET_H
 
-#include "mw_accuracy.h"
+#include "linux/accuracy.h"
 
-struct mw_subject {
+struct mw_target {
     char *root;
     pid_t pid;              /* 0: the caller's own */
     bool is_granted;        /* another's mark may be reset, and then ... */
@@ -19,24 +19,24 @@ struct mw_subject {
 
 /* Process `pid` below `root`; nothing is opened yet. `own` as in mw_sampler_new_of().
  * -ENOMEM; then there is nothing to release. */
-int mw_subject_init(struct mw_subject *self, const char *root, pid_t pid,
-                    const struct mw_accuracy *own);
-void mw_subject_release(struct mw_subject *self);
+int mw_target_init(struct mw_target *self, const char *root, pid_t pid,
+                   const struct mw_accuracy *own);
+void mw_target_release(struct mw_target *self);
 
 /* Open the files and find out what the figures may claim. *hwm_bytes is the mark as it
  * stood before anybody reset it, or MW_ABSENT. -errno; they are then closed. */
-int mw_subject_open(struct mw_subject *self, int64_t *hwm_bytes);
+int mw_target_open(struct mw_target *self, int64_t *hwm_bytes);
 
 /* At `t_ns`, once a second at most: whether there are more processors to count on. Only
  * on a thread of memwatch's own: see mw_accuracy_look_again(). */
-void mw_subject_look_again(struct mw_subject *self, int64_t t_ns);
+void mw_target_look_again(struct mw_target *self, int64_t t_ns);
 
 /* How far the mark of a window from `start` to `end` may be off, in bytes. */
-int64_t mw_subject_bound(const struct mw_subject *self, const struct mw_memory *start,
-                         const struct mw_memory *end);
+int64_t mw_target_bound(const struct mw_target *self, const struct mw_memory *start,
+                        const struct mw_memory *end);
 
 /* Whether they are open, still the files that were opened, and the probe had the memory
  * that it needs. */
-bool mw_subject_is_intact(const struct mw_subject *self);
+bool mw_target_is_intact(const struct mw_target *self);
 
 #endif

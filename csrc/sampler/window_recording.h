@@ -2,33 +2,37 @@
  *
  * Each function takes a recorder of NULL: then there is no box, and nothing is done. */
 
-#ifndef MW_SCRIBE_H
-#define MW_SCRIBE_H
+#ifndef MW_SAMPLER_WINDOW_RECORDING_H
+#define MW_SAMPLER_WINDOW_RECORDING_H
 
-#include "mw_recorder.h"
-#include "mw_roster.h"
+#include "blackbox/writer.h"
+#include "window/window_list.h"
 
 /* How a window ends. */
 struct mw_ending {
-    enum mw_box_status status;
+    enum mw_blackbox_status status;
     int64_t drift_from_bytes; /* what the process held when the window before it ended;
                                  MW_ABSENT: unknown */
 };
 
 /* The watch has opened; with a `title` of NULL it is not in the box. */
-void mw_scribe_open(struct mw_recorder *recorder, struct mw_watch *watch, int64_t t_ns,
-                    int64_t rss_bytes, const struct mw_box_title *title);
+void mw_window_recording_open(struct mw_blackbox_writer *recorder,
+                              struct mw_watch *watch, int64_t t_ns, int64_t rss_bytes,
+                              const struct mw_blackbox_title *title);
 
 /* A sample; with it goes what the open windows know by now. */
-void mw_scribe_sample(struct mw_recorder *recorder, const struct mw_roster *roster,
-                      int64_t t_ns, int64_t rss_bytes);
+void mw_window_recording_sample(struct mw_blackbox_writer *recorder,
+                                const struct mw_window_list *roster, int64_t t_ns,
+                                int64_t rss_bytes);
 
 /* The watch has closed. `ending` NULL: nobody knows how; `result` NULL: nobody knows
  * with what. */
-void mw_scribe_close(struct mw_recorder *recorder, const struct mw_watch *watch,
-                     const struct mw_ending *ending, const struct mw_result *result);
+void
+mw_window_recording_close(struct mw_blackbox_writer *recorder,
+                          const struct mw_watch *watch, const struct mw_ending *ending,
+                          const struct mw_result *result);
 
 /* The box is gone, or another one: no open window is in it. */
-void mw_scribe_forget(struct mw_roster *roster);
+void mw_window_recording_forget(struct mw_window_list *roster);
 
 #endif

@@ -1,4 +1,4 @@
-#include "mw_rescue.h"
+#include "stream/abort_guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mw_clock.h"
+#include "base/clock.h"
 
 enum {
     SPARE_DESCRIPTORS = 16,
@@ -84,7 +84,7 @@ is_gone(pid_t tid)
  * the C library's cache, for libzmq's to take. A thread that was joined counts against
  * limits until the kernel has removed it: that is waited for. */
 int
-mw_rescue_look_for_threads(void)
+mw_abort_guard_check_threads(void)
 {
     struct spare_thread spare[SPARE_THREADS];
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
@@ -120,7 +120,7 @@ mw_rescue_look_for_threads(void)
 }
 
 int
-mw_rescue_look_for_files_and_memory(void)
+mw_abort_guard_check_files_and_memory(void)
 {
     int err = look_for_descriptors();
 
@@ -148,7 +148,7 @@ on_abort(int number)
 }
 
 int
-mw_rescue_run(int (*act)(const void *context), const void *context, bool *aborted)
+mw_abort_guard_run(int (*act)(const void *context), const void *context, bool *aborted)
 {
     struct sigaction ours = {.sa_handler = on_abort, .sa_flags = SA_NODEFER};
     int err;

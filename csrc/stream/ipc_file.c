@@ -1,4 +1,4 @@
-#include "mw_ipcfile.h"
+#include "stream/ipc_file.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 int
-mw_ipcfile_look(const char *path)
+mw_ipc_file_look(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat found;
@@ -40,7 +40,7 @@ mw_ipcfile_look(const char *path)
 }
 
 int
-mw_ipcfile_claim(struct mw_ipcfile *self, const char *path)
+mw_ipc_file_claim(struct mw_ipc_file *self, const char *path)
 {
     struct stat found;
 
@@ -54,7 +54,7 @@ mw_ipcfile_claim(struct mw_ipcfile *self, const char *path)
 }
 
 void
-mw_ipcfile_remove(const struct mw_ipcfile *self, const char *path)
+mw_ipc_file_remove(const struct mw_ipc_file *self, const char *path)
 {
     struct stat found;
 

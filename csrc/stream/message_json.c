@@ -1,4 +1,4 @@
-#include "mw_wire.h"
+#include "stream/message_json.h"
 
 #include <string.h>
 
@@ -246,7 +246,7 @@ put_word(struct out *out, const char *key, const char *word)
 }
 
 static void
-put_title(struct out *out, const struct mw_box_title *title)
+put_title(struct out *out, const struct mw_blackbox_title *title)
 {
     PUT_TEXT(out, "label", title->label);
     put_int(out, "execution_count", title->execution_count);
@@ -255,7 +255,7 @@ put_title(struct out *out, const struct mw_box_title *title)
 }
 
 static void
-put_cell(struct out *out, const struct mw_box_cell *cell, int64_t t_mono_ns)
+put_cell(struct out *out, const struct mw_blackbox_cell *cell, int64_t t_mono_ns)
 {
     bool is_timed;
 
@@ -278,14 +278,14 @@ put_cell(struct out *out, const struct mw_box_cell *cell, int64_t t_mono_ns)
 
 /* What CellReport calls it; NULL: there is nothing to report. */
 static const char *
-status_of(const struct mw_box_cell *cell)
+status_of(const struct mw_blackbox_cell *cell)
 {
     switch (cell->status) {
-    case MW_BOX_OK:
+    case MW_BLACKBOX_OK:
         return "ok";
-    case MW_BOX_ERROR:
+    case MW_BLACKBOX_ERROR:
         return "error";
-    case MW_BOX_INTERRUPTED:
+    case MW_BLACKBOX_INTERRUPTED:
         return "interrupted";
     default: /* open or cancelled; or a file of somebody's making */
         return NULL;
@@ -303,7 +303,7 @@ peak_method_of(const struct mw_result *result)
 
 /* By the names and in the order of python/memwatch/report.py. */
 static void
-put_report(struct out *out, const struct mw_box_cell *cell)
+put_report(struct out *out, const struct mw_blackbox_cell *cell)
 {
     static const char *const of_children[] = {
         "children_count",          "children_pss_bytes", "children_rss_bytes",
@@ -318,7 +318,7 @@ put_report(struct out *out, const struct mw_box_cell *cell)
         return;
     }
     put_plain(out, "{");
-    put_int(out, "schema", MW_WIRE_SCHEMA);
+    put_int(out, "schema", MW_MESSAGE_SCHEMA);
     put_title(out, &cell->title);
     put_key(out, "started_at");
     put_date(out, cell->t_real_ns, "+00:00"); /* as CellReport writes it */
@@ -349,16 +349,17 @@ put_report(struct out *out, const struct mw_box_cell *cell)
 /* ---- messages ---- */
 
 static const char *const kinds[] = {
-    [MW_WIRE_SAMPLE] = "sample",
-    [MW_WIRE_OPEN] = "open",
-    [MW_WIRE_CLOSE] = "close",
-    [MW_WIRE_BYE] = "bye",
+    [MW_MESSAGE_SAMPLE] = "sample",
+    [MW_MESSAGE_OPEN] = "open",
+    [MW_MESSAGE_CLOSE] = "close",
+    [MW_MESSAGE_BYE] = "bye",
 };
 
 size_t
-mw_wire_put_topic(enum mw_wire_kind kind, const struct mw_box_identity *who, char *room)
+mw_message_put_topic(enum mw_message_kind kind, const struct mw_blackbox_identity *who,
+                     char *room)
 {
-    struct out out = {.room = room, .size = MW_WIRE_TOPIC_BYTES};
+    struct out out = {.room = room, .size = MW_MESSAGE_TOPIC_BYTES};
     const char *at = who->kernel_id;
 
     put_plain(&out, "memwatch.");
@@ -374,13 +375,13 @@ mw_wire_put_topic(enum mw_wire_kind kind, const struct mw_box_identity *who, cha
 }
 
 size_t
-mw_wire_put_body(const struct mw_wire_message *message, char *room, size_t size)
+mw_message_put_body(const struct mw_message *message, char *room, size_t size)
 {
-    const struct mw_box_identity *who = message->who;
+    const struct mw_blackbox_identity *who = message->who;
     struct out out = {.room = room, .size = size};
 
     put_plain(&out, "{");
-    put_int(&out, "schema", MW_WIRE_SCHEMA);
+    put_int(&out, "schema", MW_MESSAGE_SCHEMA);
     put_word(&out, "kind", kinds[message->kind]);
     PUT_TEXT(&out, "kernel_id", who->kernel_id);
     PUT_TEXT(&out, "host", who->host);
@@ -399,7 +400,7 @@ mw_wire_put_body(const struct mw_wire_message *message, char *room, size_t size)
     PUT_TEXT(&out, "limit_set_by", who->limit_set_by);
     PUT_TEXT(&out, "limit_group", who->limit_group);
     put_cell(&out, message->cell, message->t_mono_ns);
-    if (message->kind == MW_WIRE_CLOSE && message->cell != NULL) {
+    if (message->kind == MW_MESSAGE_CLOSE && message->cell != NULL) {
         put_report(&out, message->cell);
     }
     put_plain(&out, "}");

@@ -1,4 +1,4 @@
-#include "mw_outlet.h"
+#include "stream/pub_socket.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -6,10 +6,10 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "mw_aside.h"
-#include "mw_clock.h"
-#include "mw_ipcfile.h"
-#include "mw_rescue.h"
+#include "base/clock.h"
+#include "base/detached.h"
+#include "stream/abort_guard.h"
+#include "stream/ipc_file.h"
 
 #define IPC "ipc://"
 #define END_NS (50 * MW_NS_PER_MS)
@@ -22,15 +22,15 @@ enum {
     REQUESTS_AT_ONCE = 1000,
 };
 
-struct mw_outlet {
+struct mw_pub_socket {
     void *context;
     void *socket;
     void *zap; /* who asks whether a key is admitted; NULL: nobody does */
-    uint8_t (*admitted)[MW_OUTLET_KEY_BYTES];
+    uint8_t (*admitted)[MW_PUB_SOCKET_KEY_BYTES];
     size_t admitted_count;
     bool is_stuck; /* a subscriber's queue is full */
-    char endpoint[MW_OUTLET_ENDPOINT_BYTES];
-    struct mw_ipcfile file;
+    char endpoint[MW_PUB_SOCKET_ENDPOINT_BYTES];
+    struct mw_ipc_file file;
     bool connects;
     int64_t subscriptions;    /* of all subscribers */
     atomic_int_fast64_t held; /* messages that libzmq holds; acquire and release: what
@@ -87,17 +87,17 @@ send_frames(void *socket, const char *topic, size_t length, zmq_msg_t *body)
  * its queue is read, and says that all is well. But what it holds we are told when it
  * is freed: as long as that is more than half a queue, somebody is being left out. */
 static bool
-somebody_is_left_out(struct mw_outlet *self)
+somebody_is_left_out(struct mw_pub_socket *self)
 {
     int64_t held = atomic_load_explicit(&self->held, memory_order_acquire);
 
-    self->is_stuck = self->is_stuck && held > MW_OUTLET_QUEUE_MESSAGES / 2;
+    self->is_stuck = self->is_stuck && held > MW_PUB_SOCKET_QUEUE_MESSAGES / 2;
     return self->is_stuck;
 }
 
 int
-mw_outlet_send(struct mw_outlet *self, const char *topic, size_t topic_length,
-               const char *body, size_t length)
+mw_pub_socket_send(struct mw_pub_socket *self, const char *topic, size_t topic_length,
+                   const char *body, size_t length)
 {
     char *copy = malloc(length + 1);
     bool left_out = somebody_is_left_out(self);
@@ -120,7 +120,7 @@ mw_outlet_send(struct mw_outlet *self, const char *topic, size_t topic_length,
 }
 
 int64_t
-mw_outlet_held(const struct mw_outlet *self)
+mw_pub_socket_held(const struct mw_pub_socket *self)
 {
     return atomic_load_explicit(&self->held, memory_order_acquire);
 }
@@ -131,7 +131,7 @@ mw_outlet_held(const struct mw_outlet *self)
 enum { UNSUBSCRIBE = 0, SUBSCRIBE = 1 };
 
 int64_t
-mw_outlet_count_subscriptions(struct mw_outlet *self)
+mw_pub_socket_count_subscriptions(struct mw_pub_socket *self)
 {
     unsigned char kind;
 
@@ -162,11 +162,11 @@ struct zap_frame {
 };
 
 static bool
-is_admitted(const struct mw_outlet *self, const struct zap_frame *key)
+is_admitted(const struct mw_pub_socket *self, const struct zap_frame *key)
 {
     for (size_t i = 0; i < self->admitted_count; i++) {
-        if (key->length == MW_OUTLET_KEY_BYTES &&
-            memcmp(key->bytes, self->admitted[i], MW_OUTLET_KEY_BYTES) == 0) {
+        if (key->length == MW_PUB_SOCKET_KEY_BYTES &&
+            memcmp(key->bytes, self->admitted[i], MW_PUB_SOCKET_KEY_BYTES) == 0) {
             return true;
         }
     }
@@ -198,7 +198,7 @@ receive_question(void *zap, struct zap_frame frames[ZAP_FRAMES], int *count)
 }
 
 int64_t
-mw_outlet_admit(struct mw_outlet *self)
+mw_pub_socket_admit(struct mw_pub_socket *self)
 {
     struct zap_frame frames[ZAP_FRAMES];
     int64_t refused = 0;
@@ -251,14 +251,14 @@ set_text(void *socket, int option, const char *text)
 }
 
 static int
-open_socket(struct mw_outlet *self)
+open_socket(struct mw_pub_socket *self)
 {
     const struct {
         int option;
         int value;
     } wanted[] = {
         {ZMQ_LINGER, 0},
-        {ZMQ_SNDHWM, MW_OUTLET_QUEUE_MESSAGES},
+        {ZMQ_SNDHWM, MW_PUB_SOCKET_QUEUE_MESSAGES},
         {ZMQ_XPUB_NODROP, 1},
         {ZMQ_XPUB_VERBOSER,
          1},                /* every subscriber's requests are told, not the first's */
@@ -289,7 +289,7 @@ open_socket(struct mw_outlet *self)
 }
 
 static int
-keep_admitted(struct mw_outlet *self, const struct mw_outlet_options *options)
+keep_admitted(struct mw_pub_socket *self, const struct mw_pub_socket_options *options)
 {
     self->admitted = calloc(options->admitted_count + 1, sizeof *self->admitted);
     if (self->admitted == NULL) {
@@ -298,7 +298,7 @@ keep_admitted(struct mw_outlet *self, const struct mw_outlet_options *options)
     for (; self->admitted_count < options->admitted_count; self->admitted_count++) {
         const char *key = options->admitted[self->admitted_count];
 
-        if (strlen(key) != MW_OUTLET_KEY_CHARACTERS ||
+        if (strlen(key) != MW_PUB_SOCKET_KEY_CHARACTERS ||
             zmq_z85_decode(self->admitted[self->admitted_count], key) == NULL) {
             return -EINVAL;
         }
@@ -307,7 +307,7 @@ keep_admitted(struct mw_outlet *self, const struct mw_outlet_options *options)
 }
 
 static int
-use_keys(struct mw_outlet *self, const struct mw_outlet_options *options)
+use_keys(struct mw_pub_socket *self, const struct mw_pub_socket_options *options)
 {
     int err;
 
@@ -341,7 +341,7 @@ use_keys(struct mw_outlet *self, const struct mw_outlet_options *options)
 }
 
 static int
-bind_or_connect(struct mw_outlet *self, const struct mw_outlet_options *options)
+bind_or_connect(struct mw_pub_socket *self, const struct mw_pub_socket_options *options)
 {
     /* Who binds to IPv4 is not to have it wrapped into IPv6. */
     bool is_ipv6 = options->connects || strchr(options->endpoint, '[') != NULL;
@@ -354,7 +354,7 @@ bind_or_connect(struct mw_outlet *self, const struct mw_outlet_options *options)
         err = -ENAMETOOLONG;
     }
     if (err == 0 && is_ipc && !options->connects) {
-        err = mw_ipcfile_look(path);
+        err = mw_ipc_file_look(path);
     }
     if (err != 0) {
         return err;
@@ -367,13 +367,13 @@ bind_or_connect(struct mw_outlet *self, const struct mw_outlet_options *options)
         zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, self->endpoint, &size) != 0) {
         return zmq_error();
     }
-    return is_ipc ? mw_ipcfile_claim(&self->file, path) : 0;
+    return is_ipc ? mw_ipc_file_claim(&self->file, path) : 0;
 }
 
 struct set_up {
-    struct mw_outlet *outlet;
-    const struct mw_outlet_options *options;
-    enum mw_outlet_step *step;
+    struct mw_pub_socket *outlet;
+    const struct mw_pub_socket_options *options;
+    enum mw_pub_socket_step *step;
 };
 
 static int
@@ -383,41 +383,42 @@ set_up(const void *argument)
     int err = open_socket(it->outlet);
 
     if (err == 0) {
-        *it->step = MW_OUTLET_KEYS;
+        *it->step = MW_PUB_SOCKET_KEYS;
         err = use_keys(it->outlet, it->options);
     }
     if (err == 0) {
-        *it->step = MW_OUTLET_ADDRESS;
+        *it->step = MW_PUB_SOCKET_ADDRESS;
         err = bind_or_connect(it->outlet, it->options);
     }
     return err;
 }
 
 int
-mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
-              enum mw_outlet_step *step)
+mw_pub_socket_new(struct mw_pub_socket **out,
+                  const struct mw_pub_socket_options *options,
+                  enum mw_pub_socket_step *step)
 {
-    struct mw_outlet *self = calloc(1, sizeof *self);
+    struct mw_pub_socket *self = calloc(1, sizeof *self);
     struct set_up it = {self, options, step};
     bool aborted = false;
     int err = self == NULL ? -ENOMEM : 0;
 
-    *step = MW_OUTLET_ZMQ;
+    *step = MW_PUB_SOCKET_ZMQ;
     if (err == 0) {
         self->connects = options->connects;
-        err = mw_rescue_look_for_files_and_memory();
+        err = mw_abort_guard_check_files_and_memory();
     }
     if (err == 0) {
-        *step = MW_OUTLET_THREAD;
-        err = mw_rescue_look_for_threads();
+        *step = MW_PUB_SOCKET_THREAD;
+        err = mw_abort_guard_check_threads();
     }
     if (err == 0) {
-        *step = MW_OUTLET_ZMQ;
-        err = mw_rescue_run(set_up, &it, &aborted);
+        *step = MW_PUB_SOCKET_ZMQ;
+        err = mw_abort_guard_run(set_up, &it, &aborted);
     }
     if (err != 0) {
         if (!aborted) {
-            mw_outlet_free(&self);
+            mw_pub_socket_free(&self);
         }
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is leaked after an abort() */
         return err;
@@ -432,7 +433,7 @@ mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
 static void
 end(void *argument)
 {
-    struct mw_outlet *self = argument;
+    struct mw_pub_socket *self = argument;
 
     while (self->context != NULL && zmq_ctx_term(self->context) != 0 &&
            zmq_errno() == EINTR) {
@@ -443,9 +444,9 @@ end(void *argument)
 }
 
 void
-mw_outlet_free(struct mw_outlet **out)
+mw_pub_socket_free(struct mw_pub_socket **out)
 {
-    struct mw_outlet *self = *out;
+    struct mw_pub_socket *self = *out;
 
     if (self == NULL) {
         return;
@@ -455,13 +456,13 @@ mw_outlet_free(struct mw_outlet **out)
         zmq_close(self->zap);
     }
     if (self->socket != NULL) {
-        mw_ipcfile_remove(&self->file, self->endpoint + sizeof IPC - 1);
+        mw_ipc_file_remove(&self->file, self->endpoint + sizeof IPC - 1);
         zmq_close(self->socket);
     }
     if (self->connects) {
         /* A thread of libzmq's that looks a name up cannot be interrupted, and takes as
          * long as the name's server. No thread: better leaked than waited for. */
-        (void)mw_aside_do(end, self, END_NS);
+        (void)mw_detached_run(end, self, END_NS);
     }
     else {
         end(self); /* in no time; and then the port is free */
@@ -469,13 +470,13 @@ mw_outlet_free(struct mw_outlet **out)
 }
 
 const char *
-mw_outlet_endpoint(const struct mw_outlet *self)
+mw_pub_socket_endpoint(const struct mw_pub_socket *self)
 {
     return self->endpoint;
 }
 
 const char *
-mw_outlet_describe(int err)
+mw_pub_socket_describe(int err)
 {
     return zmq_strerror(-err);
 }
@@ -483,17 +484,17 @@ mw_outlet_describe(int err)
 /* ---- keys ---- */
 
 int
-mw_outlet_make_keys(char public_key[MW_OUTLET_KEY_CHARACTERS + 1],
-                    char secret_key[MW_OUTLET_KEY_CHARACTERS + 1])
+mw_pub_socket_make_keys(char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1],
+                        char secret_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1])
 {
     return zmq_curve_keypair(public_key, secret_key) == 0 ? 0 : zmq_error();
 }
 
 int
-mw_outlet_public_key(const char *secret_key,
-                     char public_key[MW_OUTLET_KEY_CHARACTERS + 1])
+mw_pub_socket_public_key(const char *secret_key,
+                         char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1])
 {
-    if (strlen(secret_key) != MW_OUTLET_KEY_CHARACTERS) {
+    if (strlen(secret_key) != MW_PUB_SOCKET_KEY_CHARACTERS) {
         return -EINVAL;
     }
     return zmq_curve_public(public_key, secret_key) == 0 ? 0 : zmq_error();

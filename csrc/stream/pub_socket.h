@@ -4,25 +4,25 @@
  * It is never to be used or freed in a forked child: there zmq_ctx_term() would wait
  * for ever. It is leaked. */
 
-#ifndef MW_OUTLET_H
-#define MW_OUTLET_H
+#ifndef MW_STREAM_PUB_SOCKET_H
+#define MW_STREAM_PUB_SOCKET_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    MW_OUTLET_KEY_CHARACTERS = 40, /* of a CURVE key, as Z85 text */
-    MW_OUTLET_KEY_BYTES = 32,
-    MW_OUTLET_ENDPOINT_BYTES = 512,
+    MW_PUB_SOCKET_KEY_CHARACTERS = 40, /* of a CURVE key, as Z85 text */
+    MW_PUB_SOCKET_KEY_BYTES = 32,
+    MW_PUB_SOCKET_ENDPOINT_BYTES = 512,
     /* What libzmq keeps for one subscriber: a second at 1 kHz, about 1 MiB. */
-    MW_OUTLET_QUEUE_MESSAGES = 1000,
+    MW_PUB_SOCKET_QUEUE_MESSAGES = 1000,
 };
 
-struct mw_outlet; /* opaque */
+struct mw_pub_socket; /* opaque */
 
 /* Where to and how. Keys are Z85 texts of 40 characters; NULL: none. */
-struct mw_outlet_options {
+struct mw_pub_socket_options {
     const char *endpoint; /* as libzmq has it: "tcp://...", "ipc://..." */
     bool connects;        /* else it binds */
     int64_t interval_ns;  /* at most one sample so often; up to 1 ms: every sample */
@@ -35,13 +35,13 @@ struct mw_outlet_options {
 
 /* At what it failed, beside the -errno: libzmq's errors have errnos of their own. The
  * first and the last are a publisher's. */
-enum mw_outlet_step {
-    MW_OUTLET_BOX,     /* the box cannot be read */
-    MW_OUTLET_ZMQ,     /* libzmq could not be set up: no memory, no descriptors, or it
-                          aborted */
-    MW_OUTLET_KEYS,    /* a key is none, or libzmq was built without CURVE */
-    MW_OUTLET_ADDRESS, /* it cannot be bound or connected to */
-    MW_OUTLET_THREAD,  /* no thread for libzmq or for us, or no fork handler */
+enum mw_pub_socket_step {
+    MW_PUB_SOCKET_BOX,  /* the box cannot be read */
+    MW_PUB_SOCKET_ZMQ,  /* libzmq could not be set up: no memory, no descriptors, or it
+                       aborted */
+    MW_PUB_SOCKET_KEYS, /* a key is none, or libzmq was built without CURVE */
+    MW_PUB_SOCKET_ADDRESS, /* it cannot be bound or connected to */
+    MW_PUB_SOCKET_THREAD,  /* no thread for libzmq or for us, or no fork handler */
 };
 
 /* Bind or connect. An ipc socket gets mode 0600; a socket that is left there by the
@@ -53,41 +53,42 @@ enum mw_outlet_step {
  * from an abort() on this thread with -EAGAIN (what libzmq holds is leaked then). So
  * one call at a time in a process, and no fork() meanwhile. An abort() in libzmq's own
  * threads later, for want of memory, is not caught. */
-int mw_outlet_new(struct mw_outlet **out, const struct mw_outlet_options *options,
-                  enum mw_outlet_step *step);
+int mw_pub_socket_new(struct mw_pub_socket **out,
+                      const struct mw_pub_socket_options *options,
+                      enum mw_pub_socket_step *step);
 
 /* Close, without lingering, and remove the ipc socket. libzmq may still be looking up
  * whom we connect to: then it ends in a thread of its own. */
-void mw_outlet_free(struct mw_outlet **out);
+void mw_pub_socket_free(struct mw_pub_socket **out);
 
 /* What was bound or connected to, with the port that was found. */
-const char *mw_outlet_endpoint(const struct mw_outlet *self);
+const char *mw_pub_socket_endpoint(const struct mw_pub_socket *self);
 
 /* Send both frames to all subscribers that can be given them. -EAGAIN: at least one
  * could not, its queue being full; -ENOMEM: nobody was. */
-int mw_outlet_send(struct mw_outlet *self, const char *topic, size_t topic_length,
-                   const char *body, size_t length);
+int mw_pub_socket_send(struct mw_pub_socket *self, const char *topic,
+                       size_t topic_length, const char *body, size_t length);
 
 /* How many messages are on their way to a subscriber, any thread. */
-int64_t mw_outlet_held(const struct mw_outlet *self);
+int64_t mw_pub_socket_held(const struct mw_pub_socket *self);
 
 /* Answer those that ask to be admitted; how many were refused. To be called often. */
-int64_t mw_outlet_admit(struct mw_outlet *self);
+int64_t mw_pub_socket_admit(struct mw_pub_socket *self);
 
 /* How many subscriptions there are: one for each topic that a subscriber asks for, so 0
  * means that messages reach nobody. Reads what subscribers have sent since, without
  * waiting: to be called often. */
-int64_t mw_outlet_count_subscriptions(struct mw_outlet *self);
+int64_t mw_pub_socket_count_subscriptions(struct mw_pub_socket *self);
 
 /* What a -errno of this room means, libzmq's among them. */
-const char *mw_outlet_describe(int err);
+const char *mw_pub_socket_describe(int err);
 
 /* A new pair of CURVE keys, as texts with a NUL. -ENOTSUP: libzmq has no CURVE. */
-int mw_outlet_make_keys(char public_key[MW_OUTLET_KEY_CHARACTERS + 1],
-                        char secret_key[MW_OUTLET_KEY_CHARACTERS + 1]);
+int mw_pub_socket_make_keys(char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1],
+                            char secret_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1]);
 
 /* The public key that belongs to the secret one. -EINVAL: it is no key. */
-int mw_outlet_public_key(const char *secret_key,
-                         char public_key[MW_OUTLET_KEY_CHARACTERS + 1]);
+int mw_pub_socket_public_key(const char *secret_key,
+                             char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1]);
 
 #endif

@@ -1,4 +1,4 @@
-#include "mw_publisher.h"
+#include "stream/publisher.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mw_clock.h"
-#include "mw_proc.h"
-#include "mw_reader.h"
-#include "mw_tail.h"
-#include "mw_ticker.h"
-#include "mw_wire.h"
+#include "base/clock.h"
+#include "base/ticker.h"
+#include "blackbox/reader.h"
+#include "linux/proc.h"
+#include "stream/follower.h"
+#include "stream/message_json.h"
 
 /* How often the box is looked at: it has the newest 16 cells, so at 50 ms nothing is
  * lost of 300 cells a second. With no cell open nobody is in a hurry. */
@@ -25,24 +25,24 @@
 struct mw_publisher {
     struct mw_publisher *next; /* guarded by `lock` below */
 
-    struct mw_outlet *outlet; /* the thread's, from its start to its end; NULL in a
+    struct mw_pub_socket *outlet; /* the thread's, from its start to its end; NULL in a
                                  forked child */
     struct mw_ticker *ticker;
 
-    struct mw_reader *reader;
+    struct mw_blackbox_reader *reader;
     struct mw_proc proc;
-    struct mw_tail tail;
-    struct mw_box_view view;
-    struct mw_box_sample samples[MW_BOX_SAMPLES];
-    struct mw_tail_item items[MW_TAIL_ITEMS];
-    char body[MW_WIRE_BODY_BYTES];
+    struct mw_follower tail;
+    struct mw_blackbox_view view;
+    struct mw_blackbox_sample samples[MW_BLACKBOX_SAMPLES];
+    struct mw_follower_item items[MW_FOLLOWER_ITEMS];
+    char body[MW_MESSAGE_BODY_BYTES];
 
     int64_t interval_ns;
     int64_t t_sample_due_ns;
     int64_t t_told_ns;     /* when a sample was sent last */
     int64_t real_minus_ns; /* CLOCK_REALTIME less CLOCK_MONOTONIC */
 
-    char endpoint[MW_OUTLET_ENDPOINT_BYTES];
+    char endpoint[MW_PUB_SOCKET_ENDPOINT_BYTES];
 
     atomic_bool is_alive;         /* relaxed, as are the next four: they only tell */
     atomic_int_fast64_t numbered; /* messages */
@@ -68,10 +68,10 @@ count_dropped(struct mw_publisher *self, int64_t count)
 }
 
 static void
-tell(struct mw_publisher *self, enum mw_wire_kind kind, int64_t t_mono_ns,
-     int64_t rss_bytes, const struct mw_box_cell *cell)
+tell(struct mw_publisher *self, enum mw_message_kind kind, int64_t t_mono_ns,
+     int64_t rss_bytes, const struct mw_blackbox_cell *cell)
 {
-    struct mw_wire_message message = {
+    struct mw_message message = {
         .kind = kind,
         .who = &self->view.identity,
         .cell = cell,
@@ -84,12 +84,12 @@ tell(struct mw_publisher *self, enum mw_wire_kind kind, int64_t t_mono_ns,
         .rss_bytes = rss_bytes,
         .lifetime_peak_bytes = self->view.lifetime_peak_bytes,
     };
-    char topic[MW_WIRE_TOPIC_BYTES];
-    size_t topic_length = mw_wire_put_topic(kind, message.who, topic);
-    size_t length = mw_wire_put_body(&message, self->body, sizeof self->body);
+    char topic[MW_MESSAGE_TOPIC_BYTES];
+    size_t topic_length = mw_message_put_topic(kind, message.who, topic);
+    size_t length = mw_message_put_body(&message, self->body, sizeof self->body);
 
-    if (length == 0 ||
-        mw_outlet_send(self->outlet, topic, topic_length, self->body, length) != 0) {
+    if (length == 0 || mw_pub_socket_send(self->outlet, topic, topic_length, self->body,
+                                          length) != 0) {
         count_dropped(self, 1);
     }
 }
@@ -114,26 +114,26 @@ rss_of_now(struct mw_publisher *self)
 static void
 tell_of_box(struct mw_publisher *self, int64_t t_now_ns, bool with_samples)
 {
-    enum mw_box_fault fault;
+    enum mw_blackbox_fault fault;
     int64_t gone = 0;
     int64_t lost = 0;
     size_t count = 0;
 
-    if (mw_reader_refresh(self->reader, &fault) != 0) {
+    if (mw_blackbox_reader_refresh(self->reader, &fault) != 0) {
         return;
     }
-    mw_reader_view(self->reader, &self->view);
+    mw_blackbox_reader_view(self->reader, &self->view);
     if (with_samples) {
-        count = mw_reader_samples(self->reader, &self->tail.next_sample, self->samples,
-                                  &lost);
+        count = mw_blackbox_reader_samples(self->reader, &self->tail.next_sample,
+                                           self->samples, &lost);
     }
-    count = mw_tail_look(&self->tail, t_now_ns, &self->view, self->samples, count, lost,
-                         self->items, &gone);
+    count = mw_follower_advance(&self->tail, t_now_ns, &self->view, self->samples,
+                                count, lost, self->items, &gone);
     count_dropped(self, gone);
     for (size_t i = 0; i < count; i++) {
-        const struct mw_tail_item *item = &self->items[i];
+        const struct mw_follower_item *item = &self->items[i];
 
-        if (item->kind == MW_WIRE_SAMPLE) {
+        if (item->kind == MW_MESSAGE_SAMPLE) {
             self->t_told_ns = t_now_ns;
         }
         tell(self, item->kind, item->t_mono_ns, item->rss_bytes, item->cell);
@@ -163,22 +163,22 @@ tick(void *context)
     struct mw_publisher *self = context;
     int64_t t_now_ns = mw_clock_mono_ns();
     bool is_due = t_now_ns >= self->t_sample_due_ns;
-    const struct mw_box_cell *cell;
+    const struct mw_blackbox_cell *cell;
     int64_t t_next_ns;
 
     self->real_minus_ns = real_minus_mono_ns();
-    atomic_fetch_add_explicit(&self->refused, mw_outlet_admit(self->outlet),
+    atomic_fetch_add_explicit(&self->refused, mw_pub_socket_admit(self->outlet),
                               memory_order_relaxed);
     /* No plain store: helgrind would take that for a race. */
     atomic_exchange_explicit(&self->subscriptions,
-                             mw_outlet_count_subscriptions(self->outlet),
+                             mw_pub_socket_count_subscriptions(self->outlet),
                              memory_order_relaxed);
     tell_of_box(self, t_now_ns, is_due);
-    cell = mw_tail_open_at(&self->view, t_now_ns);
+    cell = mw_follower_open_at(&self->view, t_now_ns);
     if (t_now_ns - self->t_told_ns >= HEARTBEAT_NS &&
         (cell == NULL || t_now_ns - self->t_told_ns >= 2 * self->interval_ns)) {
         self->t_told_ns = t_now_ns;
-        tell(self, MW_WIRE_SAMPLE, t_now_ns, rss_of_now(self), cell);
+        tell(self, MW_MESSAGE_SAMPLE, t_now_ns, rss_of_now(self), cell);
     }
     if (is_due) {
         self->t_sample_due_ns += self->interval_ns;
@@ -254,12 +254,12 @@ delist(const struct mw_publisher *self)
 static int
 open_box(struct mw_publisher *self, const char *path)
 {
-    enum mw_box_fault fault;
-    int err = mw_reader_new(&self->reader, path, &fault);
+    enum mw_blackbox_fault fault;
+    int err = mw_blackbox_reader_new(&self->reader, path, &fault);
 
     if (err == 0) {
-        mw_reader_view(self->reader, &self->view);
-        mw_tail_init(&self->tail, &self->view, self->interval_ns);
+        mw_blackbox_reader_view(self->reader, &self->view);
+        mw_follower_init(&self->tail, &self->view, self->interval_ns);
         err = mw_proc_open(&self->proc, MW_PROC_ROOT, 0);
     }
     return err;
@@ -267,22 +267,22 @@ open_box(struct mw_publisher *self, const char *path)
 
 static int
 start(struct mw_publisher *self, const char *path,
-      const struct mw_outlet_options *options, enum mw_outlet_step *step)
+      const struct mw_pub_socket_options *options, enum mw_pub_socket_step *step)
 {
     int err;
 
-    *step = MW_OUTLET_BOX;
+    *step = MW_PUB_SOCKET_BOX;
     err = open_box(self, path);
     if (err == 0) {
         pthread_mutex_lock(&lock); /* one at a time, and no fork */
-        err = mw_outlet_new(&self->outlet, options, step);
+        err = mw_pub_socket_new(&self->outlet, options, step);
         pthread_mutex_unlock(&lock);
     }
     if (err == 0) {
-        const char *endpoint = mw_outlet_endpoint(self->outlet);
+        const char *endpoint = mw_pub_socket_endpoint(self->outlet);
 
         memcpy(self->endpoint, endpoint, strlen(endpoint) + 1);
-        *step = MW_OUTLET_THREAD;
+        *step = MW_PUB_SOCKET_THREAD;
         err = mw_ticker_new(&self->ticker, "memwatch-zmq", tick, self);
     }
     return err;
@@ -290,12 +290,13 @@ start(struct mw_publisher *self, const char *path,
 
 int
 mw_publisher_new(struct mw_publisher **out, const char *path,
-                 const struct mw_outlet_options *options, enum mw_outlet_step *step)
+                 const struct mw_pub_socket_options *options,
+                 enum mw_pub_socket_step *step)
 {
     struct mw_publisher *self;
     int err;
 
-    *step = MW_OUTLET_THREAD;
+    *step = MW_PUB_SOCKET_THREAD;
     pthread_once(&once, install_handlers);
     if (once_errno != 0) {
         return -once_errno;
@@ -327,8 +328,8 @@ say_bye(struct mw_publisher *self)
     int64_t t_end_ns = mw_clock_mono_ns() + BYE_NS;
 
     tell_of_box(self, mw_clock_mono_ns(), false); /* a cell that ended just now */
-    tell(self, MW_WIRE_BYE, mw_clock_mono_ns(), rss_of_now(self), NULL);
-    while (mw_outlet_held(self->outlet) > 0 && mw_clock_mono_ns() < t_end_ns) {
+    tell(self, MW_MESSAGE_BYE, mw_clock_mono_ns(), rss_of_now(self), NULL);
+    while (mw_pub_socket_held(self->outlet) > 0 && mw_clock_mono_ns() < t_end_ns) {
         nanosleep(&(struct timespec){.tv_nsec = BYE_NAP_NS}, NULL);
     }
 }
@@ -349,9 +350,9 @@ mw_publisher_free(struct mw_publisher **out)
         mw_ticker_free(&self->ticker);
         say_bye(self);
     }
-    mw_outlet_free(&self->outlet);
+    mw_pub_socket_free(&self->outlet);
     delist(self);
-    mw_reader_free(&self->reader);
+    mw_blackbox_reader_free(&self->reader);
     mw_proc_close(&self->proc);
     free(self);
 }

@@ -1,4 +1,4 @@
-#include "mw_timeline.h"
+#include "window/timeline.h"
 
 static void
 set_point(struct mw_timeline *self, int32_t i, int64_t t_ns, int64_t rss_bytes)

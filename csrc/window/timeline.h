@@ -5,8 +5,8 @@
  * Where points are merged the higher one stays, with its own time, so that the
  * highest sample is always among them; so are the first and the last. */
 
-#ifndef MW_TIMELINE_H
-#define MW_TIMELINE_H
+#ifndef MW_WINDOW_TIMELINE_H
+#define MW_WINDOW_TIMELINE_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "mw_window.h"
+#include "window/window.h"
 
 #include <stddef.h>
 
@@ -21,7 +21,7 @@ mw_window_open(struct mw_window *self, int64_t t_ns, const struct mw_memory *sta
         .t_open_ns = t_ns,
         .start = *start,
         .marked = marked,
-        .mark_bytes = MW_ABSENT,
+        .hwm_bytes = MW_ABSENT,
         .sampled_bytes = MW_ABSENT,
         .cpu_busy_ticks = MW_ABSENT,
         .cpu_total_ticks = MW_ABSENT,
@@ -37,9 +37,9 @@ mw_window_add_sample(struct mw_window *self, int64_t rss_bytes)
 }
 
 void
-mw_window_add_mark(struct mw_window *self, int64_t hwm_bytes)
+mw_window_add_hwm(struct mw_window *self, int64_t hwm_bytes)
 {
-    self->mark_bytes = higher(self->mark_bytes, hwm_bytes);
+    self->hwm_bytes = higher(self->hwm_bytes, hwm_bytes);
 }
 
 void
@@ -98,7 +98,7 @@ mw_result_risen_bytes(const struct mw_result *result)
 int64_t
 mw_window_peak(const struct mw_window *self)
 {
-    return higher(higher(self->start.rss_bytes, self->sampled_bytes), self->mark_bytes);
+    return higher(higher(self->start.rss_bytes, self->sampled_bytes), self->hwm_bytes);
 }
 
 void

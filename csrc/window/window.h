@@ -1,18 +1,18 @@
 /* One window: what was read when it opened, while it was open and when it
  * closed -> what it cost. Pure: no I/O, no lock; the caller serialises. */
 
-#ifndef MW_WINDOW_H
-#define MW_WINDOW_H
+#ifndef MW_WINDOW_WINDOW_H
+#define MW_WINDOW_WINDOW_H
 
 #include <stdbool.h>
 
-#include "mw_sample.h"
+#include "base/sample.h"
 
 struct mw_window {
     int64_t t_open_ns;       /* CLOCK_MONOTONIC */
     struct mw_memory start;  /* with the mark reset, if it is */
     bool marked;             /* the mark was reset when the window opened */
-    int64_t mark_bytes;      /* highest mark while open; MW_ABSENT: never raised */
+    int64_t hwm_bytes;       /* highest mark while open; MW_ABSENT: never raised */
     int64_t sampled_bytes;   /* highest sample; MW_ABSENT: none */
     int64_t cpu_busy_ticks;  /* at the start; MW_ABSENT: not read */
     int64_t cpu_total_ticks; /* at the start */
@@ -66,7 +66,7 @@ void mw_window_add_sample(struct mw_window *self, int64_t rss_bytes);
 /* The kernel raised the mark to `hwm_bytes` since the window opened. A mark that
  * only stands where its reset left it is not to be added: the reset sets it from
  * the approximate counters, at times above an RSS that was never reached. */
-void mw_window_add_mark(struct mw_window *self, int64_t hwm_bytes);
+void mw_window_add_hwm(struct mw_window *self, int64_t hwm_bytes);
 
 /* The processors at the window's start (the first call) and at any time after
  * it. Percentages rest on ticks of 10 ms: they are absent in a window too short

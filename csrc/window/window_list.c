@@ -1,15 +1,15 @@
-#include "mw_roster.h"
+#include "window/window_list.h"
 
 #include <stddef.h>
 
 void
-mw_roster_init(struct mw_roster *self, int64_t lifetime_peak_bytes)
+mw_window_list_init(struct mw_window_list *self, int64_t lifetime_peak_bytes)
 {
-    *self = (struct mw_roster){.lifetime_peak_bytes = lifetime_peak_bytes};
+    *self = (struct mw_window_list){.lifetime_peak_bytes = lifetime_peak_bytes};
 }
 
 static void
-keep_lifetime_peak(struct mw_roster *self, int64_t bytes)
+keep_lifetime_peak(struct mw_window_list *self, int64_t bytes)
 {
     if (self->lifetime_peak_bytes != MW_ABSENT && bytes > self->lifetime_peak_bytes) {
         self->lifetime_peak_bytes = bytes;
@@ -17,11 +17,11 @@ keep_lifetime_peak(struct mw_roster *self, int64_t bytes)
 }
 
 void
-mw_roster_open(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns,
-               const struct mw_memory *start, bool marked)
+mw_window_list_open(struct mw_window_list *self, struct mw_watch *watch, int64_t t_ns,
+                    const struct mw_memory *start, bool marked)
 {
     if (marked) {
-        self->mark_floor_bytes = start->hwm_bytes;
+        self->hwm_floor_bytes = start->hwm_bytes;
     }
     mw_window_open(&watch->window, t_ns, start, marked);
     mw_timeline_init(&watch->timeline, 0, start->rss_bytes);
@@ -38,7 +38,7 @@ mw_roster_open(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns,
 }
 
 void
-mw_roster_forget(struct mw_roster *self, struct mw_watch *watch)
+mw_window_list_forget(struct mw_window_list *self, struct mw_watch *watch)
 {
     if (watch->previous != NULL) {
         watch->previous->next = watch->next;
@@ -54,16 +54,16 @@ mw_roster_forget(struct mw_roster *self, struct mw_watch *watch)
 }
 
 void
-mw_roster_close(struct mw_roster *self, struct mw_watch *watch, int64_t t_ns,
-                const struct mw_memory *end)
+mw_window_list_close(struct mw_window_list *self, struct mw_watch *watch, int64_t t_ns,
+                     const struct mw_memory *end)
 {
-    mw_roster_forget(self, watch);
-    mw_roster_finish(watch, t_ns, end);
+    mw_window_list_forget(self, watch);
+    mw_window_list_finish(watch, t_ns, end);
 }
 
 int64_t
-mw_roster_last_seen(const struct mw_roster *self, const struct mw_watch *watch,
-                    struct mw_memory *end)
+mw_window_list_last_seen(const struct mw_window_list *self,
+                         const struct mw_watch *watch, struct mw_memory *end)
 {
     bool sampled = self->t_sample_ns > watch->window.t_open_ns;
 
@@ -73,7 +73,7 @@ mw_roster_last_seen(const struct mw_roster *self, const struct mw_watch *watch,
 }
 
 void
-mw_roster_finish(struct mw_watch *watch, int64_t t_ns, const struct mw_memory *end)
+mw_window_list_finish(struct mw_watch *watch, int64_t t_ns, const struct mw_memory *end)
 {
     watch->unfinished = false;
     mw_timeline_finish(&watch->timeline, t_ns - watch->window.t_open_ns,
@@ -81,27 +81,27 @@ mw_roster_finish(struct mw_watch *watch, int64_t t_ns, const struct mw_memory *e
 }
 
 void
-mw_roster_add_mark(struct mw_roster *self, int64_t hwm_bytes)
+mw_window_list_add_hwm(struct mw_window_list *self, int64_t hwm_bytes)
 {
     keep_lifetime_peak(self, hwm_bytes);
-    if (hwm_bytes <= self->mark_floor_bytes) {
+    if (hwm_bytes <= self->hwm_floor_bytes) {
         return;
     }
     for (struct mw_watch *watch = self->newest; watch != NULL; watch = watch->next) {
         if (watch->window.marked) {
-            mw_window_add_mark(&watch->window, hwm_bytes);
+            mw_window_add_hwm(&watch->window, hwm_bytes);
         }
     }
 }
 
 void
-mw_roster_drop_mark(struct mw_roster *self)
+mw_window_list_drop_hwm(struct mw_window_list *self)
 {
-    self->mark_floor_bytes = 0;
+    self->hwm_floor_bytes = 0;
 }
 
 void
-mw_roster_add_sample(struct mw_roster *self, int64_t t_ns, int64_t rss_bytes)
+mw_window_list_add_sample(struct mw_window_list *self, int64_t t_ns, int64_t rss_bytes)
 {
     keep_lifetime_peak(self, rss_bytes);
     self->t_sample_ns = t_ns;
@@ -117,7 +117,7 @@ mw_roster_add_sample(struct mw_roster *self, int64_t t_ns, int64_t rss_bytes)
 }
 
 void
-mw_roster_add_reading(struct mw_roster *self, int64_t rss_bytes)
+mw_window_list_add_reading(struct mw_window_list *self, int64_t rss_bytes)
 {
     for (struct mw_watch *watch = self->newest; watch != NULL; watch = watch->next) {
         mw_window_add_sample(&watch->window, rss_bytes);
@@ -125,7 +125,7 @@ mw_roster_add_reading(struct mw_roster *self, int64_t rss_bytes)
 }
 
 void
-mw_roster_add_cpu(struct mw_roster *self, const struct mw_cpu *cpu)
+mw_window_list_add_cpu(struct mw_window_list *self, const struct mw_cpu *cpu)
 {
     for (struct mw_watch *watch = self->newest; watch != NULL; watch = watch->next) {
         mw_window_add_cpu(&watch->window, cpu);

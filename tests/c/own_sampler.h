@@ -5,7 +5,7 @@
 
 #include <dirent.h>
 
-#include "mw_self.h"
+#include "sampler/process_sampler.h"
 
 static struct mw_sampler *sampler;
 
@@ -13,14 +13,14 @@ static inline int
 acquire(void **state)
 {
     (void)state;
-    return mw_self_acquire(&sampler);
+    return mw_process_sampler_acquire(&sampler);
 }
 
 static inline int
 release(void **state)
 {
     (void)state;
-    mw_self_release(&sampler);
+    mw_process_sampler_release(&sampler);
     return sampler == NULL ? 0 : -1;
 }
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mw_parse.h"
+#include "linux/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

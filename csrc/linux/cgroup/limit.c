@@ -1,4 +1,4 @@
-#include "mw_cgroup.h"
+#include "linux/cgroup/limit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mw_group.h"
-#include "mw_parse.h"
+#include "linux/cgroup/path.h"
+#include "linux/parse.h"
 
 enum { TEXT_ROOM = 8192 };
 
@@ -36,7 +36,7 @@ read_group_file(const char *mount, const char *hierarchy, const char *group,
     do {
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     } while (fd < 0 && errno == EINTR);
-    return mw_group_read_and_close(fd < 0 ? -errno : fd, text, room);
+    return mw_cgroup_path_read_and_close(fd < 0 ? -errno : fd, text, room);
 }
 
 /* From "/a/b" to "/a", from "/a" to "", which is the mount itself. */
@@ -72,7 +72,7 @@ limit_of_v2(const char *mount, const char *place, char *group,
         ssize_t length =
             read_group_file(mount, place, group, "memory.max", text, sizeof text);
 
-        if (length < 0 && !mw_group_is_hidden(length)) {
+        if (length < 0 && !mw_cgroup_path_is_hidden(length)) {
             return (int)length;
         }
         if (length >= 0 && mw_parse_cgroup_limit(text, (size_t)length, &limit) == 0) {
@@ -94,7 +94,7 @@ limit_of_v1(const char *mount, const char *place, char *group,
         ssize_t length =
             read_group_file(mount, place, group, "memory.stat", text, sizeof text);
 
-        if (length < 0 && !mw_group_is_hidden(length)) {
+        if (length < 0 && !mw_cgroup_path_is_hidden(length)) {
             return (int)length;
         }
         if (length >= 0 && mw_parse_keyed(text, (size_t)length,
@@ -113,8 +113,8 @@ mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
                      struct mw_cgroup_limit *out)
 {
     struct mw_cgroup_limit least = {.limit_bytes = MW_UNLIMITED, .group = ""};
-    struct mw_group group;
-    int err = mw_group_find(proc_root, mount, pid, NULL, &group);
+    struct mw_cgroup_path group;
+    int err = mw_cgroup_path_find(proc_root, mount, pid, NULL, &group);
 
     if (err == 0) {
         err = limit_of_v2(mount, group.place, group.path, &least);
@@ -122,7 +122,7 @@ mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
     if (err != 0 && err != -ENODATA) {
         return err;
     }
-    err = mw_group_find(proc_root, mount, pid, "memory", &group);
+    err = mw_cgroup_path_find(proc_root, mount, pid, "memory", &group);
     if (err == 0) {
         err = limit_of_v1(mount, group.place, group.path, &least);
     }
@@ -158,14 +158,14 @@ int
 mw_cgroup_find_oom_kills(const char *proc_root, const char *mount, pid_t pid,
                          int64_t *kills, char *file)
 {
-    struct mw_group group;
-    int err = mw_group_find(proc_root, mount, pid, NULL, &group);
+    struct mw_cgroup_path group;
+    int err = mw_cgroup_path_find(proc_root, mount, pid, NULL, &group);
 
     if (err == 0) {
         err = find_kills(mount, group.place, group.path, V2_KILLS, kills, file);
     }
     if (err == -ENODATA) {
-        err = mw_group_find(proc_root, mount, pid, "memory", &group);
+        err = mw_cgroup_path_find(proc_root, mount, pid, "memory", &group);
         if (err == 0) {
             err = find_kills(mount, group.place, group.path, V1_KILLS, kills, file);
         }
@@ -203,7 +203,7 @@ mw_cgroup_reread_oom_kills(const char *mount, const char *file, int64_t *kills)
     }
     length = read_group_file(mount, "", "", file + 1, text, sizeof text);
     if (length < 0) {
-        return mw_group_is_hidden(length) ? -ENODATA : (int)length;
+        return mw_cgroup_path_is_hidden(length) ? -ENODATA : (int)length;
     }
     return mw_parse_keyed(text, (size_t)length, "oom_kill", kills) == 0 ? 0 : -ENODATA;
 }

@@ -1,16 +1,16 @@
 /* The memory limit that the process's control group sets, and how often the
  * kernel has killed in it. Version 2, version 1 and both at once. */
 
-#ifndef MW_CGROUP_H
-#define MW_CGROUP_H
+#ifndef MW_LINUX_CGROUP_LIMIT_H
+#define MW_LINUX_CGROUP_LIMIT_H
 
 #include <sys/types.h>
 
-#include "mw_sample.h"
+#include "base/sample.h"
+#include "linux/cgroup/path.h"
 
 #define MW_CGROUP_MOUNT "/sys/fs/cgroup"
 
-enum { MW_CGROUP_PATH_ROOM = 1024 };
 
 struct mw_cgroup_limit {
     int64_t limit_bytes;             /* MW_UNLIMITED: none is set */

@@ -1,4 +1,4 @@
-#include "mw_group.h"
+#include "linux/cgroup/path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mw_parse.h"
-#include "mw_proc.h"
+#include "linux/parse.h"
+#include "linux/proc.h"
 
 enum {
     TEXT_ROOM = 8192,
@@ -18,7 +18,7 @@ enum {
 };
 
 ssize_t
-mw_group_read_and_close(int fd, char *text, size_t room)
+mw_cgroup_path_read_and_close(int fd, char *text, size_t room)
 {
     size_t length = 0;
     ssize_t got;
@@ -38,7 +38,7 @@ mw_group_read_and_close(int fd, char *text, size_t room)
 }
 
 bool
-mw_group_is_hidden(ssize_t err)
+mw_cgroup_path_is_hidden(ssize_t err)
 {
     return err == -ENOENT || err == -ENOTDIR || err == -ENODEV || err == -EACCES ||
            err == -EPERM;
@@ -102,8 +102,8 @@ next_line(struct lines *self, const char **line, size_t *length)
  */
 
 struct hierarchy {
-    char root[MW_GROUP_ROOM];
-    char place[MW_GROUP_ROOM]; /* of the mount, below `mount`: "/memory" */
+    char root[MW_CGROUP_PATH_ROOM];
+    char place[MW_CGROUP_PATH_ROOM]; /* of the mount, below `mount`: "/memory" */
 };
 
 /* From the reader's mounts; as it is by custom where they do not tell. */
@@ -122,7 +122,7 @@ find_hierarchy(const char *proc_root, const char *mount, const char *controller,
     (void)snprintf(out->root, sizeof out->root, "/");
     (void)snprintf(out->place, sizeof out->place, "%s", controller ? "/memory" : "");
     if (lines.fd < 0) {
-        return mw_group_is_hidden(lines.fd) ? 0 : lines.fd;
+        return mw_cgroup_path_is_hidden(lines.fd) ? 0 : lines.fd;
     }
     while ((err = next_line(&lines, &line, &length)) > 0) {
         struct hierarchy found;
@@ -173,7 +173,7 @@ has_process(const char *path, pid_t pid)
         lines.fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     } while (lines.fd < 0 && errno == EINTR);
     if (lines.fd < 0) {
-        return mw_group_is_hidden(-errno) ? 0 : -errno;
+        return mw_cgroup_path_is_hidden(-errno) ? 0 : -errno;
     }
     lines.start = lines.length = 0;
     while ((err = next_line(&lines, &line, &length)) > 0) {
@@ -214,7 +214,7 @@ find_process(struct search *self, int levels) /* NOLINT(misc-no-recursion) */
         DIR *folder = opendir(self->path);
 
         if (folder == NULL) {
-            return mw_group_is_hidden(-errno) ? 0 : -errno;
+            return mw_cgroup_path_is_hidden(-errno) ? 0 : -errno;
         }
         /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else has the folder */
         while (found == 0 && self->left > 0 && (each = readdir(folder)) != NULL) {
@@ -275,7 +275,7 @@ resolve(const char *mount, const struct hierarchy *hierarchy, pid_t pid, char *g
     if (found != 1) {
         return found == 0 ? -ENODATA : found;
     }
-    if (strlen(search.path + search.base) >= MW_GROUP_ROOM) {
+    if (strlen(search.path + search.base) >= MW_CGROUP_PATH_ROOM) {
         return -ENAMETOOLONG;
     }
     memcpy(group, search.path + search.base, strlen(search.path + search.base) + 1);
@@ -283,8 +283,8 @@ resolve(const char *mount, const struct hierarchy *hierarchy, pid_t pid, char *g
 }
 
 int
-mw_group_find(const char *proc_root, const char *mount, pid_t pid,
-              const char *controller, struct mw_group *out)
+mw_cgroup_path_find(const char *proc_root, const char *mount, pid_t pid,
+                    const char *controller, struct mw_cgroup_path *out)
 {
     struct hierarchy hierarchy;
     char text[TEXT_ROOM];
@@ -293,7 +293,7 @@ mw_group_find(const char *proc_root, const char *mount, pid_t pid,
     ssize_t length;
     int err;
 
-    length = mw_group_read_and_close(
+    length = mw_cgroup_path_read_and_close(
         mw_proc_open_file(proc_root, pid, "cgroup", O_RDONLY), text, sizeof text);
     if (length < 0) {
         return (int)length;
@@ -302,7 +302,7 @@ mw_group_find(const char *proc_root, const char *mount, pid_t pid,
     if (err != 0) {
         return err;
     }
-    if (found_length >= MW_GROUP_ROOM) {
+    if (found_length >= MW_CGROUP_PATH_ROOM) {
         return -ENAMETOOLONG;
     }
     memcpy(out->path, found, found_length);

@@ -1,4 +1,4 @@
-#include "mw_host.h"
+#include "linux/procps/machine.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -6,15 +6,15 @@
 #include <libproc2/meminfo.h>
 #include <libproc2/stat.h>
 
-struct mw_host {
+struct mw_machine {
     struct meminfo_info *meminfo;
     struct stat_info *stat;
 };
 
 int
-mw_host_new(struct mw_host **out)
+mw_machine_new(struct mw_machine **out)
 {
-    struct mw_host *self = calloc(1, sizeof *self);
+    struct mw_machine *self = calloc(1, sizeof *self);
     int err;
 
     if (self == NULL) {
@@ -25,7 +25,7 @@ mw_host_new(struct mw_host **out)
         err = procps_stat_new(&self->stat);
     }
     if (err != 0) {
-        mw_host_free(&self);
+        mw_machine_free(&self);
         return err;
     }
     *out = self;
@@ -33,7 +33,7 @@ mw_host_new(struct mw_host **out)
 }
 
 void
-mw_host_free(struct mw_host **self)
+mw_machine_free(struct mw_machine **self)
 {
     if (*self == NULL) {
         return;
@@ -56,7 +56,7 @@ last_error(void)
 }
 
 int
-mw_host_read_memory(struct mw_host *self, struct mw_host_memory *out)
+mw_machine_read_memory(struct mw_machine *self, struct mw_machine_memory *out)
 {
     enum meminfo_item items[] = {MEMINFO_MEM_TOTAL, MEMINFO_MEM_AVAILABLE};
     struct meminfo_stack *stack;
@@ -75,7 +75,7 @@ mw_host_read_memory(struct mw_host *self, struct mw_host_memory *out)
 enum tic { BUSY, TOTAL, DELTA_BUSY, DELTA_TOTAL, TICS };
 
 int
-mw_host_read_cpu(struct mw_host *self, struct mw_cpu *out)
+mw_machine_read_cpu(struct mw_machine *self, struct mw_cpu *out)
 {
     enum stat_item items[TICS] = {
         [BUSY] = STAT_TIC_SUM_BUSY,

@@ -4,27 +4,27 @@
  * of memwatch. So it is linked into a module of its own, memwatch._host, which is
  * loaded when somebody asks. */
 
-#ifndef MW_HOST_H
-#define MW_HOST_H
+#ifndef MW_LINUX_PROCPS_MACHINE_H
+#define MW_LINUX_PROCPS_MACHINE_H
 
-#include "mw_sample.h"
+#include "base/sample.h"
 
-struct mw_host_memory {
+struct mw_machine_memory {
     int64_t total_bytes;     /* MemTotal */
     int64_t available_bytes; /* MemAvailable: what can be had without swapping */
 };
 
-struct mw_host; /* opaque: its insides are libproc2's */
+struct mw_machine; /* opaque: its insides are libproc2's */
 
 /* The caller owns *out and frees it. -errno. */
-int mw_host_new(struct mw_host **out);
-void mw_host_free(struct mw_host **self);
+int mw_machine_new(struct mw_machine **out);
+void mw_machine_free(struct mw_machine **self);
 
 /* /proc/meminfo, about 7 us. One thread at a time. -errno. */
-int mw_host_read_memory(struct mw_host *self, struct mw_host_memory *out);
+int mw_machine_read_memory(struct mw_machine *self, struct mw_machine_memory *out);
 
 /* /proc/stat, about 5 us on two processors. One thread at a time, and by one
  * reader only: the busiest processor is told since the reading before. -errno. */
-int mw_host_read_cpu(struct mw_host *self, struct mw_cpu *out);
+int mw_machine_read_cpu(struct mw_machine *self, struct mw_cpu *out);
 
 #endif

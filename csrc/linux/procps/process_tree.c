@@ -1,4 +1,4 @@
-#include "mw_tree.h"
+#include "linux/procps/process_tree.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ struct child {
     unsigned long long began;
 };
 
-struct mw_tree {
+struct mw_process_tree {
     pid_t root;
     struct pids_info *all;
     struct pids_info *some;
@@ -46,14 +46,14 @@ struct mw_tree {
 };
 
 int
-mw_tree_new(struct mw_tree **out, pid_t root)
+mw_process_tree_new(struct mw_process_tree **out, pid_t root)
 {
     enum pids_item all[ITEMS] = {
         [PID] = PIDS_ID_PID,  [PARENT] = PIDS_ID_PPID,   [STATE] = PIDS_STATE,
         [FLAGS] = PIDS_FLAGS, [BEGAN] = PIDS_TICS_BEGAN, [SIZE] = PIDS_MEM_VIRT,
         [RSS] = PIDS_MEM_RES,
     };
-    struct mw_tree *self = calloc(1, sizeof *self);
+    struct mw_process_tree *self = calloc(1, sizeof *self);
     int err;
 
     if (self == NULL) {
@@ -71,7 +71,7 @@ mw_tree_new(struct mw_tree **out, pid_t root)
         err = procps_pids_new(&self->some, some, PSS_ITEMS);
     }
     if (err != 0) {
-        mw_tree_free(&self);
+        mw_process_tree_free(&self);
         return err;
     }
     *out = self;
@@ -79,7 +79,7 @@ mw_tree_new(struct mw_tree **out, pid_t root)
 }
 
 void
-mw_tree_free(struct mw_tree **self)
+mw_process_tree_free(struct mw_process_tree **self)
 {
     if (*self == NULL) {
         return;
@@ -115,7 +115,7 @@ by_pid(const void *a, const void *b)
 }
 
 static const struct process *
-find(const struct mw_tree *self, int pid)
+find(const struct mw_process_tree *self, int pid)
 {
     struct process wanted = {.pid = pid};
 
@@ -125,7 +125,7 @@ find(const struct mw_tree *self, int pid)
 }
 
 static int
-read_all(struct mw_tree *self)
+read_all(struct mw_process_tree *self)
 {
     struct pids_fetch *fetch;
     size_t total;
@@ -170,7 +170,7 @@ read_all(struct mw_tree *self)
 /* Between vfork() and exec() a child lives in its parent's memory: both show the same
  * figures, where one that fork() made lacks the pages of the files. */
 static bool
-borrows(const struct mw_tree *self, const struct process *process)
+borrows(const struct mw_process_tree *self, const struct process *process)
 {
     const struct process *parent = find(self, process->parent);
 
@@ -181,7 +181,7 @@ borrows(const struct mw_tree *self, const struct process *process)
 
 /* Parents mostly have the lower pid, so that one round finds nearly all. */
 static void
-mark_descendants(struct mw_tree *self)
+mark_descendants(struct mw_process_tree *self)
 {
     bool found = true;
 
@@ -208,7 +208,7 @@ mark_descendants(struct mw_tree *self)
 /* ---- the root's own children, seen for the first time ---- */
 
 static bool
-was_there(const struct mw_tree *self, const struct process *process)
+was_there(const struct mw_process_tree *self, const struct process *process)
 {
     for (size_t i = 0; i < self->child_count; i++) {
         if (self->children[i].pid == process->pid &&
@@ -220,13 +220,13 @@ was_there(const struct mw_tree *self, const struct process *process)
 }
 
 static bool
-is_child(const struct mw_tree *self, const struct process *process)
+is_child(const struct mw_process_tree *self, const struct process *process)
 {
     return process->parent == self->root && process->rss_bytes > 0;
 }
 
 static int
-meet_children(struct mw_tree *self)
+meet_children(struct mw_process_tree *self)
 {
     size_t count = 0;
 
@@ -263,7 +263,8 @@ meet_children(struct mw_tree *self)
 
 /* Add up those of `pids`, the root's apart. */
 static int
-add_pss(struct mw_tree *self, unsigned *pids, int count, struct mw_tree_reading *sum)
+add_pss(struct mw_process_tree *self, unsigned *pids, int count,
+        struct mw_process_tree_reading *sum)
 {
     struct pids_fetch *fetch;
 
@@ -296,9 +297,9 @@ add_pss(struct mw_tree *self, unsigned *pids, int count, struct mw_tree_reading 
 }
 
 static int
-read_pss(struct mw_tree *self, struct mw_tree_reading *out)
+read_pss(struct mw_process_tree *self, struct mw_process_tree_reading *out)
 {
-    struct mw_tree_reading sum = {
+    struct mw_process_tree_reading sum = {
         .first_seen = out->first_seen,
         .own_pss_bytes = MW_ABSENT,
     };
@@ -329,10 +330,11 @@ read_pss(struct mw_tree *self, struct mw_tree_reading *out)
 }
 
 int
-mw_tree_read(struct mw_tree *self, bool with_pss, struct mw_tree_reading *out)
+mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
+                     struct mw_process_tree_reading *out)
 {
-    struct mw_tree_reading reading = {.pss_bytes = MW_ABSENT,
-                                      .own_pss_bytes = MW_ABSENT};
+    struct mw_process_tree_reading reading = {.pss_bytes = MW_ABSENT,
+                                              .own_pss_bytes = MW_ABSENT};
     int err = read_all(self);
 
     if (err == 0) {

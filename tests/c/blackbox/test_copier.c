@@ -8,23 +8,17 @@
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
-#include "mw_clock.h"
-#include "mw_copier.h"
-#include "mw_reader.h"
-#include "mw_recording.h"
-#include "mw_self.h"
+#include "base/clock.h"
+#include "blackbox/copier.h"
+#include "blackbox/reader.h"
+#include "sampler/process_sampler.h"
+#include "sampler/recording.h"
 
 #define LIMIT_NS (60 * MW_NS_PER_S)
 
 enum { PIECE_BYTES = 211 };
 
 /* Waits for what another thread does; a minute is a failure. */
-#define WAIT_UNTIL(condition)                                                          \
-    for (int64_t t_end_ns = mw_clock_mono_ns() + LIMIT_NS; !(condition);) {            \
-        assert_true(mw_clock_mono_ns() < t_end_ns);                                    \
-        sched_yield();                                                                 \
-    }
-
 /* How the file system behaves: of the copier's thread alone. */
 static atomic_bool hangs;
 static atomic_int hanging;   /* calls that do, or are about to see whether to */
@@ -126,38 +120,39 @@ tear_down(void **state)
     return 0;
 }
 
-static struct mw_recorder *
+static struct mw_blackbox_writer *
 new_recorder(const struct place *place)
 {
-    struct mw_box_identity given = {0};
-    struct mw_recorder *recorder = NULL;
+    struct mw_blackbox_identity given = {0};
+    struct mw_blackbox_writer *recorder = NULL;
 
-    assert_int_equal(mw_recorder_new(&recorder, place->box, place->copy, &given, 0), 0);
-    WAIT_UNTIL(mw_recorder_copy_errno(recorder) == 0);
+    assert_int_equal(
+        mw_blackbox_writer_new(&recorder, place->box, place->copy, &given, 0), 0);
+    WAIT_UNTIL(mw_blackbox_writer_copy_errno(recorder) == 0);
     return recorder;
 }
 
-static struct mw_box_title
+static struct mw_blackbox_title
 title_of(const char *label)
 {
-    struct mw_box_title title = {.execution_count = 4};
+    struct mw_blackbox_title title = {.execution_count = 4};
 
-    mw_box_put_text(title.label, sizeof title.label, label);
+    mw_blackbox_put_text(title.label, sizeof title.label, label);
     return title;
 }
 
 /* What is in the copy now; cell_count -1: no box. */
-static struct mw_box_view
+static struct mw_blackbox_view
 view_of(const char *path)
 {
-    struct mw_box_view view = {.cell_count = -1};
-    struct mw_reader *reader = NULL;
-    enum mw_box_fault fault;
+    struct mw_blackbox_view view = {.cell_count = -1};
+    struct mw_blackbox_reader *reader = NULL;
+    enum mw_blackbox_fault fault;
 
-    if (mw_reader_new(&reader, path, &fault) == 0) {
-        mw_reader_view(reader, &view);
+    if (mw_blackbox_reader_new(&reader, path, &fault) == 0) {
+        mw_blackbox_reader_view(reader, &view);
     }
-    mw_reader_free(&reader);
+    mw_blackbox_reader_free(&reader);
     return view;
 }
 
@@ -173,8 +168,8 @@ static void
 test_what_is_recorded_is_copied(void **state)
 {
     const struct place *place = *state;
-    struct mw_recorder *recorder = new_recorder(place);
-    struct mw_box_title title = title_of("In [1]");
+    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_title title = title_of("In [1]");
     struct mw_result result = {.rss_end_bytes = 7};
     struct stat found;
     int slot;
@@ -185,16 +180,16 @@ test_what_is_recorded_is_copied(void **state)
     assert_int_equal(found.st_mode & 07777, 0600);
     assert_int_equal(view_of(place->copy).identity.pid, getpid());
 
-    slot = mw_recorder_open_cell(recorder, 1, 1, &title);
-    mw_recorder_add_sample(recorder, 1, 11);
+    slot = mw_blackbox_writer_open_cell(recorder, 1, 1, &title);
+    mw_blackbox_writer_add_sample(recorder, 1, 11);
     WAIT_UNTIL(view_of(place->copy).samples == 1);
     WAIT_UNTIL(view_of(place->copy).cell_count == 1);
-    assert_int_equal(view_of(place->copy).cells[0].status, MW_BOX_OPEN);
-    mw_recorder_close_cell(recorder, slot, MW_BOX_OK, &result, 0);
-    WAIT_UNTIL(view_of(place->copy).cells[0].status == MW_BOX_OK);
+    assert_int_equal(view_of(place->copy).cells[0].status, MW_BLACKBOX_OPEN);
+    mw_blackbox_writer_close_cell(recorder, slot, MW_BLACKBOX_OK, &result, 0);
+    WAIT_UNTIL(view_of(place->copy).cells[0].status == MW_BLACKBOX_OK);
     assert_int_equal(view_of(place->copy).cells[0].result.rss_end_bytes, 7);
 
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
     WAIT_UNTIL(!exists(place->copy));
     assert_false(exists(place->box));
 }
@@ -207,8 +202,8 @@ static void
 test_nobody_waits_for_a_write_that_hangs(void **state)
 {
     const struct place *place = *state;
-    const struct mw_box_identity given = {0};
-    const struct mw_box_title title = title_of("In [1]");
+    const struct mw_blackbox_identity given = {0};
+    const struct mw_blackbox_title title = title_of("In [1]");
     struct mw_sampler *sampler = NULL;
     struct mw_recording found;
     struct mw_watch watch;
@@ -216,7 +211,7 @@ test_nobody_waits_for_a_write_that_hangs(void **state)
     int status;
     pid_t child;
 
-    assert_int_equal(mw_self_acquire(&sampler), 0);
+    assert_int_equal(mw_process_sampler_acquire(&sampler), 0);
     assert_int_equal(mw_recording_start(sampler, place->box, place->copy, &given), 0);
     WAIT_UNTIL(mw_recording_read(sampler, &found) && found.copy_errno == 0);
     hangs = true;
@@ -244,7 +239,7 @@ test_nobody_waits_for_a_write_that_hangs(void **state)
     mw_recording_stop(sampler);
     assert_false(exists(place->box));
     assert_true(exists(place->copy)); /* what hangs cannot remove it */
-    mw_self_release(&sampler);
+    mw_process_sampler_release(&sampler);
     /* When the file system answers again, the thread that was left does. */
     hangs = false;
     WAIT_UNTIL(!exists(place->copy));
@@ -254,7 +249,7 @@ test_nobody_waits_for_a_write_that_hangs(void **state)
 static void
 test_a_pipe_is_not_kept_open(void **state)
 {
-    struct mw_recorder *recorder;
+    struct mw_blackbox_writer *recorder;
     char byte;
     int ends[2];
 
@@ -263,7 +258,7 @@ test_a_pipe_is_not_kept_open(void **state)
     close(ends[1]);
     assert_int_equal(read(ends[0], &byte, 1), 0);
     close(ends[0]);
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
 }
 
 /* A child has no descriptor of the copy: closing it may take as long as a write. */
@@ -271,7 +266,7 @@ static void
 test_a_child_does_not_inherit_the_copy(void **state)
 {
     const struct place *place = *state;
-    struct mw_recorder *recorder = new_recorder(place);
+    struct mw_blackbox_writer *recorder = new_recorder(place);
     struct stat copy;
 
     assert_int_equal(stat(place->copy, &copy), 0);
@@ -281,7 +276,7 @@ test_a_child_does_not_inherit_the_copy(void **state)
         assert_false(fstat(fd, &found) == 0 && found.st_ino == copy.st_ino &&
                      found.st_dev == copy.st_dev);
     }
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
 }
 
 /* ---- nothing torn ---- */
@@ -293,10 +288,10 @@ static atomic_int looks;
 static void
 look(void)
 {
-    struct mw_box_view view = view_of(shown->copy);
+    struct mw_blackbox_view view = view_of(shown->copy);
 
     for (int i = 0; i < view.cell_count; i++) {
-        const struct mw_box_cell *cell = &view.cells[i];
+        const struct mw_blackbox_cell *cell = &view.cells[i];
         char label[32];
 
         (void)snprintf(label, sizeof label, "%lld", (long long)cell->number);
@@ -311,28 +306,28 @@ look(void)
 static void
 test_a_write_that_is_half_done_shows_nothing_torn(void **state)
 {
-    struct mw_recorder *recorder = new_recorder(*state);
+    struct mw_blackbox_writer *recorder = new_recorder(*state);
     int64_t number = 0;
 
     shown = *state;
     looks = 0;
     looks_between = true;
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < MW_BOX_CELLS; i++, number++) {
-            struct mw_box_title title;
+        for (int i = 0; i < MW_BLACKBOX_CELLS; i++, number++) {
+            struct mw_blackbox_title title;
             char label[32];
 
             (void)snprintf(label, sizeof label, "%lld", (long long)number);
             title = title_of(label);
-            mw_box_put_text(title.source, sizeof title.source, label);
-            mw_recorder_close_cell(recorder,
-                                   mw_recorder_open_cell(recorder, number, 1, &title),
-                                   MW_BOX_OK, NULL, 0);
+            mw_blackbox_put_text(title.source, sizeof title.source, label);
+            mw_blackbox_writer_close_cell(
+                recorder, mw_blackbox_writer_open_cell(recorder, number, 1, &title),
+                MW_BLACKBOX_OK, NULL, 0);
         }
         WAIT_UNTIL(view_of(shown->copy).opened == number);
     }
     looks_between = false;
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
     WAIT_UNTIL(!exists(shown->copy));
     assert_true(looks > 0);
 }
@@ -343,49 +338,50 @@ static void
 test_a_write_that_fails_is_told_and_tried_again(void **state)
 {
     const struct place *place = *state;
-    struct mw_recorder *recorder = new_recorder(place);
+    struct mw_blackbox_writer *recorder = new_recorder(place);
 
     write_err = ENOSPC;
-    mw_recorder_add_sample(recorder, 1, 1);
-    WAIT_UNTIL(mw_recorder_copy_errno(recorder) == ENOSPC);
+    mw_blackbox_writer_add_sample(recorder, 1, 1);
+    WAIT_UNTIL(mw_blackbox_writer_copy_errno(recorder) == ENOSPC);
     write_err = 0;
-    WAIT_UNTIL(mw_recorder_copy_errno(recorder) == 0);
+    WAIT_UNTIL(mw_blackbox_writer_copy_errno(recorder) == 0);
     WAIT_UNTIL(view_of(place->copy).samples == 1);
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
 }
 
 static void
 test_a_copy_that_was_removed_is_made_again(void **state)
 {
     const struct place *place = *state;
-    struct mw_recorder *recorder = new_recorder(place);
+    struct mw_blackbox_writer *recorder = new_recorder(place);
 
     assert_int_equal(unlink(place->copy), 0);
     assert_int_equal(rmdir(place->folder), 0);
     WAIT_UNTIL(exists(place->copy));
     assert_int_equal(view_of(place->copy).identity.pid, getpid());
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
 }
 
 static void
 test_a_copy_that_cannot_be_made(void **state)
 {
     struct place place = *(struct place *)*state;
-    struct mw_box_identity given = {0};
-    struct mw_recorder *recorder = NULL;
+    struct mw_blackbox_identity given = {0};
+    struct mw_blackbox_writer *recorder = NULL;
 
     (void)snprintf(place.copy, sizeof place.copy, "/nowhere/at/all/1-1.box");
-    assert_int_equal(mw_recorder_new(&recorder, place.box, place.copy, &given, 0),
-                     -ENOENT);
+    assert_int_equal(
+        mw_blackbox_writer_new(&recorder, place.box, place.copy, &given, 0), -ENOENT);
     assert_null(recorder);
     assert_false(exists(place.box));
     write_file(place.root, "copies", "a file");
-    assert_int_equal(mw_recorder_new(&recorder, place.box, place.folder, &given, 0), 0);
-    mw_recorder_free(&recorder);
+    assert_int_equal(
+        mw_blackbox_writer_new(&recorder, place.box, place.folder, &given, 0), 0);
+    mw_blackbox_writer_free(&recorder);
     (void)snprintf(place.copy, sizeof place.copy, "%s/copies/1-1.box", place.root);
     write_file(place.root, "copies", "a file");
-    assert_int_equal(mw_recorder_new(&recorder, place.box, place.copy, &given, 0),
-                     -ENOTDIR);
+    assert_int_equal(
+        mw_blackbox_writer_new(&recorder, place.box, place.copy, &given, 0), -ENOTDIR);
     assert_int_equal(unlink(place.folder), 0);
 }
 
@@ -394,12 +390,13 @@ static void
 test_a_link_is_no_folder(void **state)
 {
     const struct place *place = *state;
-    struct mw_box_identity given = {0};
-    struct mw_recorder *recorder = NULL;
+    struct mw_blackbox_identity given = {0};
+    struct mw_blackbox_writer *recorder = NULL;
 
     assert_int_equal(symlink("/tmp", place->folder), 0);
-    assert_int_equal(mw_recorder_new(&recorder, place->box, place->copy, &given, 0),
-                     -ENOTDIR);
+    assert_int_equal(
+        mw_blackbox_writer_new(&recorder, place->box, place->copy, &given, 0),
+        -ENOTDIR);
     assert_int_equal(unlink(place->folder), 0);
 }
 
@@ -407,10 +404,10 @@ static void
 test_a_copy_that_cannot_be_removed_says_that_it_ended(void **state)
 {
     const struct place *place = *state;
-    struct mw_recorder *recorder = new_recorder(place);
+    struct mw_blackbox_writer *recorder = new_recorder(place);
 
     unlink_err = EPERM;
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
     WAIT_UNTIL(view_of(place->copy).t_ended_ns > 0);
 }
 
@@ -419,27 +416,28 @@ static void
 test_memory_only(void **state)
 {
     const struct place *place = *state;
-    struct mw_box_identity given = {0};
-    struct mw_recorder *recorder = NULL;
+    struct mw_blackbox_identity given = {0};
+    struct mw_blackbox_writer *recorder = NULL;
     char path[64];
 
-    assert_int_equal(mw_recorder_new(&recorder, NULL, place->copy, &given, 0), 0);
-    (void)snprintf(path, sizeof path, "%s", mw_recorder_path(recorder));
-    mw_recorder_add_sample(recorder, 1, 1);
+    assert_int_equal(mw_blackbox_writer_new(&recorder, NULL, place->copy, &given, 0),
+                     0);
+    (void)snprintf(path, sizeof path, "%s", mw_blackbox_writer_path(recorder));
+    mw_blackbox_writer_add_sample(recorder, 1, 1);
     assert_int_equal(view_of(path).samples, 1); /* as the publisher reads it */
     WAIT_UNTIL(view_of(place->copy).samples == 1);
-    assert_false(mw_recorder_is_lost(recorder));
-    mw_recorder_free(&recorder);
+    assert_false(mw_blackbox_writer_is_lost(recorder));
+    mw_blackbox_writer_free(&recorder);
     WAIT_UNTIL(!exists(place->copy));
     assert_int_equal(view_of(path).cell_count, -1);
 }
 
-static struct mw_recorder *inherited;
+static struct mw_blackbox_writer *inherited;
 
 static int
 free_in_child(void)
 {
-    mw_recorder_free(&inherited);
+    mw_blackbox_writer_free(&inherited);
     return 0;
 }
 
@@ -455,7 +453,7 @@ test_a_child_leaves_the_copy_to_its_parent(void **state)
         fail();
     }
     assert_true(exists(place->copy));
-    mw_recorder_free(&inherited);
+    mw_blackbox_writer_free(&inherited);
     WAIT_UNTIL(!exists(place->copy));
 }
 

@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "mw_cgroup.h"
+#include "linux/cgroup/limit.h"
 
 static struct mw_cgroup_limit
 limit_of(const char *root)

@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "mw_parse.h"
+#include "linux/parse.h"
 
 /* A file of tests/data, whole. The caller frees. */
 static char *

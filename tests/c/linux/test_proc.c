@@ -3,8 +3,8 @@
 #include <sched.h>
 #include <signal.h>
 
-#include "mw_accuracy.h"
-#include "mw_proc.h"
+#include "linux/accuracy.h"
+#include "linux/proc.h"
 
 static void
 open_own(struct mw_proc *proc)
@@ -70,17 +70,17 @@ test_mark_sees_a_transient_and_is_reset(void **state)
     SKIP_UNDER_VALGRIND();
     open_own(&proc);
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
-    if (!accuracy.mark_resets) {
+    if (!accuracy.hwm_resets) {
         mw_proc_close(&proc);
         skip(); /* gVisor, or a kernel without CONFIG_PROC_PAGE_MONITOR */
     }
-    assert_int_equal(mw_proc_reset_mark(&proc), 0);
+    assert_int_equal(mw_proc_reset_hwm(&proc), 0);
     assert_int_equal(mw_proc_read_memory(&proc, &low), 0);
     unmap(map_touched(64 * MIB), 64 * MIB);
     assert_int_equal(mw_proc_read_memory(&proc, &high), 0);
     assert_true(distance(high.hwm_bytes - low.rss_bytes, 64 * MIB) <=
                 accuracy.bound_bytes);
-    assert_int_equal(mw_proc_reset_mark(&proc), 0);
+    assert_int_equal(mw_proc_reset_hwm(&proc), 0);
     assert_int_equal(mw_proc_read_memory(&proc, &again), 0);
     assert_true(distance(again.hwm_bytes, again.rss_bytes) <= accuracy.bound_bytes);
     mw_proc_close(&proc);
@@ -147,8 +147,8 @@ test_without_clear_refs(void **state)
     write_file(root, "self/statm", "1000 200 100 5 0 300 0\n");
     write_file(root, "self/status", "Name:\tx\nVmRSS:\t     800 kB\nThreads:\t1\n");
     assert_int_equal(mw_proc_open(&proc, root, 0), 0);
-    assert_int_equal(proc.mark_errno, ENOENT);
-    assert_int_equal(mw_proc_reset_mark(&proc), -ENOENT);
+    assert_int_equal(proc.hwm_errno, ENOENT);
+    assert_int_equal(mw_proc_reset_hwm(&proc), -ENOENT);
     assert_int_equal(mw_proc_read_rss(&proc, &rss), 0);
     assert_int_equal(rss, INT64_C(200) * sysconf(_SC_PAGESIZE));
     assert_int_equal(mw_proc_read_memory(&proc, &memory), 0);
@@ -186,7 +186,7 @@ test_accuracy_is_found_out(void **state)
     open_own(&proc);
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
     assert_true(accuracy.bound_bytes >= INT64_C(3) * 31 * proc.page_bytes);
-    assert_true(accuracy.mark_resets || accuracy.mark_errno != 0 ||
+    assert_true(accuracy.hwm_resets || accuracy.hwm_errno != 0 ||
                 proc.clear_refs.fd >= 0);
     mw_proc_close(&proc);
 }
@@ -202,10 +202,10 @@ test_accuracy_without_a_mark(void **state)
     open_own(&proc);
     close(proc.clear_refs.fd);
     proc.clear_refs.fd = -1;
-    proc.mark_errno = EACCES;
+    proc.hwm_errno = EACCES;
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
-    assert_false(accuracy.mark_resets);
-    assert_int_equal(accuracy.mark_errno, EACCES);
+    assert_false(accuracy.hwm_resets);
+    assert_int_equal(accuracy.hwm_errno, EACCES);
     mw_proc_close(&proc);
 }
 
@@ -250,8 +250,8 @@ test_accuracy_with_a_mark_that_does_not_follow(void **state)
     /* Below what the process once held the unreset mark cannot rise. */
     unmap(map_touched(128 * MIB), 128 * MIB);
     assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
-    assert_false(accuracy.mark_resets);
-    assert_int_equal(accuracy.mark_errno, 0);
+    assert_false(accuracy.hwm_resets);
+    assert_int_equal(accuracy.hwm_errno, 0);
     mw_proc_close(&proc);
     remove_root(root);
 }
@@ -278,14 +278,14 @@ test_descriptor_that_became_another_file(void **state)
     number = proc.clear_refs.fd;
     close(number);
     assert_false(mw_proc_is_intact(&proc));
-    assert_int_equal(mw_proc_reset_mark(&proc), -EBADF);
+    assert_int_equal(mw_proc_reset_hwm(&proc), -EBADF);
 
     write_file(root, "theirs", "hello");
     (void)snprintf(path, sizeof path, "%s/theirs", root);
     fd = open(path, O_RDWR | O_CLOEXEC);
     assert_int_equal(fd, number);
     assert_false(mw_proc_is_intact(&proc));
-    assert_int_equal(mw_proc_reset_mark(&proc), -EBADF);
+    assert_int_equal(mw_proc_reset_hwm(&proc), -EBADF);
     mw_proc_close(&proc);
     assert_int_equal(pread(fd, text, sizeof text, 0), 5); /* open still */
     assert_memory_equal(text, "hello", 5);
@@ -330,7 +330,7 @@ test_accuracy_with_counts_held_back(void **state)
         CPU_SET(0, &one);
         assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
         assert_int_equal(mw_accuracy_probe(&proc, &accuracy), 0);
-        assert_true(accuracy.mark_resets || accuracy.mark_errno != 0);
+        assert_true(accuracy.hwm_resets || accuracy.hwm_errno != 0);
     }
     assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
     munmap(private, (size_t)(64 * page));

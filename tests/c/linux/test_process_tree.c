@@ -6,7 +6,7 @@
 
 #include <libproc2/pids.h>
 
-#include "mw_tree.h"
+#include "linux/procps/process_tree.h"
 
 /* The linker's --wrap has these come here first. libproc2 tells an error by what a
  * function returns or by errno, and at times leaves errno alone. */
@@ -151,41 +151,41 @@ end_it(pid_t child)
 static void
 test_no_children(void **state)
 {
-    struct mw_tree *tree;
-    struct mw_tree_reading reading;
+    struct mw_process_tree *tree;
+    struct mw_process_tree_reading reading;
 
     (void)state;
-    assert_int_equal(mw_tree_new(&tree, getpid()), 0);
-    assert_int_equal(mw_tree_read(tree, false, &reading), 0);
+    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
     assert_int_equal(reading.count, 0);
     assert_int_equal(reading.rss_bytes, 0);
     assert_int_equal(reading.first_seen, 0);
     assert_int_equal(reading.pss_bytes, MW_ABSENT);
-    assert_int_equal(mw_tree_read(tree, true, &reading), 0);
+    assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
     assert_int_equal(reading.pss_bytes, 0);
     assert_int_equal(reading.own_pss_bytes, MW_ABSENT);
-    mw_tree_free(&tree);
+    mw_process_tree_free(&tree);
     assert_null(tree);
-    mw_tree_free(&tree);
+    mw_process_tree_free(&tree);
 }
 
 static void
 test_children_and_theirs(void **state)
 {
-    struct mw_tree *tree;
-    struct mw_tree_reading reading;
+    struct mw_process_tree *tree;
+    struct mw_process_tree_reading reading;
     pid_t one;
     pid_t two;
 
     (void)state;
-    assert_int_equal(mw_tree_new(&tree, getpid()), 0);
+    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
     one = start_child(0, 0);
-    assert_int_equal(mw_tree_read(tree, false, &reading), 0);
+    assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
     assert_int_equal(reading.count, 1);
     assert_int_equal(reading.first_seen, 1);
     two = start_child(0, 2);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(mw_tree_read(tree, false, &reading), 0);
+        assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
         assert_int_equal(reading.count, 4);
         assert_true(reading.rss_bytes > 0);
         /* The children's children were started by somebody else. */
@@ -193,29 +193,29 @@ test_children_and_theirs(void **state)
     }
     end_it(one);
     end_it(two);
-    assert_int_equal(mw_tree_read(tree, true, &reading), 0);
+    assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
     assert_int_equal(reading.first_seen, 2);
-    mw_tree_free(&tree);
+    mw_process_tree_free(&tree);
 }
 
 static void
 test_zombie_holds_nothing(void **state)
 {
-    struct mw_tree *tree;
-    struct mw_tree_reading reading;
+    struct mw_process_tree *tree;
+    struct mw_process_tree_reading reading;
     siginfo_t ended;
     pid_t child = start_child(0, 0);
 
     (void)state;
     kill(child, SIGKILL);
     assert_int_equal(waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT), 0);
-    assert_int_equal(mw_tree_new(&tree, getpid()), 0);
-    assert_int_equal(mw_tree_read(tree, true, &reading), 0);
+    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
     assert_int_equal(reading.count, 0);
     assert_int_equal(reading.first_seen, 0);
     assert_int_equal(reading.pss_bytes, 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
-    mw_tree_free(&tree);
+    mw_process_tree_free(&tree);
 }
 
 static int
@@ -234,8 +234,8 @@ static void
 test_child_in_its_parents_memory_holds_nothing(void **state)
 {
     enum { STACK = 65536 };
-    struct mw_tree *tree;
-    struct mw_tree_reading reading;
+    struct mw_process_tree *tree;
+    struct mw_process_tree_reading reading;
     char *stack = map_touched(STACK);
     int peers[2];
     pid_t child;
@@ -244,11 +244,11 @@ test_child_in_its_parents_memory_holds_nothing(void **state)
     SKIP_UNDER_VALGRIND(); /* it knows fork() only */
     SKIP_UNDER_TSAN();
     assert_int_equal(pipe(peers), 0);
-    assert_int_equal(mw_tree_new(&tree, getpid()), 0);
-    assert_int_equal(mw_tree_read(tree, false, &reading), 0);
+    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
     child = clone(wait_for_end, stack + STACK, CLONE_VM | SIGCHLD, &peers[0]);
     assert_true(child > 0);
-    assert_int_equal(mw_tree_read(tree, true, &reading), 0);
+    assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
     assert_int_equal(reading.count, 0);
     assert_int_equal(reading.rss_bytes, 0);
     assert_int_equal(reading.pss_bytes, 0);
@@ -257,17 +257,17 @@ test_child_in_its_parents_memory_holds_nothing(void **state)
     assert_int_equal(waitpid(child, NULL, 0), child);
     close(peers[0]);
     close(peers[1]);
-    mw_tree_free(&tree);
+    mw_process_tree_free(&tree);
     unmap(stack, STACK);
 }
 
 static void
 test_private_pages_count_for_each_and_shared_ones_once(void **state)
 {
-    struct mw_tree *tree;
-    struct mw_tree_reading none;
-    struct mw_tree_reading private;
-    struct mw_tree_reading shared;
+    struct mw_process_tree *tree;
+    struct mw_process_tree_reading none;
+    struct mw_process_tree_reading private;
+    struct mw_process_tree_reading shared;
     pid_t idle;
     pid_t child;
     char *memory;
@@ -275,13 +275,13 @@ test_private_pages_count_for_each_and_shared_ones_once(void **state)
     (void)state;
     SKIP_UNDER_VALGRIND();
     SKIP_UNDER_TSAN();
-    assert_int_equal(mw_tree_new(&tree, getpid()), 0);
+    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
     idle = start_child(0, 1);
-    assert_int_equal(mw_tree_read(tree, true, &none), 0);
+    assert_int_equal(mw_process_tree_read(tree, true, &none), 0);
     end_it(idle);
 
     child = start_child(32 * MIB, 1); /* and so has its child */
-    assert_int_equal(mw_tree_read(tree, true, &private), 0);
+    assert_int_equal(mw_process_tree_read(tree, true, &private), 0);
     end_it(child);
     assert_int_equal(private.count, 2);
     assert_true(distance(private.rss_bytes - none.rss_bytes, 64 * MIB) < 3 * MIB);
@@ -289,14 +289,14 @@ test_private_pages_count_for_each_and_shared_ones_once(void **state)
 
     memory = map_touched(64 * MIB);
     child = start_child(0, 1);
-    assert_int_equal(mw_tree_read(tree, true, &shared), 0);
+    assert_int_equal(mw_process_tree_read(tree, true, &shared), 0);
     end_it(child);
     unmap(memory, 64 * MIB);
     assert_true(shared.rss_bytes - none.rss_bytes > 120 * MIB);
     assert_true(distance(shared.pss_bytes + shared.own_pss_bytes - none.pss_bytes -
                              none.own_pss_bytes,
                          64 * MIB) < 3 * MIB);
-    mw_tree_free(&tree);
+    mw_process_tree_free(&tree);
 }
 
 /* More than one batch of libproc2's, and more than there was room for. */
@@ -304,49 +304,49 @@ static void
 test_many_children(void **state)
 {
     enum { MANY = 250 };
-    struct mw_tree *tree;
-    struct mw_tree_reading reading;
+    struct mw_process_tree *tree;
+    struct mw_process_tree_reading reading;
     pid_t child;
 
     (void)state;
     SKIP_UNDER_VALGRIND();
-    assert_int_equal(mw_tree_new(&tree, getpid()), 0);
-    assert_int_equal(mw_tree_read(tree, false, &reading), 0);
+    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
     child = start_child(0, MANY);
-    assert_int_equal(mw_tree_read(tree, true, &reading), 0);
+    assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
     assert_int_equal(reading.count, MANY + 1);
     assert_true(reading.pss_bytes > 0);
     assert_true(reading.own_pss_bytes > 0);
     assert_int_equal(reading.first_seen, 1);
     end_it(child);
-    mw_tree_free(&tree);
+    mw_process_tree_free(&tree);
 }
 
 static void
 test_pss_that_cannot_be_read_is_absent(void **state)
 {
-    struct mw_tree *tree;
-    struct mw_tree_reading reading;
+    struct mw_process_tree *tree;
+    struct mw_process_tree_reading reading;
     pid_t one = start_child(0, 0);
     pid_t two = start_child(0, 0);
 
     (void)state;
-    assert_int_equal(mw_tree_new(&tree, getpid()), 0);
+    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
     selected = PSS_DENIED;
-    assert_int_equal(mw_tree_read(tree, true, &reading), 0);
+    assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
     assert_int_equal(reading.count, 2);
     assert_true(reading.rss_bytes > 0);
     assert_int_equal(reading.pss_bytes, MW_ABSENT);
     assert_int_equal(reading.own_pss_bytes, MW_ABSENT);
     selected = ENDED;
-    assert_int_equal(mw_tree_read(tree, true, &reading), 0);
+    assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
     assert_int_equal(reading.count, 0);
     assert_int_equal(reading.rss_bytes, 0);
     assert_int_equal(reading.pss_bytes, 0);
     selected = AS_IT_IS;
     end_it(one);
     end_it(two);
-    mw_tree_free(&tree);
+    mw_process_tree_free(&tree);
 }
 
 static void
@@ -356,12 +356,12 @@ test_tree_that_cannot_be_had(void **state)
         const char *call;
         int after;
     } calls[] = {{"calloc", 0}, {"pids_new", 0}, {"pids_new", 1}};
-    struct mw_tree *tree = NULL;
+    struct mw_process_tree *tree = NULL;
 
     (void)state;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         start_failing(calls[i].call, ENOMEM, calls[i].after);
-        assert_int_equal(mw_tree_new(&tree, getpid()), -ENOMEM);
+        assert_int_equal(mw_process_tree_new(&tree, getpid()), -ENOMEM);
         start_failing(NULL, 0, 0);
         assert_null(tree);
     }
@@ -380,22 +380,22 @@ test_tree_that_cannot_be_read(void **state)
         {"realloc", ENOMEM, 0, -ENOMEM},     {"realloc", ENOMEM, 1, -ENOMEM},
         {"pids_select", EMFILE, 0, -EMFILE}, {"pids_select", 0, 0, -EIO},
     };
-    struct mw_tree *tree;
-    struct mw_tree_reading reading = {.count = 77};
+    struct mw_process_tree *tree;
+    struct mw_process_tree_reading reading = {.count = 77};
     pid_t child = start_child(0, 0);
 
     (void)state;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        assert_int_equal(mw_tree_new(&tree, getpid()), 0);
+        assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
         start_failing(calls[i].call, calls[i].err, calls[i].after);
-        assert_int_equal(mw_tree_read(tree, true, &reading), calls[i].told);
+        assert_int_equal(mw_process_tree_read(tree, true, &reading), calls[i].told);
         start_failing(NULL, 0, 0);
         assert_int_equal(reading.count, 77);
-        assert_int_equal(mw_tree_read(tree, false, &reading), 0);
+        assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
         assert_int_equal(reading.count, 1);
         assert_int_equal(reading.first_seen, 1);
         reading.count = 77;
-        mw_tree_free(&tree);
+        mw_process_tree_free(&tree);
     }
     end_it(child);
 }

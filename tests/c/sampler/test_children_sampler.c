@@ -3,9 +3,9 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#include "mw_clock.h"
-#include "mw_family.h"
-#include "mw_tree.h"
+#include "base/clock.h"
+#include "linux/procps/process_tree.h"
+#include "sampler/children_sampler.h"
 
 /* libproc2 has no call that frees what it keeps for a thread that has read by it: it
  * is lost when the thread ends, which is why there is one thread for all. */
@@ -27,12 +27,13 @@ static int64_t rss_bytes;
 static bool is_real;
 static pthread_mutex_t tree_lock = PTHREAD_MUTEX_INITIALIZER; /* guards all that */
 
+int __real_mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
+                        struct mw_process_tree_reading *out);
+int __wrap_mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
+                        struct mw_process_tree_reading *out);
 int
-__real_mw_tree_read(struct mw_tree *self, bool with_pss, struct mw_tree_reading *out);
-int
-__wrap_mw_tree_read(struct mw_tree *self, bool with_pss, struct mw_tree_reading *out);
-int
-__wrap_mw_tree_read(struct mw_tree *self, bool with_pss, struct mw_tree_reading *out)
+__wrap_mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
+                    struct mw_process_tree_reading *out)
 {
     int err;
 
@@ -40,10 +41,10 @@ __wrap_mw_tree_read(struct mw_tree *self, bool with_pss, struct mw_tree_reading 
     readings++;
     err = -tree_errno;
     if (err == 0 && is_real) {
-        err = __real_mw_tree_read(self, with_pss, out);
+        err = __real_mw_process_tree_read(self, with_pss, out);
     }
     else if (err == 0) {
-        *out = (struct mw_tree_reading){
+        *out = (struct mw_process_tree_reading){
             .count = 2,
             .rss_bytes = rss_bytes,
             .first_seen = seen,
@@ -55,12 +56,12 @@ __wrap_mw_tree_read(struct mw_tree *self, bool with_pss, struct mw_tree_reading 
     return err;
 }
 
-int __real_mw_tree_new(struct mw_tree **out, pid_t root);
-int __wrap_mw_tree_new(struct mw_tree **out, pid_t root);
+int __real_mw_process_tree_new(struct mw_process_tree **out, pid_t root);
+int __wrap_mw_process_tree_new(struct mw_process_tree **out, pid_t root);
 int
-__wrap_mw_tree_new(struct mw_tree **out, pid_t root)
+__wrap_mw_process_tree_new(struct mw_process_tree **out, pid_t root)
 {
-    return thread_errno == ENOENT ? -ENOENT : __real_mw_tree_new(out, root);
+    return thread_errno == ENOENT ? -ENOENT : __real_mw_process_tree_new(out, root);
 }
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
@@ -102,7 +103,7 @@ static bool no_thread; /* as it was told last */
 static int
 acquire_family(void)
 {
-    return mw_family_acquire(&no_thread);
+    return mw_children_acquire(&no_thread);
 }
 
 static int
@@ -118,7 +119,7 @@ static int
 release(void **state)
 {
     (void)state;
-    mw_family_release();
+    mw_children_release();
     return 0;
 }
 
@@ -128,53 +129,53 @@ static void
 test_pause(void **state)
 {
     (void)state;
-    assert_int_equal(mw_family_pause_ns(0), 20 * MW_NS_PER_MS);
-    assert_int_equal(mw_family_pause_ns(400 * MW_NS_PER_US), 20 * MW_NS_PER_MS);
-    assert_int_equal(mw_family_pause_ns(2 * MW_NS_PER_MS), 98 * MW_NS_PER_MS);
+    assert_int_equal(mw_children_pause_ns(0), 20 * MW_NS_PER_MS);
+    assert_int_equal(mw_children_pause_ns(400 * MW_NS_PER_US), 20 * MW_NS_PER_MS);
+    assert_int_equal(mw_children_pause_ns(2 * MW_NS_PER_MS), 98 * MW_NS_PER_MS);
 }
 
 static void
 test_window(void **state)
 {
-    struct mw_family_watch watch;
-    struct mw_family_result result;
+    struct mw_children_watch watch;
+    struct mw_children_result result;
 
     (void)state;
-    assert_int_equal(mw_family_open(&watch), 0);
+    assert_int_equal(mw_children_open(&watch), 0);
     set_reading(0, 0, 500);
-    assert_int_equal(mw_family_close(&watch, &result), 0);
+    assert_int_equal(mw_children_close(&watch, &result), 0);
     assert_int_equal(result.count, 2);
     assert_int_equal(result.pss_bytes, 70);
     assert_int_equal(result.own_pss_bytes, 7);
     assert_int_equal(result.rss_bytes, 500);
     assert_int_equal(result.rss_peak_bytes, 500);
     assert_int_equal(result.missed, 0);
-    assert_int_equal(mw_family_close(&watch, &result), -ESTALE);
-    mw_family_cancel(&watch);
+    assert_int_equal(mw_children_close(&watch, &result), -ESTALE);
+    mw_children_cancel(&watch);
 }
 
 static void
 test_peak_is_told_to_all_that_are_open(void **state)
 {
-    struct mw_family_watch outer;
-    struct mw_family_watch inner;
-    struct mw_family_watch later;
-    struct mw_family_watch dropped;
-    struct mw_family_result result;
+    struct mw_children_watch outer;
+    struct mw_children_watch inner;
+    struct mw_children_watch later;
+    struct mw_children_watch dropped;
+    struct mw_children_result result;
 
     (void)state;
-    assert_int_equal(mw_family_open(&outer), 0);
-    assert_int_equal(mw_family_open(&dropped), 0);
-    assert_int_equal(mw_family_open(&inner), 0);
-    mw_family_cancel(&dropped);
+    assert_int_equal(mw_children_open(&outer), 0);
+    assert_int_equal(mw_children_open(&dropped), 0);
+    assert_int_equal(mw_children_open(&inner), 0);
+    mw_children_cancel(&dropped);
     set_reading(0, 0, 900);
-    assert_int_equal(mw_family_close(&inner, &result), 0);
+    assert_int_equal(mw_children_close(&inner, &result), 0);
     assert_int_equal(result.rss_peak_bytes, 900);
     set_reading(0, 0, 100);
-    assert_int_equal(mw_family_open(&later), 0);
-    assert_int_equal(mw_family_close(&later, &result), 0);
+    assert_int_equal(mw_children_open(&later), 0);
+    assert_int_equal(mw_children_close(&later, &result), 0);
     assert_int_equal(result.rss_peak_bytes, 100);
-    assert_int_equal(mw_family_close(&outer, &result), 0);
+    assert_int_equal(mw_children_close(&outer, &result), 0);
     assert_int_equal(result.rss_bytes, 100);
     assert_int_equal(result.rss_peak_bytes, 900);
 }
@@ -183,60 +184,60 @@ test_peak_is_told_to_all_that_are_open(void **state)
 static void
 test_samples_are_taken(void **state)
 {
-    struct mw_family_watch watch;
-    struct mw_family_result result;
+    struct mw_children_watch watch;
+    struct mw_children_result result;
     int before;
 
     (void)state;
-    assert_int_equal(mw_family_open(&watch), 0);
+    assert_int_equal(mw_children_open(&watch), 0);
     set_reading(0, 0, 800);
     before = count_readings();
     WAIT_UNTIL(count_readings() >= before + 3);
     set_reading(0, 0, 0);
-    assert_int_equal(mw_family_close(&watch, &result), 0);
+    assert_int_equal(mw_children_close(&watch, &result), 0);
     assert_int_equal(result.rss_peak_bytes, 800);
 }
 
 static void
 test_children_are_counted_once_however_started(void **state)
 {
-    struct mw_family_watch watch;
-    struct mw_family_result result;
+    struct mw_children_watch watch;
+    struct mw_children_result result;
 
     (void)state;
-    assert_int_equal(mw_family_open(&watch), 0);
-    mw_family_announce(MW_FAMILY_POPEN); /* by vfork: not seen */
-    mw_family_announce(MW_FAMILY_POPEN);
-    mw_family_announce(MW_FAMILY_SPAWN);
-    mw_family_announce(MW_FAMILY_SPAWN); /* one of its own */
-    mw_family_announce(MW_FAMILY_SYSTEM);
-    mw_family_announce(MW_FAMILY_FORK); /* it comes to nothing */
-    assert_int_equal(mw_family_close(&watch, &result), 0);
+    assert_int_equal(mw_children_open(&watch), 0);
+    mw_children_announce(MW_CHILDREN_POPEN); /* by vfork: not seen */
+    mw_children_announce(MW_CHILDREN_POPEN);
+    mw_children_announce(MW_CHILDREN_SPAWN);
+    mw_children_announce(MW_CHILDREN_SPAWN); /* one of its own */
+    mw_children_announce(MW_CHILDREN_SYSTEM);
+    mw_children_announce(MW_CHILDREN_FORK); /* it comes to nothing */
+    assert_int_equal(mw_children_close(&watch, &result), 0);
     assert_int_equal(result.missed, 4);
 
     /* More seen than started: then it cannot be told. */
-    assert_int_equal(mw_family_open(&watch), 0);
-    mw_family_announce(MW_FAMILY_POPEN);
+    assert_int_equal(mw_children_open(&watch), 0);
+    mw_children_announce(MW_CHILDREN_POPEN);
     set_reading(0, 2, 0);
-    assert_int_equal(mw_family_close(&watch, &result), 0);
+    assert_int_equal(mw_children_close(&watch, &result), 0);
     assert_int_equal(result.missed, MW_ABSENT);
 }
 
 static void
 test_forks_are_counted(void **state)
 {
-    struct mw_family_watch watch;
-    struct mw_family_result result;
+    struct mw_children_watch watch;
+    struct mw_children_result result;
 
     (void)state;
     SKIP_UNDER_VALGRIND(); /* it would have the child free what its parent has */
-    assert_int_equal(mw_family_open(&watch), 0);
-    mw_family_announce(MW_FAMILY_FORK);
+    assert_int_equal(mw_children_open(&watch), 0);
+    mw_children_announce(MW_CHILDREN_FORK);
     for (int i = 0; i < 3; i++) {
         pid_t child;
 
         if (i > 0) {
-            mw_family_announce(i == 1 ? MW_FAMILY_FORK : MW_FAMILY_POPEN);
+            mw_children_announce(i == 1 ? MW_CHILDREN_FORK : MW_CHILDREN_POPEN);
         }
         child = fork();
         if (child == 0) {
@@ -245,43 +246,43 @@ test_forks_are_counted(void **state)
         assert_int_equal(waitpid(child, NULL, 0), child);
     }
     set_reading(0, 1, 0); /* one was seen */
-    assert_int_equal(mw_family_close(&watch, &result), 0);
+    assert_int_equal(mw_children_close(&watch, &result), 0);
     assert_int_equal(result.missed, 2);
 }
 
 static void
 test_children_of_before_are_not_this_windows(void **state)
 {
-    struct mw_family_watch watch;
-    struct mw_family_result result;
+    struct mw_children_watch watch;
+    struct mw_children_result result;
 
     (void)state;
-    mw_family_announce(MW_FAMILY_POPEN);
+    mw_children_announce(MW_CHILDREN_POPEN);
     set_reading(0, 1, 0);
-    assert_int_equal(mw_family_open(&watch), 0);
-    assert_int_equal(mw_family_close(&watch, &result), 0);
+    assert_int_equal(mw_children_open(&watch), 0);
+    assert_int_equal(mw_children_close(&watch, &result), 0);
     assert_int_equal(result.missed, 0);
 }
 
 static void
 test_what_cannot_be_read(void **state)
 {
-    struct mw_family_watch watch;
-    struct mw_family_result result = {.count = 77};
+    struct mw_children_watch watch;
+    struct mw_children_result result = {.count = 77};
 
     (void)state;
-    assert_int_equal(mw_family_open(&watch), 0);
+    assert_int_equal(mw_children_open(&watch), 0);
     set_reading(EMFILE, 0, 0);
-    assert_int_equal(mw_family_close(&watch, &result), -EMFILE);
+    assert_int_equal(mw_children_close(&watch, &result), -EMFILE);
     assert_int_equal(result.count, 77);
-    assert_int_equal(mw_family_close(&watch, &result), -ESTALE);
-    mw_family_announce(MW_FAMILY_POPEN);
-    assert_int_equal(mw_family_open(&watch), -EMFILE);
+    assert_int_equal(mw_children_close(&watch, &result), -ESTALE);
+    mw_children_announce(MW_CHILDREN_POPEN);
+    assert_int_equal(mw_children_open(&watch), -EMFILE);
     assert_false(watch.open);
-    mw_family_cancel(&watch);
+    mw_children_cancel(&watch);
     set_reading(0, 0, 0);
-    assert_int_equal(mw_family_open(&watch), 0);
-    assert_int_equal(mw_family_close(&watch, &result), 0);
+    assert_int_equal(mw_children_open(&watch), 0);
+    assert_int_equal(mw_children_close(&watch, &result), 0);
 }
 
 static void
@@ -301,34 +302,34 @@ test_what_cannot_be_had(void **state)
     set_reading(0, 0, 0);
     assert_int_equal(acquire_family(), 0);
     assert_int_equal(acquire_family(), 0);
-    mw_family_release();
-    mw_family_release();
+    mw_children_release();
+    mw_children_release();
 }
 
 static int
 start_anew(void)
 {
-    struct mw_family_watch watch;
-    struct mw_family_result result;
+    struct mw_children_watch watch;
+    struct mw_children_result result;
 
-    return mw_family_open(&watch) != 0 || mw_family_close(&watch, &result) != 0 ||
+    return mw_children_open(&watch) != 0 || mw_children_close(&watch, &result) != 0 ||
            result.count != 2;
 }
 
 static void
 test_forked_child_starts_anew(void **state)
 {
-    struct mw_family_watch watch;
-    struct mw_family_result result;
+    struct mw_children_watch watch;
+    struct mw_children_result result;
     int status;
     pid_t child;
 
     (void)state;
     SKIP_UNDER_TSAN();
     SKIP_UNDER_VALGRIND();
-    assert_int_equal(mw_family_open(&watch), 0);
-    mw_family_announce(MW_FAMILY_FORK); /* none was announced that did not come */
-    pthread_mutex_lock(&tree_lock);     /* or the thread has it when we fork */
+    assert_int_equal(mw_children_open(&watch), 0);
+    mw_children_announce(MW_CHILDREN_FORK); /* none was announced that did not come */
+    pthread_mutex_lock(&tree_lock);         /* or the thread has it when we fork */
     child = fork();
     pthread_mutex_unlock(&tree_lock);
     if (child == 0) {
@@ -337,7 +338,7 @@ test_forked_child_starts_anew(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
     set_reading(0, 1, 0);
-    assert_int_equal(mw_family_close(&watch, &result), 0);
+    assert_int_equal(mw_children_close(&watch, &result), 0);
     assert_int_equal(result.missed, 0);
 }
 
@@ -346,10 +347,10 @@ static void *
 open_and_close(void *failed)
 {
     for (int i = 0; i < 20; i++) {
-        struct mw_family_watch watch;
-        struct mw_family_result result;
+        struct mw_children_watch watch;
+        struct mw_children_result result;
 
-        if (mw_family_open(&watch) != 0 || mw_family_close(&watch, &result) != 0 ||
+        if (mw_children_open(&watch) != 0 || mw_children_close(&watch, &result) != 0 ||
             result.count != 0) {
             *(bool *)failed = true;
         }

@@ -4,9 +4,9 @@
 #include <sched.h>
 #include <time.h>
 
-#include "mw_clock.h"
-#include "mw_pace.h"
+#include "base/clock.h"
 #include "own_sampler.h"
+#include "window/sampling_interval.h"
 
 static struct mw_result
 transient(int64_t bytes)
@@ -29,7 +29,7 @@ test_transients_of_all_sizes(void **state)
     (void)state;
     SKIP_UNDER_TSAN();
     SKIP_UNDER_VALGRIND();
-    if (!accuracy.mark_resets) {
+    if (!accuracy.hwm_resets) {
         skip();
     }
     transient(256 * MIB); /* AddressSanitizer's shadow of it stays */
@@ -126,7 +126,7 @@ test_the_bound_holds_for_threads_on_other_processors(void **state)
         }
     }
     CPU_XOR(&others, &all, &first);
-    if (count < 2 || !mw_sampler_accuracy(sampler).mark_resets) {
+    if (count < 2 || !mw_sampler_accuracy(sampler).hwm_resets) {
         skip();
     }
     assert_int_equal(sched_setaffinity(0, sizeof first, &first), 0);
@@ -202,7 +202,7 @@ test_nested_windows_keep_their_own_peaks(void **state)
     (void)state;
     SKIP_UNDER_TSAN();
     SKIP_UNDER_VALGRIND();
-    if (!accuracy.mark_resets) {
+    if (!accuracy.hwm_resets) {
         skip();
     }
     assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
@@ -280,14 +280,14 @@ test_pace(void **state)
     const int64_t ms = MW_NS_PER_MS;
 
     (void)state;
-    assert_int_equal(mw_pace_next_age_ns(0), 1 * ms);
-    assert_int_equal(mw_pace_next_age_ns(1 * ms), 2 * ms);
-    assert_int_equal(mw_pace_next_age_ns(249 * ms + 1), 250 * ms);
-    assert_int_equal(mw_pace_next_age_ns(250 * ms), 260 * ms);
+    assert_int_equal(mw_sampling_interval_next_age_ns(0), 1 * ms);
+    assert_int_equal(mw_sampling_interval_next_age_ns(1 * ms), 2 * ms);
+    assert_int_equal(mw_sampling_interval_next_age_ns(249 * ms + 1), 250 * ms);
+    assert_int_equal(mw_sampling_interval_next_age_ns(250 * ms), 260 * ms);
     /* Late by three intervals: the next one, not three at once. */
-    assert_int_equal(mw_pace_next_age_ns(1234567890), 1240 * ms);
-    assert_int_equal(mw_pace_next_age_ns(59990 * ms), 60000 * ms);
-    assert_int_equal(mw_pace_next_age_ns(60000 * ms), 60050 * ms);
+    assert_int_equal(mw_sampling_interval_next_age_ns(1234567890), 1240 * ms);
+    assert_int_equal(mw_sampling_interval_next_age_ns(59990 * ms), 60000 * ms);
+    assert_int_equal(mw_sampling_interval_next_age_ns(60000 * ms), 60050 * ms);
 }
 
 static void *
@@ -368,7 +368,7 @@ test_fork(void **state)
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
     assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
-    if (accuracy.mark_resets) {
+    if (accuracy.hwm_resets) {
         assert_true(distance(result.peaked_bytes, 100 * MIB) <= accuracy.bound_bytes);
     }
 }
@@ -410,7 +410,7 @@ test_lifetime_peak_is_kept(void **state)
     assert_int_equal(mw_sampler_read_memory(sampler, &memory), 0);
     transient(300 * MIB);
     assert_true(status_of(sampler).lifetime_peak_bytes >= 300 * MIB ||
-                !mw_sampler_accuracy(sampler).mark_resets);
+                !mw_sampler_accuracy(sampler).hwm_resets);
 }
 
 /* Where the mark cannot be reset the samples speak, and it says so. */
@@ -454,11 +454,11 @@ test_one_sampler_for_all_who_ask(void **state)
     struct mw_sampler *second;
 
     (void)state;
-    assert_int_equal(mw_self_acquire(&second), 0);
+    assert_int_equal(mw_process_sampler_acquire(&second), 0);
     assert_ptr_equal(second, sampler);
-    mw_self_release(&second);
+    mw_process_sampler_release(&second);
     assert_null(second);
-    mw_self_release(&second);
+    mw_process_sampler_release(&second);
     assert_true(transient(MIB).duration_ns > 0);
 }
 

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "mw_clock.h"
+#include "base/clock.h"
 #include "own_sampler.h"
 
 enum { THREADS = 8, ROUNDS = 100 };
@@ -110,13 +110,13 @@ acquire_and_release(void *argument)
     for (int i = 0; i < ROUNDS; i++) {
         struct mw_sampler *same;
 
-        if (mw_self_acquire(&same) != 0) {
+        if (mw_process_sampler_acquire(&same) != 0) {
             return FAILED;
         }
         if (same != sampler) {
             return FAILED;
         }
-        mw_self_release(&same);
+        mw_process_sampler_release(&same);
     }
     return NULL;
 }
@@ -177,7 +177,7 @@ come_and_go(void *argument)
         struct mw_sampler *own;
         struct mw_watch watch;
         struct mw_result result;
-        int err = mw_self_acquire(&own);
+        int err = mw_process_sampler_acquire(&own);
 
         if (err != 0) {
             return FAILED;
@@ -186,7 +186,7 @@ come_and_go(void *argument)
         if (err == 0) {
             err = mw_sampler_close(own, &watch, NULL, &result);
         }
-        mw_self_release(&own);
+        mw_process_sampler_release(&own);
         if (err != 0) {
             return FAILED;
         }
@@ -200,14 +200,14 @@ test_users_come_and_go(void **state)
     pthread_t threads[THREADS];
 
     (void)state;
-    mw_self_release(&sampler); /* so that there is a last one at times */
+    mw_process_sampler_release(&sampler); /* so that there is a last one at times */
     for (int i = 0; i < THREADS; i++) {
         start(&threads[i], come_and_go);
     }
     for (int i = 0; i < THREADS; i++) {
         expect_success(threads[i]);
     }
-    assert_int_equal(mw_self_acquire(&sampler), 0);
+    assert_int_equal(mw_process_sampler_acquire(&sampler), 0);
 }
 
 int

@@ -2,27 +2,28 @@
 
 #include "support.h"
 
-#include "mw_tail.h"
+#include "stream/follower.h"
 
 #define MS INT64_C(1000000)
 
-static struct mw_tail tail;
-static struct mw_box_view view;
-static struct mw_tail_item items[MW_TAIL_ITEMS];
+static struct mw_follower tail;
+static struct mw_blackbox_view view;
+static struct mw_follower_item items[MW_FOLLOWER_ITEMS];
 static int64_t gone;
 
 /* A letter for each thing that is told, then the number of its cell, or "-". */
 static const char *
-look(int64_t t_now_ns, const struct mw_box_sample *samples, size_t count, int64_t lost)
+look(int64_t t_now_ns, const struct mw_blackbox_sample *samples, size_t count,
+     int64_t lost)
 {
     static char told[4096];
     size_t number =
-        mw_tail_look(&tail, t_now_ns, &view, samples, count, lost, items, &gone);
+        mw_follower_advance(&tail, t_now_ns, &view, samples, count, lost, items, &gone);
     size_t length = 0;
 
     told[0] = '\0';
     for (size_t i = 0; i < number; i++) {
-        const struct mw_box_cell *cell = items[i].cell;
+        const struct mw_blackbox_cell *cell = items[i].cell;
         char which[16] = "-";
 
         if (cell != NULL) {
@@ -38,23 +39,23 @@ static void
 begin(int64_t interval_ns)
 {
     gone = 0;
-    mw_tail_init(&tail, &view, interval_ns);
+    mw_follower_init(&tail, &view, interval_ns);
 }
 
-static struct mw_box_cell *
+static struct mw_blackbox_cell *
 open_cell(int64_t number, int64_t t_ns)
 {
-    struct mw_box_cell *cell = &view.cells[view.cell_count++];
+    struct mw_blackbox_cell *cell = &view.cells[view.cell_count++];
 
-    *cell = (struct mw_box_cell){.number = number, .t_mono_ns = t_ns};
+    *cell = (struct mw_blackbox_cell){.number = number, .t_mono_ns = t_ns};
     view.opened = number + 1;
     return cell;
 }
 
 static void
-close_cell(struct mw_box_cell *cell, int64_t t_ns)
+close_cell(struct mw_blackbox_cell *cell, int64_t t_ns)
 {
-    cell->status = MW_BOX_OK;
+    cell->status = MW_BLACKBOX_OK;
     cell->result.duration_ns = t_ns - cell->t_mono_ns;
 }
 
@@ -69,8 +70,9 @@ empty(void **state)
 static void
 test_one_cell(void **state)
 {
-    const struct mw_box_sample samples[] = {{5 * MS, 1}, {105 * MS, 2}, {205 * MS, 3}};
-    struct mw_box_cell *cell;
+    const struct mw_blackbox_sample samples[] = {
+        {5 * MS, 1}, {105 * MS, 2}, {205 * MS, 3}};
+    struct mw_blackbox_cell *cell;
 
     (void)state;
     begin(100 * MS);
@@ -99,7 +101,7 @@ test_short_cells_are_told_in_order(void **state)
 {
     (void)state;
     begin(100 * MS);
-    for (int i = 0; i < MW_BOX_CELLS; i++) {
+    for (int i = 0; i < MW_BLACKBOX_CELLS; i++) {
         close_cell(open_cell(i, 10 * i + 1), 10 * i + 5);
     }
     assert_string_equal(look(1000, NULL, 0, 0),
@@ -110,9 +112,9 @@ test_short_cells_are_told_in_order(void **state)
 static void
 test_nested_cells(void **state)
 {
-    const struct mw_box_sample samples[] = {{10, 1}, {30, 2}, {50, 3}};
-    struct mw_box_cell *outer;
-    struct mw_box_cell *inner;
+    const struct mw_blackbox_sample samples[] = {{10, 1}, {30, 2}, {50, 3}};
+    struct mw_blackbox_cell *outer;
+    struct mw_blackbox_cell *inner;
 
     (void)state;
     begin(1);
@@ -127,12 +129,12 @@ test_nested_cells(void **state)
 static void
 test_unknown_end(void **state)
 {
-    struct mw_box_cell *cell;
+    struct mw_blackbox_cell *cell;
 
     (void)state;
     begin(1);
     cell = open_cell(0, 5);
-    cell->status = MW_BOX_CANCELLED;
+    cell->status = MW_BLACKBOX_CANCELLED;
     cell->result.duration_ns = MW_ABSENT;
     assert_string_equal(look(9, NULL, 0, 0), "o0 c0");
     assert_int_equal(items[1].t_mono_ns, 9);
@@ -175,11 +177,11 @@ test_lost_cells(void **state)
 static void
 test_at_most_one_an_interval(void **state)
 {
-    struct mw_box_sample samples[400];
+    struct mw_blackbox_sample samples[400];
 
     (void)state;
     for (int i = 0; i < 400; i++) {
-        samples[i] = (struct mw_box_sample){i * MS, i};
+        samples[i] = (struct mw_blackbox_sample){i * MS, i};
     }
     begin(100 * MS);
     assert_string_equal(look(100 * MS, samples + 1, 100, 0), "s-");
@@ -195,7 +197,7 @@ test_at_most_one_an_interval(void **state)
 static void
 test_lost_samples(void **state)
 {
-    const struct mw_box_sample samples[] = {{1000 * MS, 1}, {2000 * MS, 2}};
+    const struct mw_blackbox_sample samples[] = {{1000 * MS, 1}, {2000 * MS, 2}};
 
     (void)state;
     begin(MS);

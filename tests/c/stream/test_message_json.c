@@ -2,27 +2,27 @@
 
 #include "support.h"
 
-#include "mw_wire.h"
+#include "stream/message_json.h"
 
-static char body[MW_WIRE_BODY_BYTES + 1];
+static char body[MW_MESSAGE_BODY_BYTES + 1];
 
-static struct mw_box_identity
+static struct mw_blackbox_identity
 somebody(void)
 {
-    struct mw_box_identity who = {.pid = 123, .limit_bytes = MW_ABSENT};
+    struct mw_blackbox_identity who = {.pid = 123, .limit_bytes = MW_ABSENT};
 
-    mw_box_put_text(who.kernel_id, sizeof who.kernel_id, "a-kernel");
-    mw_box_put_text(who.host, sizeof who.host, "machine");
-    mw_box_put_text(who.user, sizeof who.user, "ann");
+    mw_blackbox_put_text(who.kernel_id, sizeof who.kernel_id, "a-kernel");
+    mw_blackbox_put_text(who.host, sizeof who.host, "machine");
+    mw_blackbox_put_text(who.user, sizeof who.user, "ann");
     return who;
 }
 
-static struct mw_box_cell
+static struct mw_blackbox_cell
 a_cell(void)
 {
-    struct mw_box_cell cell = {
+    struct mw_blackbox_cell cell = {
         .number = 3,
-        .status = MW_BOX_OK,
+        .status = MW_BLACKBOX_OK,
         .t_mono_ns = 1000,
         .t_real_ns = INT64_C(1795435200123456789),
         .rss_start_bytes = 10,
@@ -45,17 +45,17 @@ a_cell(void)
         .title = {.execution_count = 4},
     };
 
-    mw_box_put_text(cell.title.label, sizeof cell.title.label, "In [4]");
-    mw_box_put_text(cell.title.source, sizeof cell.title.source, "x = \"1\"");
+    mw_blackbox_put_text(cell.title.label, sizeof cell.title.label, "In [4]");
+    mw_blackbox_put_text(cell.title.source, sizeof cell.title.source, "x = \"1\"");
     return cell;
 }
 
 /* The body as a text. */
 static const char *
-body_of(enum mw_wire_kind kind, const struct mw_box_identity *who,
-        const struct mw_box_cell *cell)
+body_of(enum mw_message_kind kind, const struct mw_blackbox_identity *who,
+        const struct mw_blackbox_cell *cell)
 {
-    struct mw_wire_message message = {
+    struct mw_message message = {
         .kind = kind,
         .who = who,
         .cell = cell,
@@ -67,7 +67,7 @@ body_of(enum mw_wire_kind kind, const struct mw_box_identity *who,
         .rss_bytes = 15,
         .lifetime_peak_bytes = MW_ABSENT,
     };
-    size_t length = mw_wire_put_body(&message, body, MW_WIRE_BODY_BYTES);
+    size_t length = mw_message_put_body(&message, body, MW_MESSAGE_BODY_BYTES);
 
     if (length == 0 || length >= sizeof body) {
         fail_msg("the body has %zu bytes", length);
@@ -96,33 +96,34 @@ body_of(enum mw_wire_kind kind, const struct mw_box_identity *who,
 static void
 test_idle(void **state)
 {
-    struct mw_box_identity who = somebody();
+    struct mw_blackbox_identity who = somebody();
 
     (void)state;
-    assert_string_equal(body_of(MW_WIRE_SAMPLE, &who, NULL),
+    assert_string_equal(body_of(MW_MESSAGE_SAMPLE, &who, NULL),
                         HEAD("sample") "\"cell\":null}");
-    assert_string_equal(body_of(MW_WIRE_BYE, &who, NULL), HEAD("bye") "\"cell\":null}");
+    assert_string_equal(body_of(MW_MESSAGE_BYE, &who, NULL),
+                        HEAD("bye") "\"cell\":null}");
 }
 
 static void
 test_running(void **state)
 {
-    struct mw_box_identity who = somebody();
-    struct mw_box_cell cell = a_cell();
+    struct mw_blackbox_identity who = somebody();
+    struct mw_blackbox_cell cell = a_cell();
 
     (void)state;
-    assert_string_equal(body_of(MW_WIRE_OPEN, &who, &cell), HEAD("open") CELL "}");
+    assert_string_equal(body_of(MW_MESSAGE_OPEN, &who, &cell), HEAD("open") CELL "}");
 }
 
 static void
 test_closed(void **state)
 {
-    struct mw_box_identity who = somebody();
-    struct mw_box_cell cell = a_cell();
+    struct mw_blackbox_identity who = somebody();
+    struct mw_blackbox_cell cell = a_cell();
 
     (void)state;
     assert_string_equal(
-        body_of(MW_WIRE_CLOSE, &who, &cell), HEAD("close") CELL
+        body_of(MW_MESSAGE_CLOSE, &who, &cell), HEAD("close") CELL
         ",\"report\":{\"schema\":1," TITLE
         "\"started_at\":\"2026-11-23T12:00:00.123+00:00\",\"duration_ns\":500,"
         "\"rss_start_bytes\":10,\"rss_end_bytes\":15,\"rss_peak_bytes\":20,"
@@ -139,21 +140,21 @@ test_closed(void **state)
 static void
 test_how_it_ended(void **state)
 {
-    struct mw_box_identity who = somebody();
-    struct mw_box_cell cell = a_cell();
+    struct mw_blackbox_identity who = somebody();
+    struct mw_blackbox_cell cell = a_cell();
 
     (void)state;
     cell.result.peak_from_kernel = false;
-    cell.status = MW_BOX_ERROR;
+    cell.status = MW_BLACKBOX_ERROR;
     assert_non_null(
-        strstr(body_of(MW_WIRE_CLOSE, &who, &cell), "\"status\":\"error\""));
+        strstr(body_of(MW_MESSAGE_CLOSE, &who, &cell), "\"status\":\"error\""));
     assert_non_null(strstr(body, "\"peak_method\":\"sampled\""));
-    cell.status = MW_BOX_INTERRUPTED;
+    cell.status = MW_BLACKBOX_INTERRUPTED;
     cell.result.rss_peak_bytes = MW_ABSENT;
-    assert_non_null(strstr(body_of(MW_WIRE_CLOSE, &who, &cell), "\"interrupted\""));
+    assert_non_null(strstr(body_of(MW_MESSAGE_CLOSE, &who, &cell), "\"interrupted\""));
     assert_non_null(strstr(body, "\"peak_method\":null"));
-    cell.status = MW_BOX_CANCELLED;
-    assert_non_null(strstr(body_of(MW_WIRE_CLOSE, &who, &cell), "\"report\":null}"));
+    cell.status = MW_BLACKBOX_CANCELLED;
+    assert_non_null(strstr(body_of(MW_MESSAGE_CLOSE, &who, &cell), "\"report\":null}"));
 }
 
 static void
@@ -172,15 +173,15 @@ test_texts_of_any_bytes(void **state)
         {"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"}, /* a surrogate */
         {"\xE2\x82", "\xEF\xBF\xBD\xEF\xBF\xBD"},                 /* cut off */
     };
-    struct mw_box_identity who = somebody();
+    struct mw_blackbox_identity who = somebody();
 
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char wanted[64];
 
-        mw_box_put_text(who.user, sizeof who.user, texts[i].bytes);
+        mw_blackbox_put_text(who.user, sizeof who.user, texts[i].bytes);
         (void)snprintf(wanted, sizeof wanted, "\"user\":\"%s\",", texts[i].json);
-        assert_non_null(strstr(body_of(MW_WIRE_SAMPLE, &who, NULL), wanted));
+        assert_non_null(strstr(body_of(MW_MESSAGE_SAMPLE, &who, NULL), wanted));
     }
 }
 
@@ -189,47 +190,47 @@ static void
 test_largest(void **state)
 {
     static const char *const worst[] = {"\x01", "\"", "\xFF", "\xF0\x9F\x98\x80"};
-    struct mw_box_identity who = somebody();
-    struct mw_box_cell cell = a_cell();
+    struct mw_blackbox_identity who = somebody();
+    struct mw_blackbox_cell cell = a_cell();
 
     (void)state;
     for (size_t i = 0; i < sizeof worst / sizeof *worst; i++) {
-        char text[MW_BOX_PATH * 2] = "";
+        char text[MW_BLACKBOX_PATH * 2] = "";
         size_t length = strlen(worst[i]);
 
-        for (size_t at = 0; at + length < MW_BOX_PATH; at += length) {
+        for (size_t at = 0; at + length < MW_BLACKBOX_PATH; at += length) {
             memcpy(text + at, worst[i], length);
         }
-        mw_box_put_text(who.user, sizeof who.user, text);
-        mw_box_put_text(who.host, sizeof who.host, text);
-        mw_box_put_text(who.limit_set_by, sizeof who.limit_set_by, text);
-        mw_box_put_text(who.kernel_id, sizeof who.kernel_id, text);
-        mw_box_put_text(who.limit_group, sizeof who.limit_group, text);
-        mw_box_put_text(who.notebook, sizeof who.notebook, text);
-        mw_box_put_text(cell.title.label, sizeof cell.title.label, text);
-        mw_box_put_text(cell.title.cell_id, sizeof cell.title.cell_id, text);
-        mw_box_put_text(cell.title.source, sizeof cell.title.source, text);
+        mw_blackbox_put_text(who.user, sizeof who.user, text);
+        mw_blackbox_put_text(who.host, sizeof who.host, text);
+        mw_blackbox_put_text(who.limit_set_by, sizeof who.limit_set_by, text);
+        mw_blackbox_put_text(who.kernel_id, sizeof who.kernel_id, text);
+        mw_blackbox_put_text(who.limit_group, sizeof who.limit_group, text);
+        mw_blackbox_put_text(who.notebook, sizeof who.notebook, text);
+        mw_blackbox_put_text(cell.title.label, sizeof cell.title.label, text);
+        mw_blackbox_put_text(cell.title.cell_id, sizeof cell.title.cell_id, text);
+        mw_blackbox_put_text(cell.title.source, sizeof cell.title.source, text);
         for (size_t at = 0; at < sizeof cell.result / 8; at++) {
             if (at != offsetof(struct mw_result, peak_from_kernel) / 8) {
                 ((int64_t *)(void *)&cell.result)[at] = INT64_MAX - 1;
             }
         }
-        assert_true(strlen(body_of(MW_WIRE_CLOSE, &who, &cell)) > 4000);
+        assert_true(strlen(body_of(MW_MESSAGE_CLOSE, &who, &cell)) > 4000);
     }
 }
 
 static void
 test_no_room(void **state)
 {
-    struct mw_box_identity who = somebody();
-    struct mw_wire_message message = {.who = &who};
-    size_t length = mw_wire_put_body(&message, body, sizeof body);
+    struct mw_blackbox_identity who = somebody();
+    struct mw_message message = {.who = &who};
+    size_t length = mw_message_put_body(&message, body, sizeof body);
 
     (void)state;
     for (size_t size = 0; size < length; size++) {
         char *room = malloc(size + 1);
 
-        assert_int_equal(mw_wire_put_body(&message, room, size), 0);
+        assert_int_equal(mw_message_put_body(&message, room, size), 0);
         free(room);
     }
 }
@@ -240,19 +241,19 @@ test_topics(void **state)
     static const char *const wanted[] = {
         "memwatch.sample.a-kernel", "memwatch.open.a-kernel", "memwatch.close.a-kernel",
         "memwatch.bye.a-kernel"};
-    struct mw_box_identity who = somebody();
-    char topic[MW_WIRE_TOPIC_BYTES];
+    struct mw_blackbox_identity who = somebody();
+    char topic[MW_MESSAGE_TOPIC_BYTES];
 
     (void)state;
-    for (int kind = MW_WIRE_SAMPLE; kind <= MW_WIRE_BYE; kind++) {
-        size_t length = mw_wire_put_topic((enum mw_wire_kind)kind, &who, topic);
+    for (int kind = MW_MESSAGE_SAMPLE; kind <= MW_MESSAGE_BYE; kind++) {
+        size_t length = mw_message_put_topic((enum mw_message_kind)kind, &who, topic);
 
         assert_int_equal(length, strlen(wanted[kind]));
         assert_memory_equal(topic, wanted[kind], length);
     }
     memset(who.kernel_id, 0xFF, sizeof who.kernel_id - 1);
-    assert_int_equal(mw_wire_put_topic(MW_WIRE_BYE, &who, topic),
-                     strlen("memwatch.bye.") + (size_t)(MW_BOX_NAME - 1) * 3);
+    assert_int_equal(mw_message_put_topic(MW_MESSAGE_BYE, &who, topic),
+                     strlen("memwatch.bye.") + (size_t)(MW_BLACKBOX_NAME - 1) * 3);
 }
 
 int

@@ -15,9 +15,9 @@
 #include <sys/un.h>
 #include <zmq.h>
 
-#include "mw_clock.h"
-#include "mw_publisher.h"
-#include "mw_recorder.h"
+#include "base/clock.h"
+#include "blackbox/writer.h"
+#include "stream/publisher.h"
 
 /* libzmq was built without ThreadSanitizer, which so does not see its locks. */
 #ifdef __SANITIZE_THREAD__
@@ -36,7 +36,7 @@ static struct {
     char folder[64];
     char box[96];
     char ipc[128]; /* the endpoint */
-    struct mw_recorder *recorder;
+    struct mw_blackbox_writer *recorder;
     void *context; /* of those who listen */
     void *sockets[8];
     int socket_count;
@@ -45,22 +45,22 @@ static struct {
 static int
 set_up(void **state)
 {
-    struct mw_box_identity given = {.limit_bytes = MW_ABSENT};
+    struct mw_blackbox_identity given = {.limit_bytes = MW_ABSENT};
 
     (void)state;
-    mw_box_put_text(place.folder, sizeof place.folder, make_root());
+    mw_blackbox_put_text(place.folder, sizeof place.folder, make_root());
     (void)snprintf(place.box, sizeof place.box, "%s/1-1.box", place.folder);
     (void)snprintf(place.ipc, sizeof place.ipc, "ipc://%s/1-1.ipc", place.folder);
-    mw_box_put_text(given.kernel_id, sizeof given.kernel_id, "a-kernel");
+    mw_blackbox_put_text(given.kernel_id, sizeof given.kernel_id, "a-kernel");
     place.context = zmq_ctx_new();
-    return mw_recorder_new(&place.recorder, place.box, NULL, &given, 9 * MIB);
+    return mw_blackbox_writer_new(&place.recorder, place.box, NULL, &given, 9 * MIB);
 }
 
 static int
 tear_down(void **state)
 {
     (void)state;
-    mw_recorder_free(&place.recorder);
+    mw_blackbox_writer_free(&place.recorder);
     while (place.socket_count > 0) {
         zmq_close(place.sockets[--place.socket_count]);
     }
@@ -140,9 +140,10 @@ await(void *subscriber, const char *topic)
 }
 
 static int
-try_publish(struct mw_publisher **publisher, const struct mw_outlet_options *options)
+try_publish(struct mw_publisher **publisher,
+            const struct mw_pub_socket_options *options)
 {
-    enum mw_outlet_step step;
+    enum mw_pub_socket_step step;
 
     return mw_publisher_new(publisher, place.box, options, &step);
 }
@@ -150,8 +151,8 @@ try_publish(struct mw_publisher **publisher, const struct mw_outlet_options *opt
 static struct mw_publisher *
 publish(const char *endpoint, int64_t interval_ns)
 {
-    const struct mw_outlet_options options = {.endpoint = endpoint,
-                                              .interval_ns = interval_ns};
+    const struct mw_pub_socket_options options = {.endpoint = endpoint,
+                                                  .interval_ns = interval_ns};
     struct mw_publisher *publisher = NULL;
 
     assert_int_equal(try_publish(&publisher, &options), 0);
@@ -161,7 +162,7 @@ publish(const char *endpoint, int64_t interval_ns)
 static struct mw_publisher *
 publish_to(const char *endpoint)
 {
-    const struct mw_outlet_options options = {
+    const struct mw_pub_socket_options options = {
         .endpoint = endpoint, .connects = true, .interval_ns = MW_NS_PER_MS};
     struct mw_publisher *publisher = NULL;
 
@@ -198,7 +199,7 @@ test_a_cell(void **state)
     struct mw_publisher *publisher = publish(place.ipc, MW_NS_PER_MS);
     void *subscriber = connected(place.ipc);
     const struct mw_result result = {.duration_ns = 7, .rss_end_bytes = 44};
-    struct mw_box_title title = {.execution_count = 4};
+    struct mw_blackbox_title title = {.execution_count = 4};
     struct received *message;
     int slot;
 
@@ -208,17 +209,17 @@ test_a_cell(void **state)
     assert_true(figure(message, "\"rss_bytes\":") > 0);
     assert_non_null(strstr(message->body, "\"cell\":null"));
 
-    mw_box_put_text(title.source, sizeof title.source, "x = 1");
-    slot = mw_recorder_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
+    mw_blackbox_put_text(title.source, sizeof title.source, "x = 1");
+    slot = mw_blackbox_writer_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
     message = await(subscriber, "memwatch.open.a-kernel");
     assert_int_equal(figure(message, "\"rss_start_bytes\":"), 33);
-    mw_recorder_add_sample(place.recorder, mw_clock_mono_ns(), 55);
+    mw_blackbox_writer_add_sample(place.recorder, mw_clock_mono_ns(), 55);
     message = await(subscriber, "memwatch.sample.a-kernel");
     while (figure(message, "\"rss_bytes\":") != 55) {
         message = await(subscriber, "memwatch.sample.a-kernel");
     }
     assert_non_null(strstr(message->body, "\"source\":\"x = 1\""));
-    mw_recorder_close_cell(place.recorder, slot, MW_BOX_OK, &result, 0);
+    mw_blackbox_writer_close_cell(place.recorder, slot, MW_BLACKBOX_OK, &result, 0);
     message = await(subscriber, "memwatch.close.a-kernel");
     assert_int_equal(figure(message, "\"rss_end_bytes\":"), 44);
 
@@ -235,7 +236,7 @@ test_stuck_subscriber(void **state)
     struct mw_publisher *publisher = publish(place.ipc, MW_NS_PER_MS);
     void *subscriber = connected(place.ipc);
     void *stuck = new_subscriber();
-    const struct mw_box_title title = {.execution_count = 1};
+    const struct mw_blackbox_title title = {.execution_count = 1};
     int64_t t_begin_ns = mw_clock_mono_ns();
     int64_t expected = 0;
     int64_t dropped = 0;
@@ -248,11 +249,12 @@ test_stuck_subscriber(void **state)
     assert_int_equal(zmq_connect(stuck, place.ipc), 0);
     assert_true(receive(stuck, &message)); /* it is there, and then not */
     await(subscriber, "memwatch.sample.a-kernel");
-    mw_recorder_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
+    mw_blackbox_writer_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
     while (dropped < 1500) {
         assert_false(is_late(t_begin_ns));
         for (int i = 0; i < 20; i++) {
-            mw_recorder_add_sample(place.recorder, mw_clock_mono_ns(), ++sampled);
+            mw_blackbox_writer_add_sample(place.recorder, mw_clock_mono_ns(),
+                                          ++sampled);
         }
         /* The next ones when it has got these: its own queue never fills. */
         do {
@@ -275,7 +277,7 @@ test_stuck_subscriber(void **state)
     while (receive(stuck, &message)) {
     }
     dropped = status_of(publisher).dropped;
-    mw_recorder_add_sample(place.recorder, mw_clock_mono_ns(), 77);
+    mw_blackbox_writer_add_sample(place.recorder, mw_clock_mono_ns(), 77);
     set_int(stuck, ZMQ_RCVTIMEO, (int)(PATIENCE_NS / MW_NS_PER_MS));
     while (figure(await(stuck, "memwatch.sample.a-kernel"), "\"rss_bytes\":") != 77) {
     }
@@ -309,7 +311,7 @@ test_collector(void **state)
 /* ---- how many listen ---- */
 
 static void
-wait_for_subscriptions(const struct mw_publisher *publisher, int64_t wanted)
+wait_for_subscriptions(struct mw_publisher *publisher, int64_t wanted)
 {
     int64_t t_begin_ns = mw_clock_mono_ns();
 
@@ -393,8 +395,8 @@ static void
 test_ipc_files(void **state)
 {
     const char *path = place.ipc + strlen("ipc://");
-    const struct mw_outlet_options options = {.endpoint = place.ipc,
-                                              .interval_ns = MW_NS_PER_S};
+    const struct mw_pub_socket_options options = {.endpoint = place.ipc,
+                                                  .interval_ns = MW_NS_PER_S};
     struct mw_publisher *second = NULL;
     struct mw_publisher *publisher;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -410,7 +412,7 @@ test_ipc_files(void **state)
     assert_int_equal(lstat(path, &found), -1);
 
     /* Somebody's who has another type of socket there. */
-    mw_box_put_text(address.sun_path, sizeof address.sun_path, path);
+    mw_blackbox_put_text(address.sun_path, sizeof address.sun_path, path);
     fd = socket(AF_UNIX, SOCK_DGRAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(try_publish(&second, &options), -EADDRINUSE);
@@ -448,8 +450,8 @@ test_what_cannot_be(void **state)
         {far_too_long, -ENAMETOOLONG},
     };
     struct mw_publisher *publisher = NULL;
-    struct mw_outlet_options options = {.interval_ns = MW_NS_PER_S};
-    enum mw_outlet_step step;
+    struct mw_pub_socket_options options = {.interval_ns = MW_NS_PER_S};
+    enum mw_pub_socket_step step;
 
     (void)state;
     memset(too_long + strlen(too_long), 'x', 150);
@@ -459,13 +461,13 @@ test_what_cannot_be(void **state)
         options.endpoint = wrong[i].endpoint;
         assert_int_equal(mw_publisher_new(&publisher, place.box, &options, &step),
                          wrong[i].err);
-        assert_int_equal(step, MW_OUTLET_ADDRESS);
-        assert_non_null(mw_outlet_describe(wrong[i].err));
+        assert_int_equal(step, MW_PUB_SOCKET_ADDRESS);
+        assert_non_null(mw_pub_socket_describe(wrong[i].err));
     }
     options.endpoint = "tcp://127.0.0.1:*";
     assert_int_equal(mw_publisher_new(&publisher, "/nowhere", &options, &step),
                      -ENOENT);
-    assert_int_equal(step, MW_OUTLET_BOX);
+    assert_int_equal(step, MW_PUB_SOCKET_BOX);
     assert_null(publisher);
     mw_publisher_free(&publisher);
 }
@@ -474,10 +476,10 @@ test_what_cannot_be(void **state)
 static void
 test_no_descriptors(void **state)
 {
-    const struct mw_outlet_options options = {.endpoint = place.ipc,
-                                              .interval_ns = MW_NS_PER_S};
+    const struct mw_pub_socket_options options = {.endpoint = place.ipc,
+                                                  .interval_ns = MW_NS_PER_S};
     struct mw_publisher *publisher = NULL;
-    enum mw_outlet_step step;
+    enum mw_pub_socket_step step;
     struct rlimit before;
     struct rlimit few;
     int lowest = dup(0);
@@ -495,7 +497,7 @@ test_no_descriptors(void **state)
         err = mw_publisher_new(&publisher, place.box, &options, &step);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         assert_int_equal(err, -EMFILE);
-        assert_true(step == (spare < 4 ? MW_OUTLET_BOX : MW_OUTLET_ZMQ));
+        assert_true(step == (spare < 4 ? MW_PUB_SOCKET_BOX : MW_PUB_SOCKET_ZMQ));
     }
     publisher = publish(place.ipc, MW_NS_PER_S);
     mw_publisher_free(&publisher);
@@ -517,8 +519,8 @@ test_port_is_told(void **state)
 /* ---- keys ---- */
 
 struct keys {
-    char public_key[MW_OUTLET_KEY_CHARACTERS + 1];
-    char secret_key[MW_OUTLET_KEY_CHARACTERS + 1];
+    char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
+    char secret_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
 };
 
 static struct keys
@@ -526,7 +528,7 @@ new_keys(void)
 {
     struct keys keys;
 
-    assert_int_equal(mw_outlet_make_keys(keys.public_key, keys.secret_key), 0);
+    assert_int_equal(mw_pub_socket_make_keys(keys.public_key, keys.secret_key), 0);
     return keys;
 }
 
@@ -552,14 +554,14 @@ test_only_the_listed_are_admitted(void **state)
     struct keys listed = new_keys();
     struct keys unlisted = new_keys();
     const char *const admitted[] = {unlisted.secret_key, listed.public_key};
-    const struct mw_outlet_options options = {.endpoint = "tcp://127.0.0.1:*",
-                                              .interval_ns = MW_NS_PER_MS,
-                                              .own_public_key = server.public_key,
-                                              .own_secret_key = server.secret_key,
-                                              .admitted = admitted,
-                                              .admitted_count = 2};
+    const struct mw_pub_socket_options options = {.endpoint = "tcp://127.0.0.1:*",
+                                                  .interval_ns = MW_NS_PER_MS,
+                                                  .own_public_key = server.public_key,
+                                                  .own_secret_key = server.secret_key,
+                                                  .admitted = admitted,
+                                                  .admitted_count = 2};
     struct mw_publisher *publisher = NULL;
-    const struct mw_box_title title = {.execution_count = 1};
+    const struct mw_blackbox_title title = {.execution_count = 1};
     int64_t t_begin_ns = mw_clock_mono_ns();
     struct received message;
     const char *endpoint;
@@ -575,13 +577,13 @@ test_only_the_listed_are_admitted(void **state)
     strangers[1] = connected_with(endpoint, &unlisted, server.public_key);
     strangers[2] = connected_with(endpoint, &listed, listed.public_key);
     friendly = connected_with(endpoint, &listed, server.public_key);
-    mw_recorder_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
+    mw_blackbox_writer_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
     while (status_of(publisher).refused == 0) {
         assert_false(is_late(t_begin_ns));
         nap();
     }
     for (int i = 0; i < 100; i++) {
-        mw_recorder_add_sample(place.recorder, mw_clock_mono_ns(), i);
+        mw_blackbox_writer_add_sample(place.recorder, mw_clock_mono_ns(), i);
         await(friendly, "memwatch.sample.a-kernel");
     }
     for (int i = 0; i < 3; i++) {
@@ -596,25 +598,25 @@ test_wrong_keys(void **state)
 {
     struct keys own = new_keys();
     const char *const admitted[] = {"no key"};
-    struct mw_outlet_options options = {.endpoint = "tcp://127.0.0.1:*",
-                                        .interval_ns = MW_NS_PER_MS,
-                                        .own_public_key = own.public_key,
-                                        .own_secret_key = own.secret_key,
-                                        .admitted = admitted,
-                                        .admitted_count = 1};
+    struct mw_pub_socket_options options = {.endpoint = "tcp://127.0.0.1:*",
+                                            .interval_ns = MW_NS_PER_MS,
+                                            .own_public_key = own.public_key,
+                                            .own_secret_key = own.secret_key,
+                                            .admitted = admitted,
+                                            .admitted_count = 1};
     struct mw_publisher *publisher = NULL;
-    enum mw_outlet_step step;
-    char belongs[MW_OUTLET_KEY_CHARACTERS + 1];
+    enum mw_pub_socket_step step;
+    char belongs[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
 
     (void)state;
     assert_int_equal(mw_publisher_new(&publisher, place.box, &options, &step), -EINVAL);
-    assert_int_equal(step, MW_OUTLET_KEYS);
+    assert_int_equal(step, MW_PUB_SOCKET_KEYS);
     options.own_secret_key = "short";
     assert_int_equal(mw_publisher_new(&publisher, place.box, &options, &step), -EINVAL);
-    assert_int_equal(step, MW_OUTLET_KEYS);
-    assert_int_equal(mw_outlet_public_key(own.secret_key, belongs), 0);
+    assert_int_equal(step, MW_PUB_SOCKET_KEYS);
+    assert_int_equal(mw_pub_socket_public_key(own.secret_key, belongs), 0);
     assert_string_equal(belongs, own.public_key);
-    assert_int_equal(mw_outlet_public_key("short", belongs), -EINVAL);
+    assert_int_equal(mw_pub_socket_public_key("short", belongs), -EINVAL);
 }
 
 /* ---- names ---- */
@@ -767,10 +769,10 @@ pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict attrib
 }
 
 static int
-publish_refused(enum refused whose, int which, int err, enum mw_outlet_step *step)
+publish_refused(enum refused whose, int which, int err, enum mw_pub_socket_step *step)
 {
-    const struct mw_outlet_options options = {.endpoint = place.ipc,
-                                              .interval_ns = MW_NS_PER_S};
+    const struct mw_pub_socket_options options = {.endpoint = place.ipc,
+                                                  .interval_ns = MW_NS_PER_S};
     struct mw_publisher *publisher = NULL;
 
     atomic_store(&refusal, err);
@@ -788,14 +790,14 @@ static void
 test_no_threads(void **state)
 {
     struct mw_publisher *publisher;
-    enum mw_outlet_step step;
+    enum mw_pub_socket_step step;
 
     (void)state;
     for (int i = 0; i < 3; i++) {
         for (int which = 1; which <= 5; which++) { /* four spare ones, and our own */
             assert_int_equal(publish_refused(OURS, which, refusals[i], &step),
                              -refusals[i]);
-            assert_int_equal(step, MW_OUTLET_THREAD);
+            assert_int_equal(step, MW_PUB_SOCKET_THREAD);
         }
     }
     publisher = publish(place.ipc, MW_NS_PER_S);
@@ -814,13 +816,13 @@ check_aborts(void)
     const struct sigaction before = {.sa_handler = ours};
     struct sigaction after;
     struct mw_publisher *publisher;
-    enum mw_outlet_step step;
+    enum mw_pub_socket_step step;
 
     sigaction(SIGABRT, &before, NULL);
     for (int i = 0; i < 3; i++) {
         for (int which = 1; which <= 2; which++) {
             if (publish_refused(OF_LIBZMQ, which, refusals[i], &step) != -EAGAIN ||
-                step != MW_OUTLET_ZMQ) {
+                step != MW_PUB_SOCKET_ZMQ) {
                 return 1;
             }
         }
@@ -829,7 +831,7 @@ check_aborts(void)
     if (after.sa_handler != ours) {
         return 2;
     }
-    if (try_publish(&publisher, &(struct mw_outlet_options){
+    if (try_publish(&publisher, &(struct mw_pub_socket_options){
                                     .endpoint = place.ipc,
                                     .interval_ns = MW_NS_PER_S,
                                 }) != 0) {

@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "mw_timeline.h"
+#include "window/timeline.h"
 
 static void
 assert_in_order(const struct mw_timeline *timeline)

@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "mw_window.h"
+#include "window/window.h"
 
 static struct mw_memory
 memory_of(int64_t rss_bytes)
@@ -61,8 +61,8 @@ test_transient_seen_by_the_mark(void **state)
     (void)state;
     open_at(&window, 50 * MIB, true);
     mw_window_add_sample(&window, 60 * MIB);
-    mw_window_add_mark(&window, 450 * MIB);
-    mw_window_add_mark(&window, 440 * MIB);
+    mw_window_add_hwm(&window, 450 * MIB);
+    mw_window_add_hwm(&window, 440 * MIB);
     result = close_at(&window, 51 * MIB);
     assert_int_equal(result.used_bytes, MIB);
     assert_int_equal(result.rss_peak_bytes, 450 * MIB);
@@ -79,7 +79,7 @@ test_sample_above_the_mark_is_the_peak(void **state)
 
     (void)state;
     open_at(&window, 50 * MIB, true);
-    mw_window_add_mark(&window, 70 * MIB);
+    mw_window_add_hwm(&window, 70 * MIB);
     mw_window_add_sample(&window, 71 * MIB);
     result = close_at(&window, 50 * MIB);
     assert_int_equal(result.rss_peak_bytes, 71 * MIB);

@@ -18,9 +18,9 @@
 #include <sys/time.h>
 #include <time.h>
 
-#include "mw_clock.h"
-#include "mw_recording.h"
+#include "base/clock.h"
 #include "own_sampler.h"
+#include "sampler/recording.h"
 
 #define NAP_NS (10 * MW_NS_PER_MS) /* what the thread makes of a clock that stands */
 
@@ -234,7 +234,7 @@ assert_all_is_well(void)
 #define NEEDS_MARK()                                                                   \
     do {                                                                               \
         SKIP_UNDER_TSAN();                                                             \
-        if (!mw_sampler_accuracy(sampler).mark_resets) {                               \
+        if (!mw_sampler_accuracy(sampler).hwm_resets) {                                \
             skip();                                                                    \
         }                                                                              \
     } while (0)
@@ -354,8 +354,8 @@ test_lifetime_peak_that_was_never_told_is_absent(void **state)
     write_file(root, "self/statm", "1000 200 100 5 0 300 0\n");
     write_file(root, "self/status", "Name:\tx\nVmRSS:\t     400 kB\nThreads:\t1\n");
     assert_int_equal(mw_sampler_new(&other, root, 0), 0);
-    assert_false(mw_sampler_accuracy(other).mark_resets);
-    assert_int_equal(mw_sampler_accuracy(other).mark_errno, ENOENT);
+    assert_false(mw_sampler_accuracy(other).hwm_resets);
+    assert_int_equal(mw_sampler_accuracy(other).hwm_errno, ENOENT);
     assert_int_equal(mw_sampler_open(other, &watch, NULL), 0);
     WAIT_UNTIL(status_of(other).samples >= 3);
     assert_int_equal(mw_sampler_close(other, &watch, NULL, &result), 0);
@@ -473,7 +473,7 @@ test_clock_that_stands(void **state)
     result = close_window(&watch);
     assert_int_equal(result.duration_ns, MW_ABSENT);
     assert_int_equal(watch.timeline.count, 1);
-    if (mw_sampler_accuracy(sampler).mark_resets) {
+    if (mw_sampler_accuracy(sampler).hwm_resets) {
         assert_true(result.peak_from_kernel);
         assert_true(result.peaked_bytes > 12 * MIB);
     }
@@ -574,7 +574,7 @@ check_without_descriptors(void)
     if (mw_sampler_close(sampler, &watch, NULL, &result) != 0) {
         return 21;
     }
-    if (mw_sampler_accuracy(sampler).mark_errno != 0 ||
+    if (mw_sampler_accuracy(sampler).hwm_errno != 0 ||
         (result.peak_from_kernel && result.peaked_bytes < 12 * MIB)) {
         return 22;
     }
@@ -725,7 +725,7 @@ test_another_process_keeps_its_mark(void **state)
     assert_int_equal(mw_sampler_open(other, &watch, NULL), 0);
     assert_int_equal(mw_sampler_close(other, &watch, NULL, &result), 0);
     assert_sampled(&result);
-    assert_true(mw_sampler_accuracy(other).mark_errno != 0);
+    assert_true(mw_sampler_accuracy(other).hwm_errno != 0);
     assert_int_equal(resets, resets_before);
     mw_sampler_free(&other);
     close(gate);
@@ -755,7 +755,7 @@ check_another_users(pid_t pid)
         mw_proc_read_memory(&proc, &memory) != 0 || memory.rss_bytes <= 0) {
         return 1;
     }
-    if (proc.mark_errno != EACCES || mw_proc_reset_mark(&proc) != -EACCES) {
+    if (proc.hwm_errno != EACCES || mw_proc_reset_hwm(&proc) != -EACCES) {
         return 2;
     }
     mw_proc_close(&proc);
@@ -765,7 +765,7 @@ check_another_users(pid_t pid)
         return 3;
     }
     if (result.peak_from_kernel || result.peak_error_bytes != MW_ABSENT ||
-        mw_sampler_accuracy(other).mark_errno != EACCES) {
+        mw_sampler_accuracy(other).hwm_errno != EACCES) {
         return 4;
     }
     mw_sampler_free(&other);
@@ -918,7 +918,7 @@ test_signal_storm(void **state)
 static void
 test_mark_that_is_too_old(void **state)
 {
-    const struct mw_box_identity given = {0};
+    const struct mw_blackbox_identity given = {0};
     struct mw_watch outer;
     struct mw_watch inner;
     struct mw_result result;
@@ -987,7 +987,7 @@ lose_files(int other)
 static void
 test_files_are_not_reopened_while_the_thread_reads(void **state)
 {
-    const struct mw_box_identity given = {0};
+    const struct mw_blackbox_identity given = {0};
     struct opener opener = {.is_done = false};
     struct mw_watch watch;
     struct mw_result result;

@@ -1,17 +1,19 @@
-/* What the parts of memwatch._core share: the module's state. */
+/* What the parts of memwatch._core share: the module's state, its types, and the
+ * functions that each file adds to it. */
 
-#ifndef CORE_STATE_MODULE_H
-#define CORE_STATE_MODULE_H
+#ifndef MW_PYTHON_CORE_H
+#define MW_PYTHON_CORE_H
 
-#include "support_module.h"
+#include "python/support.h"
 
-#include "mw_self.h"
+#include "sampler/process_sampler.h"
 
 struct core_state {
     PyThread_type_lock lock;    /* guards the two below where there is no GIL */
     struct mw_sampler *sampler; /* NULL: not to be had when we last tried */
     PyObject *cpu_capsule;      /* keeps the reader alive; NULL: none is set */
     PyObject *figure_names;     /* see core_window_figure_names() */
+    PyObject *blackbox_error;   /* BlackBoxError */
     PyTypeObject *window_type;
     PyTypeObject *process_type;
 };
@@ -30,7 +32,7 @@ get_sampler(struct core_state *state)
 
     PyThread_acquire_lock(state->lock, WAIT_LOCK);
     if (state->sampler == NULL) {
-        err = mw_self_acquire(&state->sampler);
+        err = mw_process_sampler_acquire(&state->sampler);
     }
     sampler = state->sampler;
     PyThread_release_lock(state->lock);
@@ -49,10 +51,33 @@ put_text_of(char *room, size_t size, PyObject *object)
     PyObject *bytes =
         text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "replace");
 
-    mw_box_put_text(room, size, bytes == NULL ? NULL : PyBytes_AsString(bytes));
+    mw_blackbox_put_text(room, size, bytes == NULL ? NULL : PyBytes_AsString(bytes));
     Py_XDECREF(bytes);
     Py_XDECREF(text);
     PyErr_Clear();
 }
+
+/* ---- Window: a window on this process or another one ---- */
+
+extern PyType_Spec core_window_spec;
+
+/* A window by `sampler`, which `owner` keeps alive. OSError. */
+PyObject *core_window_open(PyTypeObject *type, struct mw_sampler *sampler,
+                           PyObject *owner, const struct mw_blackbox_title *title);
+
+/* The names of the figures that close() returns, interned, as a tuple; NULL:
+ * MemoryError.
+ */
+PyObject *core_window_figure_names(void);
+
+/* ---- Process: another process, by its pid ---- */
+
+extern PyType_Spec core_process_spec;
+
+/* ---- functions; each returns -1 with an exception set if it fails ---- */
+
+int core_add_recording_functions(PyObject *module);
+int core_add_blackbox_functions(PyObject *module); /* and BlackBoxError */
+int core_add_system_functions(PyObject *module);
 
 #endif

@@ -1,12 +1,13 @@
 #include "fuzz.h"
 
 #include "json.h"
-#include "mw_wire.h"
+#include "stream/message_json.h"
 
-/* What a box may hold, whoever wrote it; its texts end, as mw_box_decode() sees to. */
+/* What a box may hold, whoever wrote it; its texts end, as mw_blackbox_decode() sees
+ * to. */
 struct told {
-    struct mw_box_identity who;
-    struct mw_box_cell cell;
+    struct mw_blackbox_identity who;
+    struct mw_blackbox_cell cell;
     int64_t figures[7];
 };
 
@@ -22,25 +23,26 @@ fill(void *memory, size_t size, const uint8_t *data, size_t length)
 }
 
 static void
-expect_message(const struct mw_wire_message *message)
+expect_message(const struct mw_message *message)
 {
-    char topic[MW_WIRE_TOPIC_BYTES];
-    char *body = malloc(MW_WIRE_BODY_BYTES);
-    size_t topic_length = mw_wire_put_topic(message->kind, message->who, topic);
+    char topic[MW_MESSAGE_TOPIC_BYTES];
+    char *body = malloc(MW_MESSAGE_BODY_BYTES);
+    size_t topic_length = mw_message_put_topic(message->kind, message->who, topic);
     size_t length;
 
     HOLDS(body != NULL);
     HOLDS(topic_length >= strlen("memwatch.bye."));
     HOLDS(topic_length < sizeof topic && memcmp(topic, "memwatch.", 9) == 0);
-    length = mw_wire_put_body(message, body, MW_WIRE_BODY_BYTES);
-    HOLDS(length > 0 && length <= MW_WIRE_BODY_BYTES);
+    length = mw_message_put_body(message, body, MW_MESSAGE_BODY_BYTES);
+    HOLDS(length > 0 && length <= MW_MESSAGE_BODY_BYTES);
     HOLDS(is_json_object(body, length));
     /* To the byte: no more is written than there is room for. */
     for (size_t size = length - 1; size <= length; size++) {
         char *exact = malloc(size);
 
         HOLDS(exact != NULL);
-        HOLDS(mw_wire_put_body(message, exact, size) == (size < length ? 0 : length));
+        HOLDS(mw_message_put_body(message, exact, size) ==
+              (size < length ? 0 : length));
         HOLDS(size < length || memcmp(exact, body, length) == 0);
         free(exact);
     }
@@ -51,7 +53,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct told *told = malloc(sizeof *told);
-    struct mw_wire_message message;
+    struct mw_message message;
 
     HOLDS(told != NULL);
     fill(told, sizeof *told, data, size);
@@ -65,7 +67,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     END(told->cell.title.label);
     END(told->cell.title.cell_id);
     END(told->cell.title.source);
-    message = (struct mw_wire_message){
+    message = (struct mw_message){
         .who = &told->who,
         .message = told->figures[0],
         .dropped = told->figures[1],
@@ -75,8 +77,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .rss_bytes = told->figures[5],
         .lifetime_peak_bytes = told->figures[6],
     };
-    for (int kind = MW_WIRE_SAMPLE; kind <= MW_WIRE_BYE; kind++) {
-        message.kind = (enum mw_wire_kind)kind;
+    for (int kind = MW_MESSAGE_SAMPLE; kind <= MW_MESSAGE_BYE; kind++) {
+        message.kind = (enum mw_message_kind)kind;
         message.cell = NULL;
         expect_message(&message);
         message.cell = &told->cell;

@@ -7,13 +7,13 @@
 #include <signal.h>
 #include <stdbool.h>
 
+#include "base/clock.h"
+#include "blackbox/reader.h"
 #include "faults.h"
-#include "mw_accuracy.h"
-#include "mw_cgroup.h"
-#include "mw_clock.h"
-#include "mw_reader.h"
-#include "mw_self.h"
-#include "mw_trial.h"
+#include "linux/accuracy.h"
+#include "linux/cgroup/limit.h"
+#include "linux/probe.h"
+#include "sampler/process_sampler.h"
 
 static int
 open_files(void)
@@ -123,11 +123,11 @@ static int
 acquire_and_release(void *context)
 {
     struct mw_sampler *sampler = NULL;
-    int err = mw_self_acquire(&sampler);
+    int err = mw_process_sampler_acquire(&sampler);
 
     (void)context;
     assert_int_equal(err == 0, sampler != NULL);
-    mw_self_release(&sampler);
+    mw_process_sampler_release(&sampler);
     return err;
 }
 
@@ -183,8 +183,8 @@ open_and_close_proc(void *context)
         assert_int_equal(proc.clear_refs.fd, -1);
     }
     else if (proc.clear_refs.fd < 0) {
-        assert_int_not_equal(proc.mark_errno, 0);
-        assert_int_equal(mw_proc_reset_mark(&proc), -proc.mark_errno);
+        assert_int_not_equal(proc.hwm_errno, 0);
+        assert_int_equal(mw_proc_reset_hwm(&proc), -proc.hwm_errno);
     }
     mw_proc_close(&proc);
     return err;
@@ -218,7 +218,7 @@ read_proc(void *context)
 static int
 reset_mark(void *context)
 {
-    return mw_proc_reset_mark(context);
+    return mw_proc_reset_hwm(context);
 }
 
 static void
@@ -243,18 +243,18 @@ test_read_proc(void **state)
 static void
 test_no_child_to_try_on(void **state)
 {
-    struct mw_trial trial = {.rss_errno = 77};
+    struct mw_probe trial = {.rss_errno = 77};
 
     (void)state;
     SKIP_UNDER_TSAN();
     faults_refuse("socketpair");
-    assert_int_equal(mw_trial_run(&trial), -EMFILE);
+    assert_int_equal(mw_probe_run(&trial), -EMFILE);
     assert_string_equal(faults_disarm().call, "socketpair");
     faults_refuse("fork");
-    assert_int_equal(mw_trial_run(&trial), -EAGAIN);
+    assert_int_equal(mw_probe_run(&trial), -EAGAIN);
     assert_string_equal(faults_disarm().call, "fork");
     assert_int_equal(trial.rss_errno, 77);
-    assert_int_equal(mw_trial_run(&trial), 0);
+    assert_int_equal(mw_probe_run(&trial), 0);
 }
 
 /* ---- what the figures may claim ---- */
@@ -271,8 +271,8 @@ probe(void *context)
     }
     else if (fault.call != NULL && fault.err != EINTR && !is_of_processors(&fault)) {
         /* It did not find out about the mark, and says why. */
-        assert_false(accuracy.mark_resets);
-        assert_int_equal(accuracy.mark_errno, fault.err);
+        assert_false(accuracy.hwm_resets);
+        assert_int_equal(accuracy.hwm_errno, fault.err);
     }
     return err;
 }
@@ -369,7 +369,7 @@ test_windows(void **state)
             without_thread++;
             assert_int_equal(watch.timeline.count, 2);
             assert_true(result.peak_from_kernel ||
-                        !mw_sampler_accuracy(sampler).mark_resets);
+                        !mw_sampler_accuracy(sampler).hwm_resets);
         }
 
         /* Opened or not, nothing is left of it, and the next one works. */
@@ -400,7 +400,7 @@ test_failed_inner_window_costs_the_outer_nothing(void **state)
     SKIP_UNDER_TSAN();
     SKIP_UNDER_VALGRIND();
     assert_int_equal(mw_sampler_new(&sampler, MW_PROC_ROOT, 0), 0);
-    if (!mw_sampler_accuracy(sampler).mark_resets) {
+    if (!mw_sampler_accuracy(sampler).hwm_resets) {
         mw_sampler_free(&sampler);
         skip();
     }
@@ -509,7 +509,7 @@ test_fork(void **state)
 
     (void)state;
     SKIP_UNDER_TSAN();
-    assert_int_equal(mw_self_acquire(&sampler), 0);
+    assert_int_equal(mw_process_sampler_acquire(&sampler), 0);
     assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int status;
@@ -525,7 +525,7 @@ test_fork(void **state)
         assert_int_equal(WTERMSIG(status), SIGKILL);
     }
     assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
-    mw_self_release(&sampler);
+    mw_process_sampler_release(&sampler);
 }
 
 /* ---- while a window is open ---- */
@@ -701,12 +701,12 @@ test_groups_above_the_namespace(void **state)
 static int
 record_and_remove(void *context)
 {
-    const struct mw_box_identity given = {0};
-    struct mw_recorder *recorder = NULL;
-    int err = mw_recorder_new(&recorder, context, NULL, &given, 0);
+    const struct mw_blackbox_identity given = {0};
+    struct mw_blackbox_writer *recorder = NULL;
+    int err = mw_blackbox_writer_new(&recorder, context, NULL, &given, 0);
 
     assert_int_equal(err == 0, recorder != NULL);
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
     assert_int_equal(access(context, F_OK), -1);
     return err;
 }
@@ -722,30 +722,30 @@ is_of_identity(const struct fault *fault)
 static int
 read_box(void *context)
 {
-    struct mw_reader *reader = NULL;
-    enum mw_box_fault fault;
-    int err = mw_reader_new(&reader, context, &fault);
+    struct mw_blackbox_reader *reader = NULL;
+    enum mw_blackbox_fault fault;
+    int err = mw_blackbox_reader_new(&reader, context, &fault);
 
     assert_int_equal(err == 0, reader != NULL);
-    mw_reader_free(&reader);
+    mw_blackbox_reader_free(&reader);
     return err;
 }
 
 static void
 test_black_box(void **state)
 {
-    const struct mw_box_identity given = {0};
-    struct mw_recorder *recorder = NULL;
+    const struct mw_blackbox_identity given = {0};
+    struct mw_blackbox_writer *recorder = NULL;
     char *root = make_root();
     char path[128];
 
     (void)state;
     (void)snprintf(path, sizeof path, "%s/1-1.box", root);
     assert_true(walk((struct operation){record_and_remove, is_of_identity, path}) > 5);
-    assert_int_equal(mw_recorder_new(&recorder, path, NULL, &given, 0), 0);
+    assert_int_equal(mw_blackbox_writer_new(&recorder, path, NULL, &given, 0), 0);
     assert_true(walk((struct operation){read_box, NULL, path}) >= 5);
     assert_true(walk_interrupted((struct operation){read_box, NULL, path}) >= 4);
-    mw_recorder_free(&recorder);
+    mw_blackbox_writer_free(&recorder);
     assert_int_equal(rmdir(root), 0);
 }
 

@@ -1,61 +1,64 @@
 #include "fuzz.h"
 
-#include "mw_box.h"
+#include "blackbox/layout.h"
 
-static struct mw_box_file before;
-static struct mw_box_file data_of_box;
-static struct mw_box_file after;
-static struct mw_box_view view;
-static struct mw_box_sample samples[MW_BOX_SAMPLES];
+static struct mw_blackbox_file before;
+static struct mw_blackbox_file data_of_box;
+static struct mw_blackbox_file after;
+static struct mw_blackbox_view view;
+static struct mw_blackbox_sample samples[MW_BLACKBOX_SAMPLES];
 
 #define ENDS(text) (memchr((text), '\0', sizeof(text)) != NULL)
 
 static void
-expect_view(const struct mw_box_copies *copies)
+expect_view(const struct mw_blackbox_copies *copies)
 {
-    mw_box_decode(copies, &view);
+    mw_blackbox_decode(copies, &view);
     HOLDS(ENDS(view.identity.boot_id) && ENDS(view.identity.user));
     HOLDS(ENDS(view.identity.host) && ENDS(view.identity.limit_set_by));
     HOLDS(ENDS(view.identity.kernel_id) && ENDS(view.identity.limit_group));
     HOLDS(ENDS(view.identity.oom_file) && ENDS(view.identity.notebook));
-    HOLDS(view.cell_count >= 0 && view.cell_count <= MW_BOX_CELLS);
+    HOLDS(view.cell_count >= 0 && view.cell_count <= MW_BLACKBOX_CELLS);
     for (int i = 0; i < view.cell_count; i++) {
-        const struct mw_box_cell *cell = &view.cells[i];
+        const struct mw_blackbox_cell *cell = &view.cells[i];
 
         HOLDS(ENDS(cell->title.label) && ENDS(cell->title.cell_id));
         HOLDS(ENDS(cell->title.source));
-        HOLDS(cell->status >= MW_BOX_OPEN && cell->status <= MW_BOX_CANCELLED);
+        HOLDS(cell->status >= MW_BLACKBOX_OPEN &&
+              cell->status <= MW_BLACKBOX_CANCELLED);
         HOLDS(i == 0 || view.cells[i - 1].number <= cell->number);
     }
 }
 
 static void
-expect_samples(const struct mw_box_copies *copies, int64_t from)
+expect_samples(const struct mw_blackbox_copies *copies, int64_t from)
 {
     int64_t next = from;
     int64_t again;
     int64_t lost;
-    size_t count = mw_box_decode_samples(copies, &next, samples, &lost);
+    size_t count = mw_blackbox_decode_samples(copies, &next, samples, &lost);
 
-    HOLDS(count <= MW_BOX_SAMPLES && lost >= 0);
+    HOLDS(count <= MW_BLACKBOX_SAMPLES && lost >= 0);
     if (from >= 0 && next > from) {
         HOLDS((int64_t)count + lost == next - from);
     }
     again = next;
-    HOLDS(mw_box_decode_samples(copies, &again, samples, &lost) == 0 && again == next);
+    HOLDS(mw_blackbox_decode_samples(copies, &again, samples, &lost) == 0 &&
+          again == next);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct mw_box_copies copies = {&before, &data_of_box, &after};
+    const struct mw_blackbox_copies copies = {&before, &data_of_box, &after};
     struct text text = copy_of(data, size);
     size_t length = size < sizeof before ? size : sizeof before;
-    struct mw_box_head head = {0};
+    struct mw_blackbox_head head = {0};
 
     /* As a file: what does not pass for a box is not looked at any further. */
     memcpy(&head, text.at, size < sizeof head ? size : sizeof head);
-    HOLDS(strlen(mw_box_describe_fault(mw_box_check(&head, size, (int64_t)size))) > 10);
+    HOLDS(strlen(mw_blackbox_describe_fault(
+              mw_blackbox_check(&head, size, (int64_t)size))) > 10);
 
     /* As one that passed: of its own, then in three versions. */
     memset(&data_of_box, 0, sizeof data_of_box);

@@ -1,0 +1,256 @@
+/* memwatch._core: folders, other processes, cgroups, malloc, and what the machine lets
+ * a process do. */
+
+#include "python/core.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "linux/cgroup/limit.h"
+#include "linux/folder.h"
+#include "linux/malloc_stats.h"
+#include "linux/probe.h"
+#include "linux/proc.h"
+
+/* ---- folders and processes ---- */
+
+/* Call `act` with the path `argument`, without the GIL: the file system may hang. */
+static PyObject *
+call_with_path(PyObject *argument, int (*act)(const char *path), int *result)
+{
+    PyObject *path;
+    const char *file;
+
+    if (!PyUnicode_FSConverter(argument, (void *)&path)) {
+        return NULL;
+    }
+    file = PyBytes_AsString(path);
+    Py_BEGIN_ALLOW_THREADS;
+    *result = act(file);
+    Py_END_ALLOW_THREADS;
+    Py_DECREF(path);
+    return *result < 0 ? raise_os_error(*result, "cannot use the folder")
+                       : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(
+    core_make_folder_doc,
+    "make_folder($module, path, /)\n--\n\n"
+    "Make a folder for its owner alone (mode 0700), or make one so that is there\n"
+    "already. NotADirectoryError: something else is there, also a symbolic\n"
+    "link; PermissionError: also, it is another user's; OSError.");
+
+static PyObject *
+core_make_folder(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    int err;
+
+    return call_with_path(argument, mw_folder_make, &err);
+}
+
+PyDoc_STRVAR(
+    core_is_mappable_doc,
+    "is_mappable($module, folder, /)\n--\n\n"
+    "Whether files in the folder can be mapped safely: ext2 to ext4, XFS, tmpfs,\n"
+    "and overlays whose upper layer is one of these. False: not, or unknown.\n"
+    "OSError.");
+
+static PyObject *
+core_is_mappable(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    int is_mappable;
+    PyObject *called = call_with_path(argument, mw_folder_is_mappable, &is_mappable);
+
+    if (called == NULL) {
+        return NULL;
+    }
+    Py_DECREF(called);
+    return PyBool_FromLong(is_mappable);
+}
+
+/* One figure of process `argument`; None where there is no such process, or none of it.
+ */
+static PyObject *
+read_of_process(PyObject *argument,
+                int (*read)(const char *root, pid_t pid, int64_t *out),
+                const char *failed_call)
+{
+    int64_t pid = 0;
+    int64_t figure;
+    int err;
+
+    if (take_int_or_none(argument, &pid) < 0) {
+        return NULL;
+    }
+    if (pid <= 0 || pid > INT_MAX) {
+        Py_RETURN_NONE;
+    }
+    err = read(MW_PROC_ROOT, (pid_t)pid, &figure);
+    if (err == -ENOENT || err == -ESRCH || err == -ENODATA) {
+        Py_RETURN_NONE;
+    }
+    if (err != 0) {
+        return raise_os_error(err, failed_call);
+    }
+    return PyLong_FromLongLong(figure);
+}
+
+PyDoc_STRVAR(core_start_ticks_doc,
+             "start_ticks($module, pid, /)\n--\n\n"
+             "When the process began, in ticks since boot: /proc/PID/stat field 22.\n"
+             "None: there is no process of that pid. OSError.");
+
+static PyObject *
+core_start_ticks(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    return read_of_process(argument, mw_proc_read_start_ticks,
+                           "cannot read /proc/PID/stat");
+}
+
+PyDoc_STRVAR(
+    core_rss_bytes_doc,
+    "rss_bytes($module, pid, /)\n--\n\n"
+    "The process's RSS now: /proc/PID/statm field 2 x page size. None: it has\n"
+    "none, or there is no process of that pid. OSError.");
+
+static PyObject *
+core_rss_bytes(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    return read_of_process(argument, mw_proc_read_rss_of,
+                           "cannot read /proc/PID/statm");
+}
+
+PyDoc_STRVAR(
+    core_oom_kills_doc,
+    "oom_kills($module, file, /)\n--\n\n"
+    "The count of a control group's OOM kills now, at the place `oom_file` that\n"
+    "a box names. None: it is not to be seen, or that is no such place.");
+
+static PyObject *
+core_oom_kills(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    const char *file = PyUnicode_AsUTF8AndSize(argument, NULL);
+    int64_t kills;
+
+    if (file == NULL) {
+        return NULL;
+    }
+    if (mw_cgroup_reread_oom_kills(MW_CGROUP_MOUNT, file, &kills) != 0) {
+        kills = MW_ABSENT;
+    }
+    return int_or_none(kills);
+}
+
+/* ---- cgroups ---- */
+
+PyDoc_STRVAR(
+    core_cgroup_doc,
+    "cgroup($module, /)\n--\n\n"
+    "The control group's limit_bytes (None: not limited), the group that sets\n"
+    "it (None: no group does), and oom_kills, how many processes were killed\n"
+    "in it for want of memory (None: not to be seen). OSError where\n"
+    "/proc/self/cgroup cannot be read.");
+
+static PyObject *
+core_cgroup(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    struct mw_cgroup_limit limit;
+    int64_t kills;
+    PyObject *dict;
+    int err = mw_cgroup_read_limit(MW_PROC_ROOT, MW_CGROUP_MOUNT, 0, &limit);
+
+    if (err != 0) {
+        return raise_os_error(err, "cannot read /proc/self/cgroup");
+    }
+    if (mw_cgroup_read_oom_kills(MW_PROC_ROOT, MW_CGROUP_MOUNT, 0, &kills) != 0) {
+        kills = MW_ABSENT;
+    }
+    dict = Py_BuildValue("{sz}", "group", *limit.group ? limit.group : NULL);
+    if (dict == NULL ||
+        set_item(dict, "limit_bytes", int_or_none(limit.limit_bytes)) < 0 ||
+        set_item(dict, "oom_kills", int_or_none(kills)) < 0) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+/* ---- malloc ---- */
+
+PyDoc_STRVAR(core_malloc_stats_doc,
+             "malloc_stats($module, /)\n--\n\n"
+             "What malloc holds now and nobody uses: retained_bytes, an upper bound\n"
+             "for what RSS has of it (mallinfo2().fordblks), and duration_ns, how\n"
+             "long finding out took. None where malloc does not tell: glibc before\n"
+             "2.33, musl, a malloc that is preloaded.");
+
+static PyObject *
+core_malloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    struct mw_malloc_stats stats;
+    int err;
+    /* It goes through all that is free: milliseconds where there is much. */
+    PyThreadState *thread = PyEval_SaveThread();
+
+    err = mw_malloc_stats_read(&stats);
+    PyEval_RestoreThread(thread);
+    if (err != 0) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("{sLsL}", "retained_bytes", (long long)stats.retained_bytes,
+                         "duration_ns", (long long)stats.duration_ns);
+}
+
+/* ---- what may be done with children ---- */
+
+static const char *
+why_not(int err)
+{
+    if (err == EOPNOTSUPP) {
+        return "the kernel takes it and does nothing";
+    }
+    return err == 0 ? NULL : error_text(err);
+}
+
+PyDoc_STRVAR(core_probe_child_doc,
+             "probe_child($module, /)\n--\n\n"
+             "Fork a child that does nothing, and try on it: reading its RSS\n"
+             "(rss_error), its PSS (pss_error), resetting its high-water mark\n"
+             "(hwm_error), tracing it (seize_error), reading its mark at its exit\n"
+             "(last_hwm_error). Each is None where it can be done, else why not.\n"
+             "OSError where no child can be had.");
+
+static PyObject *
+core_probe_child(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    struct mw_probe probe;
+    int err = mw_probe_run(&probe);
+
+    if (err != 0) {
+        return raise_os_error(err, "cannot start a child to try on");
+    }
+    /* One strerror() at a time: they share their storage. */
+    return Py_BuildValue(
+        "{sNsNsNsNsN}", "rss_error", Py_BuildValue("z", why_not(probe.rss_errno)),
+        "pss_error", Py_BuildValue("z", why_not(probe.pss_errno)), "hwm_error",
+        Py_BuildValue("z", why_not(probe.hwm_errno)), "seize_error",
+        Py_BuildValue("z", why_not(probe.seize_errno)), "last_hwm_error",
+        Py_BuildValue("z", why_not(probe.last_hwm_errno)));
+}
+
+static PyMethodDef system_methods[] = {
+    {"make_folder", core_make_folder, METH_O, core_make_folder_doc},
+    {"is_mappable", core_is_mappable, METH_O, core_is_mappable_doc},
+    {"start_ticks", core_start_ticks, METH_O, core_start_ticks_doc},
+    {"rss_bytes", core_rss_bytes, METH_O, core_rss_bytes_doc},
+    {"oom_kills", core_oom_kills, METH_O, core_oom_kills_doc},
+    {"cgroup", core_cgroup, METH_NOARGS, core_cgroup_doc},
+    {"malloc_stats", core_malloc_stats, METH_NOARGS, core_malloc_stats_doc},
+    {"probe_child", core_probe_child, METH_NOARGS, core_probe_child_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+core_add_system_functions(PyObject *module)
+{
+    return PyModule_AddFunctions(module, system_methods);
+}
