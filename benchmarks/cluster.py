@@ -17,9 +17,9 @@ from pathlib import Path
 
 from nbformat.v4 import new_code_cell, new_notebook
 
-from memwatch.headless.batch import Job
-from memwatch.headless.cluster import run_on_cluster
-from memwatch.headless.runner import Options
+from memwatch.run.batch import Job
+from memwatch.run.dask.cluster import run_on_cluster
+from memwatch.run.runner import Options
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 from clusters import Cluster

@@ -15,7 +15,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import memwatch
-from memwatch import _core, recording
+from memwatch import _core
+from memwatch.blackbox import recording
 
 
 def median_us(work: Callable[[], object], times: int) -> float:

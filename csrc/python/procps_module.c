@@ -199,7 +199,7 @@ procps_count_started_children(PyObject *Py_UNUSED(module), PyObject *args)
 {
     static const struct {
         const char *event;
-        enum mw_procps_start_children how;
+        enum mw_children_start how;
     } known[] = {
         {"subprocess.Popen", MW_CHILDREN_POPEN}, {"os.fork", MW_CHILDREN_FORK},
         {"os.forkpty", MW_CHILDREN_FORK},        {"os.posix_spawn", MW_CHILDREN_SPAWN},

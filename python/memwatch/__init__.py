@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .history import History
+from .measure.history import History
+from .measure.window import history, watch
 from .report import CellReport
-from .trouble import MemwatchWarning
-from .watching import history, watch
+from .warn import MemwatchWarning
 
 __all__ = [
     "CellReport",
@@ -34,14 +34,14 @@ __version__ = "0.1.0"
 
 def load_ipython_extension(ipython: Any) -> None:
     """``%load_ext memwatch``: watch every cell from the running one on."""
-    from . import magics
+    from .ipython import magics
 
     magics.load(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
     """``%unload_ext memwatch``: watch no longer, take the magics away."""
-    from . import magics
+    from .ipython import magics
 
     magics.unload(ipython)
 
@@ -59,7 +59,7 @@ def stop_watching_memory() -> None:
 
     RuntimeError where no IPython is running.
     """
-    from . import magics
+    from .ipython import magics
 
     magics.stop(_running_ipython("stop_watching_memory"))
 

@@ -1,5 +1,5 @@
 import os
-from typing import Literal, TypedDict, final
+from typing import Any, Literal, TypedDict, final
 
 class _Figures(TypedDict):
     started_at: str
@@ -21,8 +21,8 @@ class _Figures(TypedDict):
 
 class _Accuracy(TypedDict):
     exact: bool
-    mark_resets: bool
-    mark_error: str | None
+    hwm_resets: bool
+    hwm_error: str | None
     bound_bytes: int
 
 class _Memory(TypedDict):
@@ -44,6 +44,19 @@ class _Cgroup(TypedDict):
     limit_bytes: int | None
     group: str | None
     oom_kills: int | None
+
+class _MallocStats(TypedDict):
+    retained_bytes: int
+    duration_ns: int
+
+class _ChildProbe(TypedDict):
+    rss_error: str | None
+    pss_error: str | None
+    hwm_error: str | None
+    seize_error: str | None
+    last_hwm_error: str | None
+
+class BlackBoxError(ValueError): ...
 
 class _Recording(TypedDict):
     path: str
@@ -103,3 +116,13 @@ def start_recording(
 def stop_recording() -> None: ...
 def recording() -> _Recording | None: ...
 def has_lost_recording() -> bool: ...
+def read_blackbox(
+    path: str | os.PathLike[str], /
+) -> tuple[dict[str, Any], bytes, bytes]: ...
+def make_folder(path: str | os.PathLike[str], /) -> None: ...
+def is_mappable(folder: str | os.PathLike[str], /) -> bool: ...
+def start_ticks(pid: int | None, /) -> int | None: ...
+def rss_bytes(pid: int | None, /) -> int | None: ...
+def oom_kills(file: str, /) -> int | None: ...
+def malloc_stats() -> _MallocStats | None: ...
+def probe_child() -> _ChildProbe: ...

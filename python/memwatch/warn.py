@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-from .kept import keep
+from .state import keep
 
 __all__ = ["MemwatchWarning", "Trouble", "cause_of", "say", "tell_once"]
 

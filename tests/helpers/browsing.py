@@ -4,11 +4,12 @@ import os
 import shutil
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
-SCREENSHOTS = Path(__file__).parent.parent / "build/screenshots"
+from support import ROOT
+
+SCREENSHOTS = ROOT / "build/screenshots"
 
 # No sandbox: root and containers can have none, and it sees no page but ours.
 FLAGS = [

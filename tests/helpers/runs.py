@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from memwatch import CellReport
-from memwatch.headless.results import CellRun, NotebookRun
+from memwatch.run.results import CellRun, NotebookRun
 from support import MIB
 
 

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import memwatch
-from memwatch.headless.kernels import use_sockets
+from memwatch.run.kernels import use_sockets
 
 MIB = 2**20
+
+HELPERS = Path(__file__).parent
+ROOT = HELPERS.parent.parent
 
 CLASSIC = re.compile(
     r"In \[(?P<n>\d+)\] used (?P<used>-?\d+\.\d{4}) MiB RAM in \d+\.\d{2}s,"

@@ -14,8 +14,10 @@ import pytest
 from memwatch import _core
 from support import (
     BECOME_NOBODY,
+    HELPERS,
     HOW_THREADS_ARE_REFUSED,
     NO_THREADS,
+    ROOT,
     Kernel,
     lines_in,
     readable_copy,
@@ -24,7 +26,7 @@ from support import (
 )
 
 pytestmark = pytest.mark.skipif(
-    not _core.accuracy()["mark_resets"],
+    not _core.accuracy()["hwm_resets"],
     reason="no high-water mark to reset, which every process here says at once",
 )
 
@@ -285,7 +287,7 @@ def shim(tmp_path_factory):
     if shutil.which("cc") is None:
         pytest.skip("no C compiler to build the shim with")
     library = tmp_path_factory.mktemp("shim") / "shim.so"
-    source = Path(__file__).parent / "c/shim.c"
+    source = ROOT / "tests/c/shim.c"
     subprocess.run(
         ["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True
     )
@@ -303,7 +305,7 @@ SILENT_NAME = """
 import time
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-from memwatch import keys, publishing
+from memwatch.stream import keys, publishing
 
 keys.make_keys()
 ip = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
@@ -433,7 +435,7 @@ def test_descriptors_that_somebody_closed_and_uses_now(tmp_path):
         "print({os.pread(fd, 10, 0) for fd in theirs},\n"
         "      w.report.peak_method, round(w.report.peaked_bytes / 2**20),\n"
         "      memwatch._core.memory()['lifetime_peak_bytes'] >= 64 * 2**20)",
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": str(HELPERS)},
     )
     assert shown == "{b'theirs'} kernel 64 True\n"
 
@@ -532,7 +534,7 @@ def test_top_without_a_thread(how):
     out = run_python(
         NO_THREADS +
         "import zmq.auth.thread\n"
-        "from memwatch.collector import Collector, CollectorError\n"
+        "from memwatch.top.collector import Collector, CollectorError\n"
         f"refuse_threads({how!r})\n"
         "try: Collector([], 'tcp://127.0.0.1:*')\n"
         "except CollectorError as error: print(error)\n"
@@ -542,12 +544,12 @@ def test_top_without_a_thread(how):
 
 @pytest.mark.parametrize("how", ["RLIMIT_NPROC", "EAGAIN", "EPERM"])
 def test_children_without_a_thread(how):
-    pytest.importorskip("memwatch._children", reason="built without libproc2")
+    pytest.importorskip("memwatch._procps", reason="built without libproc2")
     out = run_python(
         NO_THREADS +
-        "from memwatch import _children\n"
+        "from memwatch import _procps\n"
         f"refuse_threads({how!r})\n"
-        "try: _children.start()\n"
+        "try: _procps.start_children()\n"
         "except OSError as error: print(error)\n"
     )  # fmt: skip
     assert "(pthread_create): " in out

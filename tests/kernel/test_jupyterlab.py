@@ -13,7 +13,8 @@ import nbformat
 import pytest
 
 from browsing import CONTRAST, SCREENSHOTS, importable, need
-from memwatch import CellReport, pictures
+from memwatch import CellReport
+from memwatch.display import charts
 from support import MIB, lines_in
 
 GROWS = """\
@@ -111,7 +112,7 @@ def write_notebooks(folder):
         label="In [1]", duration_ns=10**9, rss_start_bytes=50 * MIB,
         rss_end_bytes=90 * MIB, rss_peak_bytes=100 * MIB,
     )  # fmt: skip
-    data = v4.new_output("display_data", data=pictures.bundle(grown))
+    data = v4.new_output("display_data", data=charts.bundle(grown))
     cells = [v4.new_code_cell("load()", outputs=[data], execution_count=1)]
     nbformat.write(
         v4.new_notebook(cells=cells, metadata=kernel), folder / "foreign.ipynb"

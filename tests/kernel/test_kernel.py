@@ -13,7 +13,7 @@ ACCURACY = _core.accuracy()
 BOUND_MIB = ACCURACY["bound_bytes"] / MIB
 
 needs_mark = pytest.mark.skipif(
-    not ACCURACY["mark_resets"], reason="no high-water mark to reset"
+    not ACCURACY["hwm_resets"], reason="no high-water mark to reset"
 )
 
 
@@ -270,7 +270,7 @@ def test_auto_load_by_configuration(tmp_path):
 
 
 def test_cpu_style_by_configuration():
-    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    pytest.importorskip("memwatch._procps", reason="built without libproc2")
     kernel = Kernel("--InteractiveShellApp.extensions=memwatch", "--MemWatch.style=cpu")
     try:
         assert "(system mean cpu " in kernel.run("x = 1")

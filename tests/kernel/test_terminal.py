@@ -174,7 +174,7 @@ def test_full_stdout_is_named_and_cells_are_measured(tmp_path, code):
 
 def test_embedded_shell_that_loads_and_unloads_leaves_the_outer_one(terminal):
     ipython = terminal("--ext=memwatch")
-    ipython.type("from memwatch import recording; box = recording.box_path()")
+    ipython.type("from memwatch.blackbox import recording; box = recording.box_path()")
     ipython.child.sendline("from IPython import embed; embed(banner1='')")
     ipython.read()
     ipython.type("%load_ext memwatch")

@@ -17,11 +17,14 @@ STANDARD_AT_LOAD = STANDARD | {
     "shutil", "socket", "weakref",
 }  # fmt: skip
 OWN = {
-    "_core", "children", "files", "history", "kept", "report", "trouble", "watching",
+    "_core", "files", "measure", "measure.children", "measure.history",
+    "measure.window", "report", "state", "warn",
 }  # fmt: skip
 OWN_AT_LOAD = OWN | {
-    "_boxes", "boxes", "commands", "completion", "extension", "lines", "machine",
-    "magics", "publishing", "recording", "runtime",
+    "blackbox", "blackbox.folders", "blackbox.reader", "blackbox.recording",
+    "display", "display.lines", "ipython", "ipython.cell_watcher", "ipython.commands",
+    "ipython.completion", "ipython.magics", "measure.capabilities", "stream",
+    "stream.publishing",
 }  # fmt: skip
 UNWANTED = {"ast", "asyncio", "difflib", "hashlib", "html", "inspect", "ssl"}
 """Named by themselves: they are dear, or nothing at load needs them."""

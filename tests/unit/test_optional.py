@@ -13,9 +13,8 @@ import pytest
 
 import memwatch
 from memwatch import optional
-from support import lines_in, run_python, run_python_told
+from support import ROOT, lines_in, run_python, run_python_told
 
-ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 BUILT = {"children": "libproc2", "cpu style": "libproc2", "publishing": "libzmq"}
 NAMES = list(optional.PARTS)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from . import _boxes
+from .. import _core
 
 __all__ = [
     "ask",
@@ -61,7 +61,7 @@ def make_runtime_folder() -> Path:
     folder = runtime_folder()
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _boxes.make_folder(folder)
+        _core.make_folder(folder)
     except OSError as error:
         if os.path.lexists(folder) and folder.lstat().st_uid != os.geteuid():
             raise PermissionError(
@@ -120,7 +120,7 @@ def ask(folder: Path, call: Callable[[], _T]) -> _T:
     10 s. Whatever `call` raises.
     """
     if _safe.get(folder) is None and not _is_silent(folder):
-        _safe[folder] = _within(partial(_boxes.is_mappable, folder))
+        _safe[folder] = _within(partial(_core.is_mappable, folder))
     if _safe[folder]:
         return call()
     if _safe[folder] is False:
@@ -149,7 +149,7 @@ def _is_usable(folder: Path, make: Callable[[], object]) -> bool:
 
     def make_and_look() -> bool:
         make()
-        return _boxes.is_mappable(folder)
+        return _core.is_mappable(folder)
 
     _safe[folder] = _within(make_and_look)
     if _safe[folder] is None:
@@ -193,7 +193,7 @@ def _find_own_folder() -> Path | None:
     """The first of them that can be made, and mapped."""
     for folder in _own_folders():
         try:
-            if _is_usable(folder, partial(_boxes.make_folder, folder)):
+            if _is_usable(folder, partial(_core.make_folder, folder)):
                 return folder
         except OSError:
             continue
@@ -202,7 +202,7 @@ def _find_own_folder() -> Path | None:
 
 def _make_own_folder(folder: Path) -> None:
     try:
-        _boxes.make_folder(folder)
+        _core.make_folder(folder)
     except OSError as error:
         why = os.strerror(error.errno or 0)
         raise OSError(

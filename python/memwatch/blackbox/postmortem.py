@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from . import _boxes
-from .boxes import (
+from .. import _core
+from ..display.lines import mib, printable
+from ..report import iso_8601
+from .reader import (
+    BlackBoxError,
     Box,
     BoxCell,
-    BoxError,
     age_ns,
     cell_date_ns,
     date_ns,
@@ -25,8 +27,6 @@ from .boxes import (
     read_box,
     read_found_box,
 )
-from .lines import mib, printable
-from .report import iso_8601
 
 __all__ = [
     "LastCell",
@@ -118,7 +118,7 @@ def examine(
     alive = is_alive(box)
     kills_now = None
     if alive is not None and box["oom_file"] is not None:
-        kills_now = _boxes.oom_kills(box["oom_file"])
+        kills_now = _core.oom_kills(box["oom_file"])
     told_by = None if signal is None else "you"
     if signal is None and not alive and _is_in_the_log(box):
         signal, told_by = int(signals.SIGKILL), "the kernel's log"
@@ -167,7 +167,7 @@ def find_dead(pid: int | None = None, record_dir: str = "") -> list[tuple[Path, 
     for path in find_boxes(record_dir):
         try:
             box = read_found_box(path)
-        except (BoxError, OSError):
+        except (BlackBoxError, OSError):
             continue
         alive = is_alive(box)
         wanted = not alive and box["t_ended_ns"] is None
@@ -192,7 +192,7 @@ def tell_of_predecessor(own: Path, record_dir: str = "") -> str | None:
             continue
         try:
             box = read_found_box(path)
-        except (BoxError, OSError):
+        except (BlackBoxError, OSError):
             continue
         if box["t_ended_ns"] is None and _is_predecessor(box, me):
             found.append((last_seen_age_ns(box), path, box))

@@ -13,14 +13,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from . import _boxes
-from ._boxes import BoxError
-from .runtime import ask, box_folders, runtime_folder
+from .. import _core
+from .._core import BlackBoxError
+from .folders import ask, box_folders, runtime_folder
 
 __all__ = [
+    "BlackBoxError",
     "Box",
     "BoxCell",
-    "BoxError",
     "Series",
     "age_ns",
     "cell_date_ns",
@@ -160,7 +160,7 @@ def find_boxes(record_dir: str = "", files: Files | None = None) -> list[Path]:
 
 def read_box(path: str | os.PathLike[str]) -> Box:
     """What a box holds. BoxError, one line: it is none that can be read; OSError."""
-    found, times, sizes = _boxes.read(path)
+    found, times, sizes = _core.read_blackbox(path)
     timeline = Series(t_mono_ns=array("q", times), rss_bytes=array("q", sizes))
     box: Box = {**found, "timeline": timeline}  # type: ignore[typeddict-item]
     return box
@@ -233,7 +233,7 @@ def _real_ns(box: Box, t_mono_ns: int) -> int:
 
 def name_of(pid: int, kind: str) -> str:
     """The name of a file that belongs to a living process: ``PID-START.kind``."""
-    return f"{pid}-{_boxes.start_ticks(pid)}.{kind}"
+    return f"{pid}-{_core.start_ticks(pid)}.{kind}"
 
 
 def mark_told(path: Path) -> None:
@@ -263,7 +263,7 @@ def _is_stale(path: Path, is_too_many: bool) -> bool:
         return False
     try:
         box = read_box(path)
-    except (BoxError, OSError):
+    except (BlackBoxError, OSError):
         return True
     # Not by the file's own time: where it lies in memory it never changes.
     days = last_seen_age_ns(box) / _DAY_NS
@@ -317,7 +317,7 @@ def _lives(pid: int, start_ticks: int | None) -> bool:
     try:
         # One that is dead and not yet waited for has no memory any more.
         return (
-            _boxes.start_ticks(pid) == start_ticks and _boxes.rss_bytes(pid) is not None
+            _core.start_ticks(pid) == start_ticks and _core.rss_bytes(pid) is not None
         )
     except OSError:
         return True  # nobody says that it is gone
@@ -325,7 +325,7 @@ def _lives(pid: int, start_ticks: int | None) -> bool:
 
 def _exists(pid: int) -> bool:
     try:
-        return _boxes.start_ticks(pid) is not None
+        return _core.start_ticks(pid) is not None
     except OSError:
         return True  # nobody says that it is gone
 

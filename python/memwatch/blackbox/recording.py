@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import _core, machine
-from .boxes import name_of
-from .kept import keep
-from .runtime import find_place, readable
-from .trouble import cause_of, tell_once
+from .. import _core
+from ..measure import capabilities
+from ..state import keep
+from ..warn import cause_of, tell_once
+from .folders import find_place, readable
+from .reader import name_of
 
 __all__ = [
     "box_path",
@@ -80,7 +81,7 @@ def start(shell: Any = None, record_dir: str = "") -> None:
         return
     _own.record_dir = record_dir
     try:
-        limit, group = machine.find_limit({})
+        limit, group = capabilities.find_limit({})
         _own.arguments = {
             "user": _user(),
             "kernel_id": _kernel_id(shell),

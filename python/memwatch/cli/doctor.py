@@ -6,8 +6,8 @@ import json
 
 import click
 
-from .. import machine
-from ..lines import mib
+from ..display.lines import mib
+from ..measure import capabilities
 
 __all__ = ["command"]
 
@@ -21,7 +21,7 @@ def command(as_json: bool) -> None:
     parts of memwatch can be used, and what to type to get the others. Paste this in a
     bug report.
     """
-    facts = machine.gather()
+    facts = capabilities.gather()
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
@@ -29,14 +29,14 @@ def command(as_json: bool) -> None:
         click.echo(f"{subject:<11} {told}")
 
 
-def _describe(facts: machine.Facts) -> list[tuple[str, str]]:
+def _describe(facts: capabilities.Facts) -> list[tuple[str, str]]:
     why = facts["why"]
     return [
         ("memwatch", _software(facts)),
         ("system", _system(facts)),
-        ("RSS", machine.describe_rss(facts["rss"], why)),
-        ("peak", machine.describe_peak(facts["peak"], why)),
-        ("limit", machine.describe_limit(facts["limit"], why)),
+        ("RSS", capabilities.describe_rss(facts["rss"], why)),
+        ("peak", capabilities.describe_peak(facts["peak"], why)),
+        ("limit", capabilities.describe_limit(facts["limit"], why)),
         ("cgroup", _cgroup(facts)),
         ("JupyterHub", _jupyterhub(facts)),
         ("memory", _memory(facts)),
@@ -46,7 +46,7 @@ def _describe(facts: machine.Facts) -> list[tuple[str, str]]:
     ]
 
 
-def _software(facts: machine.Facts) -> str:
+def _software(facts: capabilities.Facts) -> str:
     software, why = facts["software"], facts["why"]
     ipython = software["ipython"] or _absent(why.get("software.ipython"))
     ipykernel = software["ipykernel"] or _absent(why.get("software.ipykernel"))
@@ -60,7 +60,7 @@ def _absent(reason: str | None) -> str:
     return "not installed" if reason is None else f"unknown ({reason})"
 
 
-def _system(facts: machine.Facts) -> str:
+def _system(facts: capabilities.Facts) -> str:
     software, processors = facts["software"], facts["processors"]
     return (
         f"Linux {software['linux']} {software['architecture']},"
@@ -68,21 +68,21 @@ def _system(facts: machine.Facts) -> str:
     )
 
 
-def _cgroup(facts: machine.Facts) -> str:
+def _cgroup(facts: capabilities.Facts) -> str:
     group, why = facts["cgroup"], facts["why"]
     kills = group["oom_kills"]
     counted = f"unknown ({why['cgroup.oom_kills']})" if kills is None else str(kills)
-    return f"limit: {machine.describe_group(group, why)}; OOM kills: {counted}"
+    return f"limit: {capabilities.describe_group(group, why)}; OOM kills: {counted}"
 
 
-def _jupyterhub(facts: machine.Facts) -> str:
+def _jupyterhub(facts: capabilities.Facts) -> str:
     size = facts["jupyterhub"]["limit_bytes"]
     if size is not None:
         return f"MEM_LIMIT is {mib(size, 2)} MiB"
     return facts["why"].get("jupyterhub.limit_bytes", "MEM_LIMIT is not set")
 
 
-def _memory(facts: machine.Facts) -> str:
+def _memory(facts: capabilities.Facts) -> str:
     memory = facts["memory"]
     if memory["total_bytes"] is None:
         return f"unknown: {facts['why']['memory.total_bytes']}"
@@ -90,7 +90,7 @@ def _memory(facts: machine.Facts) -> str:
     return f"{total} MiB, {available} MiB available"
 
 
-def _children(facts: machine.Facts) -> str:
+def _children(facts: capabilities.Facts) -> str:
     child, why = facts["children"], facts["why"]
     return (
         f"RSS read: {_answer(child['rss'], why.get('children.rss'))};"
@@ -99,7 +99,7 @@ def _children(facts: machine.Facts) -> str:
     )
 
 
-def _ptrace(facts: machine.Facts) -> str:
+def _ptrace(facts: capabilities.Facts) -> str:
     child, why = facts["children"], facts["why"]
     scope = child["yama_ptrace_scope"]
     yama = (
@@ -114,7 +114,7 @@ def _ptrace(facts: machine.Facts) -> str:
     )
 
 
-def _optional(part: machine.OptionalPart) -> str:
+def _optional(part: capabilities.OptionalPart) -> str:
     if part["available"]:
         return "yes"
     return f"no: {part['why']}; to get it: {part['install']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .. import keys
+from ..stream import keys
 
 __all__ = ["command"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from ..boxes import Box, BoxError, read_box
-from ..lines import printable
-from ..postmortem import describe, examine, find_dead
-from ..runtime import box_folders
-from ..trouble import cause_of
+from ..blackbox.folders import box_folders
+from ..blackbox.postmortem import describe, examine, find_dead
+from ..blackbox.reader import BlackBoxError, Box, read_box
+from ..display.lines import printable
+from ..warn import cause_of
 
 __all__ = ["command"]
 
@@ -97,7 +97,7 @@ def _boxes(which: str | None, record_dir: str) -> list[tuple[Path, Box]]:
         return found
     try:
         return [(Path(which), read_box(which))]
-    except BoxError as error:
+    except BlackBoxError as error:
         raise click.UsageError(f"{which}: {error}") from None
     except OSError as error:
         raise click.UsageError(f"{which}: {cause_of(error)}") from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..headless.session import RunAll
+    from ..run.session import RunAll
 
 __all__ = ["command"]
 
@@ -113,12 +113,12 @@ def command(notebooks: tuple[str, ...], **given: Any) -> None:
     """
     if not notebooks:
         raise click.UsageError("no notebook is given: memwatch run NOTEBOOK.ipynb")
-    from ..headless.extras import MissingExtraError, need
+    from ..run.extras import MissingExtraError, need
 
     try:
         for library in ("nbclient", "nbformat"):
             need(library, "run", "memwatch run")
-        from ..headless import session
+        from ..run import session
 
         sys.exit(_run(session, notebooks, given))
     except MissingExtraError as error:
@@ -126,8 +126,10 @@ def command(notebooks: tuple[str, ...], **given: Any) -> None:
 
 
 def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int:
-    from ..headless import excesses, exports, inputs, parameters
-    from ..headless.runner import Options
+    from ..run import inputs, parameters
+    from ..run.budgets import violations
+    from ..run.output import exports
+    from ..run.runner import Options
 
     batch = session.Batch(
         max_peak=_size("--max-peak", given["max_peak"]),
@@ -170,7 +172,7 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
         batch.compare()
         batch.write(outputs)
     for excess in batch.excesses:
-        click.echo(f"over budget: {excesses.describe(excess)}", err=True)
+        click.echo(f"over budget: {violations.describe(excess)}", err=True)
     for each in (*batch.remarks, *batch.errors):
         click.echo(f"memwatch run: {each}", err=True)
     return int(batch.exit_code)
@@ -191,7 +193,7 @@ def _uninterrupted() -> Iterator[None]:
 def _tasks(
     notebooks: tuple[str, ...], given: dict[str, Any]
 ) -> tuple[Sequence[Any], list[str]]:
-    from ..headless import inputs
+    from ..run import inputs
 
     told = given["output"] or given["output_dir"]
     all_inputs = bool(told or given["in_place"] or given["no_output"])
@@ -207,7 +209,7 @@ def _tasks(
 
 
 def _size(option: str, text: str | None) -> Any:
-    from ..headless.budgets import BudgetError, parse_size
+    from ..run.budgets.budgets import BudgetError, parse_size
 
     if text is None:
         return None
@@ -218,7 +220,7 @@ def _size(option: str, text: str | None) -> Any:
 
 
 def _progress() -> Any:
-    from ..headless.progress import Lines, Table
+    from ..run.progress import Lines, Table
 
     try:
         return Table() if sys.stderr.isatty() else Lines()
@@ -229,7 +231,7 @@ def _progress() -> Any:
 def _on_cluster(given: dict[str, Any]) -> RunAll | None:
     if given["dask"] is None:
         return None
-    from ..headless.cluster import ClusterError, run_on_cluster
+    from ..run.dask.cluster import ClusterError, run_on_cluster
 
     def run_jobs(jobs: Any, on_run: Callable[..., None], listener: Any) -> Any:
         run = partial(run_on_cluster, jobs, given["dask"], given["retries"])

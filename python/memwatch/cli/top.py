@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..columns import NOBODY, headline, table
 from ..files import drop_stdout
-from ..overview import Overview
-from ..processes import SORTABLE, Process, sort
+from ..top.overview import Overview
+from ..top.processes import SORTABLE, Process, sort
+from ..top.table import NOBODY, headline, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..collector import Collector
+    from ..top.collector import Collector
 
 __all__ = ["command"]
 
@@ -114,14 +114,14 @@ def _listen(
                 "--server-key goes with --connect, --curve with --bind"
             )
         return None
-    from ..collector import Collector, CollectorError
+    from ..top.collector import Collector, CollectorError
 
     try:
         collector = Collector(list(connect), bind, server_key, curve=curve)
     except CollectorError as error:
         raise click.UsageError(str(error)) from None
     if collector.admits_nobody:
-        from ..keys import keys_folder
+        from ..stream.keys import keys_folder
 
         click.echo(
             "memwatch: nobody is admitted yet: put the public keys of those who may"
@@ -135,7 +135,7 @@ def _run_screen(
     view: Overview, rate: float, count: int | None, column: str, reverse: bool
 ) -> None:
     try:
-        from ..screen import Screen
+        from ..top.app import Screen
     except ImportError as error:
         from ..optional import install_command
 
@@ -205,7 +205,7 @@ def _wait(collector: Collector | None, until: float) -> None:
     if collector is None:
         time.sleep(max(0.0, until - time.monotonic()))
         return
-    from ..collector import DRAIN_S
+    from ..top.collector import DRAIN_S
 
     while True:
         collector.drain(DRAIN_S)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ..report import CellReport
 from .lines import mib, printable
-from .report import CellReport
 
 __all__ = [
     "NOTHING",

@@ -12,16 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from ..report import CellReport
+from .charts import NOTHING, Points, peak_of, points_of, session_chart, simplified
 from .lines import in_mib, mib
-from .pictures import (
-    NOTHING,
-    Points,
-    peak_of,
-    points_of,
-    session_chart,
-    simplified,
-)
-from .report import CellReport
 
 __all__ = ["SessionAxes", "plot"]
 

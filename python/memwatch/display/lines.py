@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .report import CellReport
+from ..report import CellReport
 
 __all__ = ["STYLES", "classic", "cpu", "in_mib", "mib", "short"]
 

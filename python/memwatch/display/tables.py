@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import nlargest
 from typing import TypedDict
 
+from ..report import CellReport
+from .charts import blocks, over_time, points_of
 from .lines import mib, printable
-from .pictures import blocks, over_time, points_of
-from .report import CellReport
 
 __all__ = ["NOTHING", "Allocator", "history_table", "repeats", "story", "top_tables"]
 

@@ -6,8 +6,8 @@ import ast
 from types import CodeType
 from typing import Any
 
-from .report import CellReport
-from .watching import OpenWindow, history, status_of
+from ..measure.window import OpenWindow, history, status_of
+from ..report import CellReport
 
 __all__ = ["Body"]
 

@@ -9,10 +9,11 @@ from threading import get_ident
 from typing import Any
 from weakref import ref
 
-from . import _core, recording
-from .report import CellReport, Status, first_line
-from .trouble import Trouble, cause_of, tell_once
-from .watching import OpenWindow, history, status_of
+from .. import _core
+from ..blackbox import recording
+from ..measure.window import OpenWindow, history, status_of
+from ..report import CellReport, Status, first_line
+from ..warn import Trouble, cause_of, tell_once
 
 __all__ = ["CellWatcher", "inside_a_cell"]
 

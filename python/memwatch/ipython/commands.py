@@ -13,11 +13,15 @@ import shutil
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn, Protocol
 
-from . import _core, lines, machine, publishing, recording
-from .extension import CellWatcher
-from .report import CellReport
-from .trouble import say
-from .watching import history
+from .. import _core
+from ..blackbox import recording
+from ..display import lines
+from ..measure import capabilities
+from ..measure.window import history
+from ..report import CellReport
+from ..stream import publishing
+from ..warn import say
+from .cell_watcher import CellWatcher
 
 __all__ = [
     "CELL_OPTIONS",
@@ -100,11 +104,11 @@ def _status(session: Session, _: None) -> None:
 
 
 def _describe_status(session: Session) -> list[str]:
-    from . import __version__
+    from .. import __version__
 
     why: dict[str, str] = {}
-    rss, found = machine.find_accuracy(why)
-    limit, _ = machine.find_limit(why)
+    rss, found = capabilities.find_accuracy(why)
+    limit, _ = capabilities.find_limit(why)
     watching = "watching every cell" if session.watcher.watching else "not watching"
     memory = _core.memory()
     now = lines.mib(memory["rss_bytes"], 2)
@@ -113,10 +117,10 @@ def _describe_status(session: Session) -> list[str]:
     most = lines.mib(history.max_timelines_bytes, 2)
     return [
         f"memwatch {__version__}: {watching}, style {session.style}",
-        f"peak: {machine.describe_peak(found, why)}",
-        f"RSS: {machine.describe_rss(rss, why)}",
+        f"peak: {capabilities.describe_peak(found, why)}",
+        f"RSS: {capabilities.describe_rss(rss, why)}",
         f"this process: {now} MiB now, {peak} MiB at most since it began",
-        f"limit: {machine.describe_limit(limit, why)}",
+        f"limit: {capabilities.describe_limit(limit, why)}",
         f"history: {len(history)} of at most {history.max_reports} reports",
         f"timelines: {held} of at most {most} MiB",
         f"black box: {recording.describe()}",
@@ -132,14 +136,15 @@ def _publish(session: Session, endpoint: str | None) -> None:
 
 def _last(session: Session, _: None) -> None:
     # Asking malloc is dear where much is free, so only here.
-    from . import _heap, tables
+    from .. import _core
+    from ..display import tables
 
     report = _last_cell()
     if report is None:
         say(tables.NOTHING)
         return
 
-    say(tables.story(report, _heap.allocator()))
+    say(tables.story(report, _core.malloc_stats()))
 
 
 def _last_cell() -> CellReport | None:
@@ -164,13 +169,13 @@ _LOOKS: list[list[str]] = [
 
 
 def _top(session: Session, count: int) -> None:
-    from . import tables
+    from ..display import tables
 
     say(tables.top_tables(history, count))
 
 
 def _history(session: Session, count: int) -> None:
-    from . import tables
+    from ..display import tables
 
     say(tables.history_table(history, count))
 
@@ -182,11 +187,11 @@ def _plot(session: Session, _: None) -> object:
             return history.plot()
         except ImportError as error:
             raise CommandError(str(error)) from None
-    from . import pictures
+    from ..display import charts
 
-    limit = machine.find_limit({})[0]["limit_bytes"]
+    limit = capabilities.find_limit({})[0]["limit_bytes"]
     width = shutil.get_terminal_size().columns
-    say(pictures.session_chart(history, width, limit_bytes=limit))
+    say(charts.session_chart(history, width, limit_bytes=limit))
     return None
 
 

@@ -22,21 +22,19 @@ from traitlets import (
 )
 from traitlets.config import Config
 
-from . import (
-    _core,
-    commands,
-    lines,
-    publishing,
-    recording,
-)
-from .boxes import find_boxes, list_files, prune_boxes
-from .children import watch_children
+from .. import _core
+from ..blackbox import recording
+from ..blackbox.reader import find_boxes, list_files, prune_boxes
+from ..display import lines
+from ..measure.children import watch_children
+from ..measure.window import history, tell_how_peaks_are_found
+from ..report import CellReport
+from ..state import keep
+from ..stream import publishing
+from ..warn import cause_of, say, tell_once
+from . import commands
+from .cell_watcher import CellWatcher, inside_a_cell
 from .completion import complete
-from .extension import CellWatcher, inside_a_cell
-from .kept import keep
-from .report import CellReport
-from .trouble import cause_of, say, tell_once
-from .watching import history, tell_how_peaks_are_found
 
 __all__ = ["MemWatch", "load", "stop", "unload"]
 
@@ -216,10 +214,10 @@ class MemWatch(Magics):
     def _picture(self, report: CellReport) -> None:
         try:
             if self.display == "sparkline" or self._is_for_a_notebook(report):
-                from . import pictures
+                from ..display import charts
 
                 shell: Any = self.shell
-                shell.display_pub.publish(pictures.bundle(report))
+                shell.display_pub.publish(charts.bundle(report))
         except Exception as error:
             tell_once("pictures", f"memwatch cannot show a picture: {cause_of(error)}")
 
@@ -234,9 +232,9 @@ class MemWatch(Magics):
         # show, do not.
         if report.cell_id is None or not self.shows("text/html"):
             return False
-        from . import pictures
+        from ..display import charts
 
-        return pictures.has_shape(report)
+        return charts.has_shape(report)
 
     def _is_worth_telling(self, report: CellReport) -> bool:
         """Whether it is not below all that is set; what is not known is not below."""
@@ -315,13 +313,13 @@ class MemWatch(Magics):
             raise UsageError(str(wrong)) from None
         if runs == 0:
             return say(commands.describe())
-        from .repeating import Body
+        from .cell_body import Body
 
         body = Body(self.shell, cell)
         if runs is None:
             self.watcher.watch_this_cell()
             return body.run()
-        from . import tables
+        from ..display import tables
 
         return say(tables.repeats(body.repeat(runs)))
 
@@ -339,7 +337,7 @@ class MemWatch(Magics):
         __tracebackhide__ = True
         if line.strip():
             raise UsageError(f"%%memwatch_quiet: '{line.strip()}' is too much")
-        from .repeating import Body
+        from .cell_body import Body
 
         self.watcher.tell_of_this_cell(False)
         return Body(self.shell, cell).run()
@@ -347,11 +345,11 @@ class MemWatch(Magics):
 
 def _cpu_reader() -> object:
     try:
-        from . import _host
+        from .. import _procps
     except ImportError:
         raise _without_libproc2("cpu style") from None
     try:
-        return _host.cpu_reader()
+        return _procps.cpu_reader()
     except OSError as error:
         raise TraitError(f"cpu style: {cause_of(error)}") from None
 
@@ -361,7 +359,7 @@ def _complete(shell: Any, event: Any) -> list[str]:
 
 
 def _without_libproc2(part: str) -> TraitError:
-    from .optional import describe_missing
+    from ..optional import describe_missing
 
     return TraitError(f"{part}: {describe_missing(part)}")
 
@@ -418,7 +416,7 @@ def _tell_of_predecessor(shell: Any, record_dir: str) -> None:
         told = None
         files = list_files(record_dir)
         if len(find_boxes(files=files)) > 1:  # most of the time there is only ours
-            from . import postmortem
+            from ..blackbox import postmortem
 
             told = postmortem.tell_of_predecessor(own, record_dir)
         prune_boxes(files=files)  # not before it was told

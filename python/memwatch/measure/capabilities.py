@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from . import _core
-from .lines import mib
-from .trouble import cause_of
+from .. import _core
+from ..display.lines import mib
+from ..warn import cause_of
 
 __all__ = [
     "Facts",
@@ -231,9 +231,9 @@ def find_accuracy(why: Why) -> tuple[Rss, Peak]:
         return Rss(exact=None, bound_bytes=None), Peak(method=None, bound_bytes=None)
     bound = accuracy["bound_bytes"]
     rss = Rss(exact=accuracy["exact"], bound_bytes=0 if accuracy["exact"] else bound)
-    if accuracy["mark_resets"]:
+    if accuracy["hwm_resets"]:
         return rss, Peak(method="kernel", bound_bytes=bound)
-    why["peak.bound_bytes"] = str(accuracy["mark_error"])
+    why["peak.bound_bytes"] = str(accuracy["hwm_error"])
     return rss, Peak(method="sampled", bound_bytes=None)
 
 
@@ -254,7 +254,7 @@ def _find_software(why: Why) -> Software:
     import platform
     import sysconfig
 
-    from . import __version__
+    from .. import __version__
 
     python = f"{platform.python_implementation()} {platform.python_version()}"
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
@@ -303,11 +303,11 @@ def _find_jupyterhub(why: Why) -> JupyterHub:
 
 def _find_memory(why: Why) -> Memory:
     try:
-        from . import _host
+        from .. import _procps
     except ImportError:
         return _read_meminfo(why)
     try:
-        return Memory(**_host.memory())
+        return Memory(**_procps.machine_memory())
     except OSError as error:
         why["memory.total_bytes"] = why["memory.available_bytes"] = cause_of(error)
         return Memory(total_bytes=None, available_bytes=None)
@@ -336,7 +336,7 @@ def _read_meminfo(why: Why) -> Memory:
 
 
 def _find_optional() -> dict[str, OptionalPart]:
-    from . import optional
+    from .. import optional
 
     reasons = {name: optional.why_missing(name) for name in optional.PARTS}
     return {
@@ -385,9 +385,9 @@ def _find_children(why: Why) -> Children:
         yama_ptrace_scope=_yama_ptrace_scope(why),
     )
     try:
-        from . import _trial
+        from .. import _core
 
-        tried = _trial.child()
+        tried = _core.probe_child()
     except OSError as error:
         for each in ("rss", "pss", "mark", "seize", "last_mark"):
             why[f"children.{each}"] = cause_of(error)
@@ -400,9 +400,9 @@ def _find_children(why: Why) -> Children:
 
     found["rss"] = can("rss", tried["rss_error"])
     found["pss"] = can("pss", tried["pss_error"])
-    found["mark"] = can("mark", tried["mark_error"])
+    found["mark"] = can("mark", tried["hwm_error"])
     found["seize"] = can("seize", tried["seize_error"])
-    found["last_mark"] = can("last_mark", tried["last_mark_error"])
+    found["last_mark"] = can("last_mark", tried["last_hwm_error"])
     return found
 
 

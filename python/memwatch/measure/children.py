@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from .kept import keep
-from .trouble import cause_of, tell_once
+from ..state import keep
+from ..warn import cause_of, tell_once
 
 if TYPE_CHECKING:
-    from ._children import Figures, Window
+    from .._procps import ChildrenFigures, ChildrenWindow
 
 __all__ = ["close_window", "open_window", "watch_children"]
 
@@ -27,28 +27,28 @@ def watch_children(on: bool) -> None:
     ImportError where memwatch was built without libproc2, OSError where it cannot read.
     """
     if on:
-        from . import _children
+        from .. import _procps
 
-        if _children.start():
+        if _procps.start_children():
             # For good: a hook cannot be taken away again. It costs 0.2 us an event.
-            sys.addaudithook(_children.audit)
+            sys.addaudithook(_procps.count_started_children)
     _own.watching = on
 
 
-def open_window() -> Window | None:
+def open_window() -> ChildrenWindow | None:
     """A window on the children; None where they are not watched, or cannot be."""
     if not _own.watching:
         return None
-    from . import _children
+    from .. import _procps
 
     try:
-        return _children.Window()
+        return _procps.ChildrenWindow()
     except OSError as error:
         _tell(error)
         return None
 
 
-def close_window(window: Window | None) -> Figures:
+def close_window(window: ChildrenWindow | None) -> ChildrenFigures:
     """What it saw, by CellReport's names; nothing where that cannot be told."""
     if window is None:
         return {}

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
-from .files import write_whole
-from .report import DEFAULTS, CellReport
+from ..files import write_whole
+from ..report import DEFAULTS, CellReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -156,7 +156,7 @@ class History(Sequence[CellReport]):
             except ImportError:
                 continue
             return frame(module, columns)
-        from .optional import install_command
+        from ..optional import install_command
 
         raise ImportError(
             "memwatch.history.to_frame() needs pandas or polars, and neither can be"
@@ -195,16 +195,16 @@ class History(Sequence[CellReport]):
         ``.plot().figure.savefig(path)`` keeps it. ImportError without matplotlib.
         """
         try:
-            from .plotting import plot
+            from ..display.figures import plot
         except ImportError as error:
-            from .optional import install_command
+            from ..optional import install_command
 
             raise ImportError(
                 f"plotting needs matplotlib: {install_command('plot')} ({error})"
             ) from error
-        from . import machine
+        from . import capabilities
 
-        return plot(self, ax, machine.find_limit({})[0]["limit_bytes"])
+        return plot(self, ax, capabilities.find_limit({})[0]["limit_bytes"])
 
     @overload
     def __getitem__(self, index: int) -> CellReport: ...
@@ -247,7 +247,7 @@ def _timeline_bytes(report: CellReport) -> int:
 def _json_pieces(reports: list[CellReport]) -> Iterator[str]:
     import json
 
-    from . import __version__
+    from .. import __version__
 
     # Piece by piece: all of 10,000 timelines as text would be 200 MiB.
     yield f'{{"schema": {SCHEMA}, "memwatch": {json.dumps(__version__)}, "reports": ['

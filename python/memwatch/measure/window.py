@@ -7,12 +7,12 @@ import sys
 from array import array
 from types import TracebackType
 
-from . import _core
+from .. import _core
+from ..report import DEFAULTS, CellReport, Status
+from ..state import keep
+from ..warn import Trouble, tell_once
 from .children import close_window, open_window
 from .history import History
-from .kept import keep
-from .report import DEFAULTS, CellReport, Status
-from .trouble import Trouble, tell_once
 
 __all__ = [
     "OpenWindow",
@@ -51,12 +51,12 @@ def tell_how_peaks_are_found() -> None:
         accuracy = _core.accuracy()
     except OSError:
         return  # which the first window will tell
-    if not accuracy["mark_resets"]:
-        from . import machine
+    if not accuracy["hwm_resets"]:
+        from . import capabilities
 
         why: dict[str, str] = {}
-        _, peak = machine.find_accuracy(why)
-        told = machine.describe_peak(peak, why)
+        _, peak = capabilities.find_accuracy(why)
+        told = capabilities.describe_peak(peak, why)
         tell_once("peaks", f"peaks are {told}; `memwatch doctor` tells more")
 
 

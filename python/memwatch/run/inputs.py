@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..trouble import cause_of
+from ..warn import cause_of
 from .extras import need
 
 if TYPE_CHECKING:

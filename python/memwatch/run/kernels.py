@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import _core
 from ..report import CellReport, Status, Timeline
-from ..trouble import cause_of
+from ..warn import cause_of
 
 __all__ = ["KernelMemory", "SocketFolder", "use_sockets"]
 

@@ -13,7 +13,7 @@ from papermill.engines import NBClientEngine
 from papermill.log import logger
 from papermill.utils import merge_kwargs, remove_args
 
-from . import metadata
+from .output import metadata
 from .results import NotebookState
 from .runner import Options, Runner
 

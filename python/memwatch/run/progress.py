@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, Protocol
 
-from ..lines import mib, printable
+from ..display.lines import mib, printable
 from ..report import first_line
 from .kernels import KernelMemory
 from .results import NotebookRun

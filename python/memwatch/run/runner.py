@@ -20,10 +20,11 @@ from nbclient.exceptions import (
 )
 from nbformat import NotebookNode
 
-from .. import _core, machine
-from ..lines import mib
+from .. import _core
+from ..display.lines import mib
+from ..measure import capabilities
 from ..report import CellReport, Status, first_line, iso_8601
-from ..trouble import cause_of
+from ..warn import cause_of
 from .kernels import KernelMemory, SocketFolder, use_sockets
 from .progress import Listener, Silent
 from .results import CellRun, CellState, NotebookRun, NotebookState
@@ -222,7 +223,7 @@ class Runner:
         """All that is known of it, now that it has ended."""
         reports = [report for _, report in self.progress.done.values() if report]
         peaks = [each.rss_peak_bytes for each in reports if each.rss_peak_bytes]
-        limit, _ = machine.find_limit({})
+        limit, _ = capabilities.find_limit({})
         return NotebookRun(
             notebook=self.path,
             state=state,

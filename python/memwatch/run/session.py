@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..files import check_writable
-from ..trouble import cause_of
-from . import baseline, budgets, exports, inputs, metadata, page, parameters, summary
+from ..warn import cause_of
+from . import inputs, parameters
 from .batch import Job, OnRun, run_all
-from .budgets import Budgets, Size
-from .excesses import Excess
+from .budgets import baseline, budgets
+from .budgets.budgets import Budgets, Size
+from .budgets.violations import Excess
 from .extras import MissingExtraError
+from .output import exports, metadata, page, summary
 from .progress import Listener
 from .results import NotebookRun
 from .runner import Options

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .files import write_whole
-from .runtime import home_folder
-from .trouble import cause_of
+from ..blackbox.folders import home_folder
+from ..files import write_whole
+from ..warn import cause_of
 
 __all__ = [
     "KeyPair",
@@ -161,9 +161,9 @@ def _read(path: Path) -> dict[str, str]:
 
 def _stream() -> Any:
     try:
-        from . import _stream
+        from .. import _stream
     except ImportError:
-        from .optional import describe_missing
+        from ..optional import describe_missing
 
         raise KeysError(f"keys need libzmq; {describe_missing('publishing')}") from None
     return _stream

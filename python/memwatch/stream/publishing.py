@@ -12,14 +12,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import recording
-from .boxes import name_of
-from .kept import keep
-from .runtime import make_runtime_folder, readable
-from .trouble import cause_of, tell_once
+from ..blackbox import recording
+from ..blackbox.folders import make_runtime_folder, readable
+from ..blackbox.reader import name_of
+from ..state import keep
+from ..warn import cause_of, tell_once
 
 if TYPE_CHECKING:
-    from ._stream import Publisher, PublisherStatus
+    from .._stream import Publisher, PublisherStatus
     from .keys import KeyPair
 
 __all__ = [
@@ -257,9 +257,9 @@ def _reason(where: Endpoint, why: str) -> str:
 
 def _load() -> Any:
     try:
-        from . import _stream
+        from .. import _stream
     except ImportError:
-        from .optional import describe_missing
+        from ..optional import describe_missing
 
         raise PublishError(
             f"publishing needs libzmq; {describe_missing('publishing')}"

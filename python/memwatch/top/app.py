@@ -14,8 +14,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Footer, Static
 
-from .columns import NOBODY, Column, choose, fit, headline, level, row
 from .processes import Process, is_ascending, sort
+from .table import NOBODY, Column, choose, fit, headline, level, row
 
 if TYPE_CHECKING:
     from .overview import Overview

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .endpoints import is_beyond
+from ..stream.endpoints import is_beyond
 
 __all__ = ["DOMAIN", "CollectorError", "Keys", "authenticator", "find_keys"]
 
@@ -33,7 +33,7 @@ def find_keys(
     connect: list[str], bind: str | None, server_key: str | None, *, curve: bool
 ) -> Keys:
     """What these take. CollectorError: an endpoint is none, or a key is missing."""
-    from .keys import KeysError, admitted_keys, own_keys, public_key
+    from ..stream.keys import KeysError, admitted_keys, own_keys, public_key
 
     try:
         beyond = [each for each in connect if is_beyond(each, connects=True)]
@@ -66,7 +66,7 @@ def authenticator(context: Any) -> Any:
     """Admits those whose public key is in the folder when they knock."""
     from zmq.auth.thread import ThreadAuthenticator
 
-    from .keys import KeysError, admitted_keys
+    from ..stream.keys import KeysError, admitted_keys
 
     class Admitted:
         def callback(self, domain: str, key: bytes) -> bool:

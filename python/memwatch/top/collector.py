@@ -16,8 +16,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import ipcfile
-from .admission import DOMAIN, CollectorError, authenticator, find_keys
+from ..stream import ipc_file
+from .auth import DOMAIN, CollectorError, authenticator, find_keys
 from .messages import (
     MAX_BODY_BYTES,
     Kind,
@@ -103,7 +103,7 @@ class Collector:
             import zmq
             import zmq.auth.thread
         except ImportError as error:
-            from .optional import install_command
+            from ..optional import install_command
 
             raise CollectorError(
                 f"receiving needs pyzmq: {install_command('top')} ({error})"
@@ -139,7 +139,7 @@ class Collector:
         if self._keys.bind is not None:
             self._authenticator = authenticator(self._context)
         self._sockets: list[Any] = []
-        self._file: tuple[str, ipcfile.Identity] | None = None
+        self._file: tuple[str, ipc_file.Identity] | None = None
         """Of the ipc socket that we bound."""
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._rss_start_bytes = self._rss_bytes()
@@ -199,9 +199,9 @@ class Collector:
             _attach(socket.bind, endpoint, "listen at")
             return
         try:
-            ipcfile.look(path)
+            ipc_file.look(path)
             _attach(socket.bind, endpoint, "listen at")
-            self._file = path, ipcfile.claim(path)
+            self._file = path, ipc_file.claim(path)
         except OSError as error:
             raise CollectorError(
                 f"cannot listen at {endpoint}: {error.strerror}"
@@ -224,7 +224,7 @@ class Collector:
 
     def _close_sockets(self) -> None:
         if self._file is not None:
-            ipcfile.remove(*self._file)
+            ipc_file.remove(*self._file)
             self._file = None
         while self._sockets:
             self._sockets.pop().close(linger=0)

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from .lines import printable
+from ..display.lines import printable
 
 __all__ = [
     "MAX_BODY_BYTES",

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import _boxes
-from .boxes import BoxError, find_boxes, is_alive, read_found_box
+from .. import _core
+from ..blackbox.reader import BlackBoxError, find_boxes, is_alive, read_found_box
 from .messages import printable
 from .processes import Process
 
@@ -60,7 +60,7 @@ class Overview:
                 self._look_at_box(path, now_ns)
             except FileNotFoundError:
                 paths.discard(path)
-            except (BoxError, OSError) as error:
+            except (BlackBoxError, OSError) as error:
                 self.unreadable += 1
                 self.why_unreadable = str(error)
         for path in self._boxes.keys() - paths:
@@ -113,7 +113,7 @@ class Overview:
 
 def _rss_bytes(pid: int) -> int | None:
     try:
-        return _boxes.rss_bytes(pid)
+        return _core.rss_bytes(pid)
     except OSError:
         return None
 

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .lines import short
-from .pictures import blocks
+from ..display.charts import blocks
+from ..display.lines import short
 from .processes import Process
 
 __all__ = ["NOBODY", "Column", "choose", "fit", "headline", "level", "row", "table"]

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from memwatch import _boxes, boxes, keys, postmortem, runtime
+from memwatch import _core
+from memwatch.blackbox import folders, postmortem, reader
+from memwatch.stream import keys
 from slowfs import slow_file_system
 from support import Kernel, run_python, wait_for
 
@@ -19,7 +21,7 @@ OWN = f"memwatch-{os.geteuid()}"
 SHELL = (
     "import os, pathlib, subprocess\n"
     "from IPython.core.interactiveshell import InteractiveShell\n"
-    "from memwatch import boxes, recording\n"
+    "from memwatch.blackbox import reader, recording\n"
     "ip = InteractiveShell.instance()\n"
 )
 LOAD = SHELL + "ip.run_line_magic('load_ext', 'memwatch')\n"
@@ -31,8 +33,8 @@ def places(tmp_path, monkeypatch):
     for name, variable in (("jupyter", "JUPYTER"), ("xdg", "XDG")):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(f"{variable}_RUNTIME_DIR", str(tmp_path / name))
-    monkeypatch.setattr(runtime, "_SHARED_MEMORY", str(tmp_path / "none"))
-    monkeypatch.setattr(runtime, "_safe", {})
+    monkeypatch.setattr(folders, "_SHARED_MEMORY", str(tmp_path / "none"))
+    monkeypatch.setattr(folders, "_safe", {})
     return tmp_path
 
 
@@ -78,8 +80,8 @@ def in_jupyters(monkeypatch, folder):
 
 
 def test_the_runtime_folder_where_it_can_be_mapped(places):
-    assert _boxes.is_mappable(places)
-    assert runtime.find_place() == (places / "jupyter/memwatch", None)
+    assert _core.is_mappable(places)
+    assert folders.find_place() == (places / "jupyter/memwatch", None)
     assert (places / "jupyter/memwatch").stat().st_mode & 0o777 == 0o700
     assert not (places / "xdg" / OWN).exists()
 
@@ -95,9 +97,9 @@ def test_other_file_systems_are_not_mapped(mount, places, monkeypatch, kind):
         (places / "lower").mkdir()
         options = f"lowerdir={places}/lower,upperdir={upper}/up,workdir={upper}/work"
         folder = mount("overlay", "overlay", options)
-    assert not _boxes.is_mappable(folder)
+    assert not _core.is_mappable(folder)
     in_jupyters(monkeypatch, folder)
-    assert runtime.find_place() == (places / "xdg" / OWN, None)
+    assert folders.find_place() == (places / "xdg" / OWN, None)
 
 
 @pytest.mark.parametrize("name", ["upper", "an upper layer"])
@@ -109,13 +111,13 @@ def test_an_overlay_is_as_safe_as_its_upper_layer(mount, places, monkeypatch, na
     options = f"lowerdir={places}/lower,upperdir={upper}/up,workdir={upper}/work"
     overlay = mount("overlay", "overlay", options)
     in_jupyters(monkeypatch, overlay / "deep")
-    assert runtime.find_place() == (overlay / "deep/memwatch", None)
+    assert folders.find_place() == (overlay / "deep/memwatch", None)
     # Another folder that is where the upper layer seems to be: it is not known.
     assert ctypes.CDLL(None).umount2(os.fsencode(upper), 2) == 0
-    assert not _boxes.is_mappable(overlay / "deep/memwatch")
+    assert not _core.is_mappable(overlay / "deep/memwatch")
     (upper / "up/deep/memwatch").mkdir(parents=True)
     os.utime(upper / "up/deep/memwatch", (1, 1))
-    assert not _boxes.is_mappable(overlay / "deep/memwatch")
+    assert not _core.is_mappable(overlay / "deep/memwatch")
 
 
 def refuse_link(folder, places):
@@ -139,17 +141,17 @@ def test_a_folder_that_somebody_prepared_is_refused(places, refuse):
     folder = places / "xdg" / OWN
     refuse(folder, places)
     with pytest.raises(OSError, match="cannot use the folder"):
-        _boxes.make_folder(folder)
-    assert runtime._find_own_folder() is None
+        _core.make_folder(folder)
+    assert folders._find_own_folder() is None
     if folder.is_dir():
         (folder / f"{os.getpid()}-1.box").write_bytes(b"\0" * 65536)
-        assert boxes.find_boxes() == []
+        assert reader.find_boxes() == []
 
 
 def test_a_folder_that_others_may_read_is_made_private(places):
     folder = places / "xdg" / OWN
     folder.mkdir(mode=0o755)
-    assert runtime._find_own_folder() == folder
+    assert folders._find_own_folder() == folder
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
@@ -158,11 +160,13 @@ def test_no_home_and_no_name_make_no_folder_of_that_name(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody unknown")
     code = (
-        "import memwatch._core, memwatch.boxes, memwatch.postmortem, traitlets\n"
+        "import memwatch._core, memwatch.blackbox.reader, traitlets\n"
+        "import memwatch.blackbox.postmortem\n"
         "from IPython.core.interactiveshell import InteractiveShell\n"
         "import IPython.paths, IPython.core.profiledir\n"
         "import os\n"
-        "from memwatch import runtime, recording, boxes, keys\n"
+        "from memwatch.blackbox import folders, recording, reader\n"
+        "from memwatch.stream import keys\n"
         "os.setgroups([]); os.setgid(54321); os.setuid(54321)\n"
         "recording.start()\n"
         "print(recording.describe())\n"
@@ -194,7 +198,7 @@ def test_a_slow_runtime_folder(slow, places, monkeypatch):
     with_kernel = Kernel()
     try:
         with_kernel.run("%load_ext memwatch")
-        (box,) = boxes.find_boxes()
+        (box,) = reader.find_boxes()
         assert box.parent == places / "xdg" / OWN
         assert box.parent.stat().st_mode & 0o777 == 0o700
         assert box.stat().st_mode & 0o777 == 0o600
@@ -222,7 +226,7 @@ def test_a_runtime_folder_that_hangs_at_the_load(slow, places, monkeypatch):
     shown = run_python(
         LOAD + "print(recording.describe())\n"
         "ip.run_cell('x = 1', store_history=True)\n"
-        "print(boxes.read_box(recording.box_path())['opened'])\n"
+        "print(reader.read_box(recording.box_path())['opened'])\n"
         "ip.run_line_magic('unload_ext', 'memwatch')\n"
     ).splitlines()
     assert Path(shown[0]).parent == places / "xdg" / OWN
@@ -234,11 +238,11 @@ def test_a_slow_place_that_was_set(slow, places):
     kernel = Kernel(f"--MemWatch.record_dir={slow.path}")
     try:
         kernel.run("%load_ext memwatch")
-        (box,) = boxes.find_boxes()
+        (box,) = reader.find_boxes()
         copy = slow.path / OWN / box.name
         wait_for(copy.exists)
         assert f"black box: {box}; copy: {copy}\n" in kernel.run("%memwatch status")
-        assert boxes.find_boxes(str(slow.path)) == [box]
+        assert reader.find_boxes(str(slow.path)) == [box]
         kernel.run("x = 'copied'")
         wait_for(lambda: "x = 'copied'" in sources(copy))
         assert copy.stat().st_mode & 0o777 == 0o600
@@ -250,11 +254,11 @@ def test_a_slow_place_that_was_set(slow, places):
         assert "x = 'hangs 4'" in sources(box)
         # Unloading and loading again does not wait for it either.
         kernel.run("%unload_ext memwatch")
-        assert boxes.find_boxes() == []
+        assert reader.find_boxes() == []
         kernel.run("%load_ext memwatch")
-        assert boxes.find_boxes() == [box]
+        assert reader.find_boxes() == [box]
         kernel.manager.shutdown_kernel()
-        assert boxes.find_boxes() == []
+        assert reader.find_boxes() == []
         slow.go_on()
     finally:
         slow.go_on()
@@ -262,7 +266,7 @@ def test_a_slow_place_that_was_set(slow, places):
 
 
 def sources(path):
-    return [cell["source"] for cell in boxes.read_box(path)["cells"]]
+    return [cell["source"] for cell in reader.read_box(path)["cells"]]
 
 
 def test_a_killed_kernels_copy_is_told_once(slow, places):
@@ -277,13 +281,13 @@ def test_a_killed_kernels_copy_is_told_once(slow, places):
         [sys.executable, "-c", code + killed], capture_output=True, check=False
     )
     assert done.returncode == -9
-    (box,) = boxes.find_boxes()
+    (box,) = reader.find_boxes()
     copy = slow.path / OWN / box.name
     assert copy.exists()
     assert "os.kill(os.getpid(), 9)" in run_python(code)
     assert run_python(code) == ""
     # Where only the copy is left, as on another machine, it is found there.
-    for path in boxes.find_boxes():
+    for path in reader.find_boxes():
         path.unlink()
     assert postmortem.find_dead() == []
     ((path, _),) = postmortem.find_dead(record_dir=str(slow.path))
@@ -295,14 +299,14 @@ def test_no_place_that_is_safe(slow, monkeypatch):
     in_jupyters(monkeypatch, slow.path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(slow.path))
     shown = run_python(
-        SHELL + "from memwatch import runtime\n"
-        f"runtime._SHARED_MEMORY = {str(slow.path)!r}\n"
+        SHELL + "from memwatch.blackbox import folders\n"
+        f"folders._SHARED_MEMORY = {str(slow.path)!r}\n"
         "ip.run_line_magic('load_ext', 'memwatch')\n"
         "print(recording.describe())\n"
         "ip.run_cell('x = 1', store_history=True)\n"
-        "print(boxes.read_box(recording.box_path())['opened'])\n"
-        "while not boxes.find_boxes(): pass\n"
-        "print(*boxes.find_boxes())\n"
+        "print(reader.read_box(recording.box_path())['opened'])\n"
+        "while not reader.find_boxes(): pass\n"
+        "print(*reader.find_boxes())\n"
     ).splitlines()
     folder = slow.path / "memwatch"
     assert shown[0].startswith(f"in memory only; copy: {folder}/")
@@ -316,7 +320,7 @@ def test_a_place_that_is_not_there(places):
     try:
         shown = kernel.run("%load_ext memwatch")
         assert f"the folder {places}/nowhere/{OWN} cannot be used: No such" in shown
-        (box,) = boxes.find_boxes()
+        (box,) = reader.find_boxes()
         assert box.parent == places / "jupyter/memwatch"
     finally:
         kernel.close()
@@ -326,12 +330,12 @@ def test_a_safe_place_that_was_set(places):
     kernel = Kernel(f"--MemWatch.record_dir={places}")
     try:
         kernel.run("%load_ext memwatch")
-        assert boxes.find_boxes() == []
-        (box,) = boxes.find_boxes(str(places))
+        assert reader.find_boxes() == []
+        (box,) = reader.find_boxes(str(places))
         assert box.parent == places / OWN
         kernel.run(f"%config MemWatch.record_dir = '{places}/xdg'")
-        assert boxes.find_boxes(str(places)) == boxes.find_boxes()
-        (box,) = boxes.find_boxes()
+        assert reader.find_boxes(str(places)) == reader.find_boxes()
+        (box,) = reader.find_boxes()
         assert box.parent == places / "xdg" / OWN
     finally:
         kernel.close()

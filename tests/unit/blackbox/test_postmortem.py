@@ -18,11 +18,12 @@ import pytest
 from click.testing import CliRunner
 
 import memwatch
-from memwatch import _core, boxes, postmortem
+from memwatch import _core
+from memwatch.blackbox import postmortem, reader
+from memwatch.blackbox.folders import runtime_folder
 from memwatch.cli import main
-from memwatch.overview import Overview
-from memwatch.processes import Process
-from memwatch.runtime import runtime_folder
+from memwatch.top.overview import Overview
+from memwatch.top.processes import Process
 from support import (
     BECOME_NOBODY,
     MIB,
@@ -56,7 +57,7 @@ def new_kernel():
 
 
 def box_of(pid):
-    (found,) = (path for path in boxes.find_boxes() if path.name.startswith(f"{pid}-"))
+    (found,) = (path for path in reader.find_boxes() if path.name.startswith(f"{pid}-"))
     return found
 
 
@@ -72,7 +73,7 @@ def report(*arguments):
 
 def grows(box, mib):
     """Whether the running cell has got that far."""
-    cells = boxes.read_box(box)["cells"]
+    cells = reader.read_box(box)["cells"]
     cell = cells[-1] if cells else None
     if cell is None or cell["status"] != "open":
         return False
@@ -124,7 +125,7 @@ def test_a_kernel_killed_in_a_growing_cell(after_mib):
             (cell,) = found["cells"]
             assert (cell["label"], cell["source"]) == ("In [2]", source)
             assert cell["execution_count"] == 2
-            last = boxes.read_box(found["path"])["timeline"]["t_mono_ns"][-1]
+            last = reader.read_box(found["path"])["timeline"]["t_mono_ns"][-1]
             assert stopped_ns - last < 20e6 + waited_ns - before_ns
             assert found["rss_bytes"] == pytest.approx(held, rel=0.05)
             assert found["growth_bytes_per_s"] > MIB
@@ -153,7 +154,7 @@ def test_killed_while_an_error_is_shown():
         found = wait_for(lambda: gone(pid))
     assert found["cells"] == []
     assert found["previous_cell"] == "In [3]"
-    assert boxes.read_box(found["path"])["cells"][-1]["status"] == "error"
+    assert reader.read_box(found["path"])["cells"][-1]["status"] == "error"
 
 
 def gone(pid):
@@ -289,9 +290,9 @@ def test_removed_at_a_clean_exit_and_at_unload():
     code = (
         "import os\n"
         "from IPython.core.interactiveshell import InteractiveShell\n"
-        "from memwatch import boxes\n"
+        "from memwatch.blackbox import reader\n"
         "ip = InteractiveShell.instance()\n"
-        "count = lambda: len(boxes.find_boxes())\n"
+        "count = lambda: len(reader.find_boxes())\n"
         "def run(magic, line): ip.run_line_magic(magic, line); print(count())\n"
         "run('load_ext', 'memwatch')\n"
         "run('unload_ext', 'memwatch')\n"
@@ -300,28 +301,28 @@ def test_removed_at_a_clean_exit_and_at_unload():
         "run('config', 'MemWatch.record = True')\n"
     )
     assert run_python(code).split() == list("10101")
-    assert boxes.find_boxes() == []
+    assert reader.find_boxes() == []
 
 
 def test_a_kernel_that_is_shut_down_leaves_nothing():
     kernel = Kernel()
     kernel.run("%load_ext memwatch")
-    (box,) = boxes.find_boxes()
+    (box,) = reader.find_boxes()
     assert f"black box: {box}\n" in kernel.run("%memwatch status")
     kernel.run("%config MemWatch.record = False")
     assert "black box: none\n" in kernel.run("%memwatch status")
     kernel.run("%config MemWatch.record = True")
-    assert len(boxes.find_boxes()) == 1
+    assert len(reader.find_boxes()) == 1
     kernel.manager.shutdown_kernel()
     kernel.client.stop_channels()
-    assert boxes.find_boxes() == []
+    assert reader.find_boxes() == []
 
 
 def test_a_forked_child_leaves_its_parents_box():
     code = (
         "import multiprocessing, os, sys\n"
         "from IPython.core.interactiveshell import InteractiveShell\n"
-        "from memwatch import boxes, watch, recording\n"
+        "from memwatch.blackbox import reader, recording; from memwatch import watch\n"
         "ip = InteractiveShell.instance()\n"
         "ip.run_line_magic('load_ext', 'memwatch')\n"
         "if (pid := os.fork()) == 0:\n"
@@ -329,9 +330,9 @@ def test_a_forked_child_leaves_its_parents_box():
         "    assert recording.box_path() is None\n"
         "    sys.exit(0)\n"  # a clean exit, with all its handlers
         "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\n"
-        "(path,) = boxes.find_boxes()\n"
-        "box = boxes.read_box(path)\n"
-        "assert box['opened'] == 0 and boxes.is_alive(box), box\n"
+        "(path,) = reader.find_boxes()\n"
+        "box = reader.read_box(path)\n"
+        "assert box['opened'] == 0 and reader.is_alive(box), box\n"
         "print('fine')\n"
     )
     assert run_python(code).endswith("fine\n")
@@ -350,9 +351,9 @@ def test_stale_boxes_are_pruned():
     old = make_box("999999999-1.box", 8)
     told = make_box("999999999-2.told.box", 8)
     young = make_box("999999999-3.box", 6)
-    own = make_box(boxes.name_of(os.getpid(), "box"), 30)  # of the living
+    own = make_box(reader.name_of(os.getpid(), "box"), 30)  # of the living
     other = make_box("notes.txt", 30)
-    boxes.prune_boxes()
+    reader.prune_boxes()
     assert [each.exists() for each in (old, told, young, own, other)] == [
         False, False, True, True, True
     ]  # fmt: skip
@@ -361,8 +362,8 @@ def test_stale_boxes_are_pruned():
 def test_no_more_than_a_hundred_are_kept():
     for number in range(105):
         make_box(f"999999999-{number}.box", number / 100)
-    boxes.prune_boxes()
-    left = boxes.find_boxes()
+    reader.prune_boxes()
+    left = reader.find_boxes()
     assert len(left) == 100
     assert left[0].name == "999999999-0.box"
 
@@ -373,7 +374,7 @@ def test_nobody_else_can_look(tmp_path):
     kernel = Kernel()
     try:
         kernel.run("%load_ext memwatch")
-        (box,) = boxes.find_boxes()
+        (box,) = reader.find_boxes()
         assert runtime_folder().stat().st_mode & 0o777 == 0o700
         assert box.stat().st_mode & 0o777 == 0o600
         if os.getuid() == 0:
@@ -446,7 +447,7 @@ def test_any_label_will_do(tmp_path, label):
     _core.start_recording(tmp_path / "some.box")
     try:
         with memwatch.watch(label) as w:
-            (cell,) = boxes.read_box(tmp_path / "some.box")["cells"]
+            (cell,) = reader.read_box(tmp_path / "some.box")["cells"]
         assert w.report.used_bytes is not None
         assert (cell["label"] is None) == (label is None)
     finally:
@@ -456,10 +457,10 @@ def test_any_label_will_do(tmp_path, label):
 def test_any_environment_will_do(tmp_path):
     code = (
         "from IPython.core.interactiveshell import InteractiveShell\n"
-        "from memwatch import boxes\n"
+        "from memwatch.blackbox import reader\n"
         "ip = InteractiveShell.instance()\n"
         "ip.run_line_magic('load_ext', 'memwatch')\n"
-        "print(ascii(boxes.read_box(boxes.find_boxes()[0])['user']))\n"
+        "print(ascii(reader.read_box(reader.find_boxes()[0])['user']))\n"
     )
     environment = os.environ | {"USER": "caf\udce9", "JPY_SESSION_NAME": "\udce9"}
     assert run_python(code, env=environment) == "'caf?'\n"
@@ -526,7 +527,7 @@ def test_a_box_of_another_container_is_offered_last(tmp_path):
     assert found["path"] == str(elsewhere)
     assert found["alive"] is None
     assert found["verdict"].startswith("unknown: it ran on another machine")
-    boxes.prune_boxes()
+    reader.prune_boxes()
     assert elsewhere.exists()
 
 
@@ -535,14 +536,14 @@ def test_an_old_file_with_young_samples_is_kept(tmp_path):
     path = dead_box(tmp_path, start_ticks=1)
     long_ago = time.time() - 20 * 24 * 3600
     os.utime(path, (long_ago, long_ago))
-    boxes.prune_boxes()
+    reader.prune_boxes()
     assert path.exists()
 
 
 def test_control_characters_of_a_cell_are_not_printed(tmp_path):
     _core.start_recording(tmp_path / "some.box", kernel_id="k")
     window = _core.Window("In [1]", 1, None, "x # \x1b]0;owned\x07\x1b[2J")
-    box = boxes.read_box(tmp_path / "some.box")
+    box = reader.read_box(tmp_path / "some.box")
     window.cancel()
     _core.stop_recording()
     told = postmortem._in_one_line(postmortem.examine("some.box", box))
@@ -585,13 +586,13 @@ def test_dates_after_suspend_and_a_clock_that_was_set(
     """A suspend counts for the age; the date is that of now less the age."""
     path = dead_box_with_a_cell(tmp_path)
     shift_clocks(monkeypatch, suspended_ns, suspended_ns + set_ns)
-    found = postmortem.examine(path, boxes.read_box(path))
+    found = postmortem.examine(path, reader.read_box(path))
     age_s = suspended_ns / 1e9
     assert found.sample_age_ns / 1e9 == pytest.approx(age_s, abs=60)
     assert seconds_since(found.sampled_at) == pytest.approx(age_s, abs=60)
     assert seconds_since(found.cells[0].started_at) == pytest.approx(age_s, abs=60)
     assert len(postmortem.find_dead()) == 1
-    boxes.prune_boxes()
+    reader.prune_boxes()
     assert path.exists()
 
 
@@ -620,12 +621,12 @@ def test_clocks_of_another_time_namespace(tmp_path, monkeypatch):
     """Its ages come from the dates; nothing is negative."""
     path = dead_box_with_a_cell(tmp_path, time_namespace=1)
     shift_clocks(monkeypatch, boot_ns=-(2**60))
-    box = boxes.read_box(path)
+    box = reader.read_box(path)
     found = postmortem.examine(path, box)
     assert 0 <= found.sample_age_ns < 60e9
     assert found.alive is None
     gone = dead_box_with_a_cell(tmp_path, time_namespace=1, pid=2**31 - 1)
-    assert boxes.is_alive(boxes.read_box(gone)) is False
+    assert reader.is_alive(reader.read_box(gone)) is False
 
 
 def test_a_process_in_a_time_namespace(tmp_path):
@@ -649,9 +650,9 @@ def test_a_process_in_a_time_namespace(tmp_path):
     found = report(path)
     assert 0 <= found["sample_age_ns"] < 60e9
     assert seconds_since(found["sampled_at"]) == pytest.approx(0, abs=60)
-    box = boxes.read_box(path)
+    box = reader.read_box(path)
     seen = Process("box", "k", box["pid"])
-    seen.see_box(box, boxes.is_alive(box), None, time.monotonic_ns(), time.time_ns())
+    seen.see_box(box, reader.is_alive(box), None, time.monotonic_ns(), time.time_ns())
     assert seen.age_ns(time.monotonic_ns()) < 60e9
 
 
@@ -669,11 +670,11 @@ def test_a_clean_exit_that_could_not_remove_the_box():
         "ip.run_line_magic('load_ext', 'memwatch')\n"
     )
     assert run_python(code + "os.setuid(65534)\n") == ""
-    (box,) = boxes.find_boxes()
-    assert boxes.read_box(box)["t_ended_ns"] is not None
+    (box,) = reader.find_boxes()
+    assert reader.read_box(box)["t_ended_ns"] is not None
     assert run_python(code) == ""  # no line at the next load
     assert "no process that was killed" in run()
-    pid = boxes.read_box(box)["pid"]
+    pid = reader.read_box(box)["pid"]
     assert report(pid)["verdict"].startswith("ended by a clean exit")
     assert seconds_since(report(pid)["ended_at"]) < 60
     assert re.search(r"^ended +ended by a clean exit, which could not", run(box), re.M)
@@ -684,10 +685,13 @@ def test_a_clean_exit_that_could_not_remove_the_box():
 def test_a_chroot_and_a_kill_are_told_apart(how):
     if os.geteuid() != 0:
         pytest.skip("only root can call chroot()")
-    code = f"import os, sys\nfrom memwatch import recording\nrecording.start()\n{how}\n"
+    code = (
+        "import os, sys\nfrom memwatch.blackbox import recording\n"
+        f"recording.start()\n{how}\n"
+    )
     subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
-    (box,) = boxes.find_boxes()
-    assert (boxes.read_box(box)["t_ended_ns"] is not None) == ("chroot" in how)
+    (box,) = reader.find_boxes()
+    assert (reader.read_box(box)["t_ended_ns"] is not None) == ("chroot" in how)
     assert len(postmortem.find_dead()) == ("kill" in how)
 
 
@@ -698,9 +702,9 @@ def test_a_box_at_the_path_of_the_one_before(tmp_path):
     path = tmp_path / "some.box"
     _core.start_recording(path, kernel_id="first")
     _core.start_recording(path, kernel_id="second")
-    assert boxes.read_box(path)["kernel_id"] == "second"
+    assert reader.read_box(path)["kernel_id"] == "second"
     with memwatch.watch("after"):
-        assert boxes.read_box(path)["cells"][0]["label"] == "after"
+        assert reader.read_box(path)["cells"][0]["label"] == "after"
     _core.stop_recording()
     assert not path.exists()
 
@@ -722,7 +726,7 @@ def test_a_box_that_was_removed_is_made_again(what):
         kernel.run("%load_ext memwatch")
         kernel.run("%memwatch publish on")
         for number in range(2):
-            (box,) = boxes.find_boxes()
+            (box,) = reader.find_boxes()
             if what == "the folder":
                 shutil.rmtree(runtime_folder())
             else:
@@ -730,8 +734,8 @@ def test_a_box_that_was_removed_is_made_again(what):
             shown = kernel.run(f"x = {number}")
             told = f"the black box {box} was removed by another program"
             assert shown.count(told) == (number == 0), shown
-            assert boxes.find_boxes() == [box]
-            assert boxes.read_box(box)["cells"][-1]["source"] == f"x = {number}"
+            assert reader.find_boxes() == [box]
+            assert reader.read_box(box)["cells"][-1]["source"] == f"x = {number}"
             status = kernel.run("%memwatch status")
             assert f"black box: {box}\n" in status
             socket = box.with_suffix(".ipc")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import memwatch
-from memwatch import _core, machine
+from memwatch import _core
+from memwatch.measure import capabilities
 from support import BECOME_NOBODY, MIB, readable_copy, run_python
 
 SECTIONS = {
@@ -99,7 +100,7 @@ def test_figures_are_the_kernels():
     }
     here = _core.accuracy()
     assert found["rss"]["exact"] == here["exact"]
-    assert found["peak"]["method"] == ("kernel" if here["mark_resets"] else "sampled")
+    assert found["peak"]["method"] == ("kernel" if here["hwm_resets"] else "sampled")
     group = _core.cgroup()
     assert found["cgroup"]["limit_bytes"] == group["limit_bytes"]
     assert found["jupyterhub"]["limit_bytes"] is None
@@ -107,7 +108,7 @@ def test_figures_are_the_kernels():
 
 
 def test_memory_is_the_machines():
-    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    pytest.importorskip("memwatch._procps", reason="built without libproc2")
     found = facts(env=environment())
     (total,) = re.findall(r"MemTotal: +(\d+) kB", Path("/proc/meminfo").read_text())
     assert found["memory"]["total_bytes"] == int(total) * 1024
@@ -230,7 +231,7 @@ def test_status_and_plot_know_the_limit_in_effect(
     monkeypatch.delenv("MEM_LIMIT", raising=False)
     if mem_limit is not None:
         monkeypatch.setenv("MEM_LIMIT", str(mem_limit))
-    limit = machine.find_limit({})[0]
+    limit = capabilities.find_limit({})[0]
     shell.run_cell("%load_ext memwatch", store_history=True)
     capsys.readouterr()
     shell.run_cell("%memwatch status")
@@ -287,29 +288,30 @@ def test_process_that_may_not_look_into_itself():
 def test_out_of_descriptors_everything_is_unknown():
     code = (
         "import json, os, resource\n"
-        "from memwatch import machine, _host, _trial\n"
-        "machine.gather()\n"
+        "from memwatch.measure import capabilities\n"
+        "from memwatch import _procps, _core\n"
+        "capabilities.gather()\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
         "try:\n"
         "    while True: os.open('/dev/null', os.O_RDONLY)\n"
         "except OSError: pass\n"
-        "print(json.dumps(machine.gather()))\n"
+        "print(json.dumps(capabilities.gather()))\n"
     )
-    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    pytest.importorskip("memwatch._procps", reason="built without libproc2")
     found = json.loads(run_python(code))
     assert is_consistent(found)
     assert found["children"]["rss"] is None
     assert found["why"]["children.rss"].endswith("Too many open files")
     assert found["why"]["cgroup.limit_bytes"].endswith("Too many open files")
     assert found["peak"]["method"] == (
-        "kernel" if _core.accuracy()["mark_resets"] else "sampled"
+        "kernel" if _core.accuracy()["hwm_resets"] else "sampled"
     )
 
 
 def test_without_libproc2():
     out = run_python(
         "import sys\n"
-        "sys.modules['memwatch._host'] = None\n"
+        "sys.modules['memwatch._procps'] = None\n"
         "from memwatch.cli import main\n"
         "main(['doctor', '--json'], standalone_mode=False)\n"
         "main(['doctor'], standalone_mode=False)\n",
@@ -358,7 +360,7 @@ def test_status_and_doctor_say_the_same_and_only_one_is_heavy(shell, capsys):
         "ip = InteractiveShell.instance()\n"
         "ip.run_cell('%load_ext memwatch')\n"
         "ip.run_cell('%memwatch status')\n"
-        "heavy = 'memwatch._host', 'memwatch._trial', 'click'\n"
+        "heavy = 'memwatch._procps', 'memwatch._core', 'click'\n"
         "print([name for name in heavy if name in sys.modules])\n"
     )
     assert loaded.splitlines()[-1] == "[]"
@@ -367,8 +369,8 @@ def test_status_and_doctor_say_the_same_and_only_one_is_heavy(shell, capsys):
 def test_no_child_is_left_behind():
     out = run_python(
         "import os\n"
-        "from memwatch import _trial\n"
-        "for _ in range(20): _trial.child()\n"
+        "from memwatch import _core\n"
+        "for _ in range(20): _core.probe_child()\n"
         "try: os.waitpid(-1, 0)\n"
         "except ChildProcessError: print('none')\n"
     )

@@ -21,10 +21,10 @@ from nbformat.v4 import (
     new_output,
     new_raw_cell,
 )
+from test_run import MEMWATCH, NONESUCH, run
 
 from memwatch.cli import main
 from support import wait_for
-from test_run import MEMWATCH, NONESUCH, run
 
 OLD = "an output of an earlier session"
 

@@ -10,11 +10,12 @@ import nbformat
 import pytest
 
 from memwatch import _core
-from memwatch.headless import baseline, budgets, exports, metadata, page, summary
-from memwatch.headless.budgets import parse_size
-from memwatch.headless.inputs import parse_notebook, read_notebook
-from memwatch.headless.parameters import inject
-from memwatch.headless.runner import Options, run_notebook
+from memwatch.run.budgets import baseline, budgets
+from memwatch.run.budgets.budgets import parse_size
+from memwatch.run.inputs import parse_notebook, read_notebook
+from memwatch.run.output import exports, metadata, page, summary
+from memwatch.run.parameters import inject
+from memwatch.run.runner import Options, run_notebook
 from support import MIB
 
 V4 = nbformat.v4
@@ -28,7 +29,7 @@ def pages(mib):
 size = 40"""
 
 needs_mark = pytest.mark.skipif(
-    not _core.accuracy()["mark_resets"], reason="no high-water mark to reset"
+    not _core.accuracy()["hwm_resets"], reason="no high-water mark to reset"
 )
 
 

@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from memwatch import CellReport, History, pictures
+from memwatch import CellReport, History
+from memwatch.display import charts
 from support import MIB, run_python
 
 SVG = re.compile(r"<svg .*</svg>", re.S)
@@ -83,7 +84,7 @@ class Words(HTMLParser):
 
 @every_shape
 def test_sparkline_is_small_whole_and_alone(name):
-    html = pictures.sparkline(SHAPES[name])
+    html = charts.sparkline(SHAPES[name])
     assert len(html.encode()) < 4096
     ET.fromstring(html)  # well-formed: nothing is left open, all is escaped
     assert {tag for tag, _ in Words(html).tags} <= {
@@ -99,7 +100,7 @@ def test_sparkline_is_small_whatever_it_is_called(name):
     for label in '"' * 99, "\U0001f9e0" * 99:
         large = {"used_bytes": -(2**62), "peaked_bytes": 2**62, "duration_ns": 2**63}
         named = replace(SHAPES[name], label=label, peak_method="sampled", **large)
-        assert len(pictures.sparkline(named).encode()) < 4096
+        assert len(charts.sparkline(named).encode()) < 4096
 
 
 CLASS = 'class="memwatch-sparkline"'
@@ -107,7 +108,7 @@ CLASS = 'class="memwatch-sparkline"'
 
 @every_shape
 def test_sparkline_is_drawn_inside_of_its_box(name):
-    for svg in SVG.findall(pictures.sparkline(SHAPES[name])):
+    for svg in SVG.findall(charts.sparkline(SHAPES[name])):
         root = ET.fromstring(svg)
         _, _, width, height = map(int, root.get("viewBox").split())
         curve, *_ = root.findall("./svg/path")
@@ -128,11 +129,7 @@ def test_sparkline_is_drawn_inside_of_its_box(name):
 
 def curve_of(each):
     """The points that are drawn."""
-    d = (
-        ET.fromstring(SVG.search(pictures.sparkline(each))[0])
-        .find("./svg/path")
-        .get("d")
-    )
+    d = ET.fromstring(SVG.search(charts.sparkline(each))[0]).find("./svg/path").get("d")
     x, y = 0, int(re.match(r"M-9 \d+V(\d+)", d)[1])
     points = [(x, y)]
     for dx, dy in re.findall(r"l(-?\d+) ?(-?\d+)", d):
@@ -165,14 +162,14 @@ def test_a_jitter_of_some_pages_looks_flat():
 def test_peak_is_marked_where_it_was():
     sizes = [50 * MIB] * 101
     sizes[75] = 500 * MIB
-    svg = ET.fromstring(SVG.search(pictures.sparkline(report(sizes)))[0])
+    svg = ET.fromstring(SVG.search(charts.sparkline(report(sizes)))[0])
     (circle,) = svg.findall("circle")
     assert abs(int(circle.get("cx")) - 8 - 0.75 * 480) <= 1
     assert int(circle.get("cy")) == 8
 
 
 def test_peak_between_samples_is_a_level_without_a_time():
-    svg = SVG.search(pictures.sparkline(SHAPES["peak between samples"]))[0]
+    svg = SVG.search(charts.sparkline(SHAPES["peak between samples"]))[0]
     assert "<circle" not in svg
     assert 'd="M8 8h480"' in svg
     assert "stroke-dasharray" in svg
@@ -181,7 +178,7 @@ def test_peak_between_samples_is_a_level_without_a_time():
 
 def test_text_alternative_tells_used_peak_total_and_duration():
     sizes = [50 * MIB, 450 * MIB, 62.5 * MIB]
-    html = pictures.sparkline(report(sizes, [0, 10**9, 1_720_000_000]))
+    html = charts.sparkline(report(sizes, [0, 10**9, 1_720_000_000]))
     (_, svg), *_ = [each for each in Words(html).tags if each[0] == "svg"]
     assert svg["role"] == "img"
     assert svg["aria-label"] == (
@@ -192,35 +189,35 @@ def test_text_alternative_tells_used_peak_total_and_duration():
 
 def test_caption_remains_where_the_svg_is_dropped():
     sizes = [50 * MIB, 450 * MIB, 62.5 * MIB]
-    html = pictures.sparkline(report(sizes, [0, 10**9, 1_720_000_000]))
+    html = charts.sparkline(report(sizes, [0, 10**9, 1_720_000_000]))
     words = Words(SVG.sub("", html)).text
     assert words == ["peak 450.00 MiB", "lowest 50.00 MiB over 1.72 s"]
     assert Words(html).text == words  # and nothing inside of it would be left over
 
 
 def test_sampled_peak_claims_no_more_than_it_knows():
-    html = pictures.sparkline(SHAPES["sampled"])
+    html = charts.sparkline(SHAPES["sampled"])
     assert html.count("peak at least 90.00 MiB") == 2
 
 
 def test_labels_are_text():
     (_, svg), *_ = [
         each
-        for each in Words(pictures.sparkline(SHAPES["long label"])).tags
+        for each in Words(charts.sparkline(SHAPES["long label"])).tags
         if each[0] == "svg"
     ]
     assert '"><script>alert(1)</script>&' in svg["aria-label"]
 
 
 def test_absent_figures_are_not_zero():
-    words = Words(pictures.sparkline(SHAPES["nothing"])).text
+    words = Words(charts.sparkline(SHAPES["nothing"])).text
     assert words == ["memory unknown"]
-    assert "used ? MiB" in pictures.describe(SHAPES["nothing"])
-    assert "unknown time" in pictures.describe(SHAPES["no clock"])
+    assert "used ? MiB" in charts.describe(SHAPES["nothing"])
+    assert "unknown time" in charts.describe(SHAPES["no clock"])
 
 
 def test_colours_follow_the_page():
-    html = pictures.sparkline(SHAPES["ramp"])
+    html = charts.sparkline(SHAPES["ramp"])
     colours = set(re.findall(r'(?:stroke|fill)="([^"]+)"', html))
     assert colours == {"none", "currentColor", "#d55e00"}
     assert "color:var(--jp-ui-font-color1,currentColor)" in html
@@ -238,35 +235,35 @@ def test_colours_follow_the_page():
     ],
 )  # fmt: skip
 def test_has_shape(name, worth):
-    assert pictures.has_shape(SHAPES[name]) is worth
+    assert charts.has_shape(SHAPES[name]) is worth
 
 
 def test_a_flash_has_no_shape():
     sizes = [50 * MIB, 450 * MIB, 50 * MIB]
-    assert not pictures.has_shape(report(sizes, [0, 40_000_000, 99_999_999]))
-    assert pictures.has_shape(report(sizes, [0, 40_000_000, 100_000_000]))
+    assert not charts.has_shape(report(sizes, [0, 40_000_000, 99_999_999]))
+    assert charts.has_shape(report(sizes, [0, 40_000_000, 100_000_000]))
 
 
 # ---- blocks ----
 
 
 def test_blocks():
-    assert pictures.blocks([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
-    assert pictures.blocks([7, 7, 7], 8) == "▁▁▁"
-    assert pictures.blocks([-5, 5], 8) == "▁█"
-    assert pictures.blocks([], 8) == ""
-    assert pictures.blocks([0] * 500 + [1] + [0] * 499, 10) == "▁▁▁▁▁█▁▁▁▁"
-    assert len(pictures.blocks(range(1000), 33)) == 33
+    assert charts.blocks([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
+    assert charts.blocks([7, 7, 7], 8) == "▁▁▁"
+    assert charts.blocks([-5, 5], 8) == "▁█"
+    assert charts.blocks([], 8) == ""
+    assert charts.blocks([0] * 500 + [1] + [0] * 499, 10) == "▁▁▁▁▁█▁▁▁▁"
+    assert len(charts.blocks(range(1000), 33)) == 33
     with pytest.raises(ValueError, match="width is 0: at least 1"):
-        pictures.blocks([1], 0)
+        charts.blocks([1], 0)
 
 
 @every_shape
 @pytest.mark.parametrize("width", [1, 13, 40, 200])
 def test_charts_keep_to_their_size(name, width):
     for chart in (
-        pictures.cell_chart(SHAPES[name], width, 5),
-        pictures.session_chart([SHAPES[name]], width, 5),
+        charts.cell_chart(SHAPES[name], width, 5),
+        charts.session_chart([SHAPES[name]], width, 5),
     ):
         head, *rows = chart.splitlines()
         assert head
@@ -278,12 +275,12 @@ def test_charts_keep_to_their_size(name, width):
 
 def test_cell_chart():
     cell = report([(50 + 4 * i) * MIB for i in range(8)], range(0, 8 * 10**9, 10**9))
-    assert pictures.cell_chart(cell, 16, 2).splitlines() == [
+    assert charts.cell_chart(cell, 16, 2).splitlines() == [
         "In [3], RSS in MiB, 0 to 7.00 s, peak 78.00",
         "78.00 ┤     ▁▃▅█",
         "50.00 ┤▁▃▅▇▇████",
     ]
-    assert pictures.cell_chart(SHAPES["nothing"]) == "a block: no samples"
+    assert charts.cell_chart(SHAPES["nothing"]) == "a block: no samples"
 
 
 def session(*peaks):
@@ -297,9 +294,7 @@ def session(*peaks):
 
 
 def test_session_chart_tells_the_cells_apart():
-    head, *rows, foot = pictures.session_chart(
-        session(100, 200, 400), 80, 4
-    ).splitlines()
+    head, *rows, foot = charts.session_chart(session(100, 200, 400), 80, 4).splitlines()
     assert head == "3 cells, RSS in MiB, peak 400.00"
     assert rows[0].startswith("400.00 ┤")
     assert rows[-1].startswith(" 50.00 ┤")
@@ -312,7 +307,7 @@ def test_session_chart_tells_the_cells_apart():
 
 def test_session_chart_of_more_cells_than_columns_keeps_the_peak():
     cells = session(*[100] * 700, 900, *[100] * 299)
-    head, *rows, foot = pictures.session_chart(cells, 80, 4).splitlines()
+    head, *rows, foot = charts.session_chart(cells, 80, 4).splitlines()
     assert head == "1000 cells, RSS in MiB, peak 900.00"
     (column,) = [i for i, each in enumerate(rows[0][8:]) if each == "█"]
     assert abs(column - 0.7 * 72) <= 2
@@ -320,13 +315,13 @@ def test_session_chart_of_more_cells_than_columns_keeps_the_peak():
 
 
 def test_session_chart_tells_the_limit():
-    chart = pictures.session_chart(session(100), limit_bytes=512 * MIB)
+    chart = charts.session_chart(session(100), limit_bytes=512 * MIB)
     assert chart.splitlines()[0] == "1 cell, RSS in MiB, peak 100.00, limit 512.00"
 
 
 def test_session_chart_of_nothing():
-    assert pictures.session_chart([]) == "no cells with figures so far"
-    assert pictures.session_chart([CellReport()]) == "no cells with figures so far"
+    assert charts.session_chart([]) == "no cells with figures so far"
+    assert charts.session_chart([CellReport()]) == "no cells with figures so far"
 
 
 # ---- the figure ----
@@ -334,7 +329,7 @@ def test_session_chart_of_nothing():
 
 @pytest.fixture
 def plotting():
-    return pytest.importorskip("memwatch.plotting", reason="no matplotlib")
+    return pytest.importorskip("memwatch.display.figures", reason="no matplotlib")
 
 
 def test_plot_returns_axes_with_units_and_no_pyplot(plotting):

@@ -2,7 +2,8 @@
 
 import re
 
-from memwatch import CellReport, lines
+from memwatch import CellReport
+from memwatch.display import lines
 from support import CLASSIC, CPU
 
 MIB = 2**20

@@ -11,8 +11,8 @@ import pytest
 from traitlets import TraitError
 
 import memwatch
-from memwatch import CellReport, _core, _heap
-from memwatch.completion import complete
+from memwatch import CellReport, _core
+from memwatch.ipython.completion import complete
 from support import MIB, lines_in, run_python
 
 
@@ -167,17 +167,17 @@ def test_last_where_timelines_or_figures_are_gone(show):
 
 def test_what_malloc_retains_explains_used_0(show):
     """Freed between what is in use: malloc keeps it, and the next cell re-uses it."""
-    if _heap.allocator() is None:
+    if _core.malloc_stats() is None:
         pytest.skip("this process's malloc does not tell what it retains")
     told = run_python(
-        "import memwatch; from memwatch import _heap; size = 60_000\n"
+        "import memwatch; from memwatch import _core; size = 60_000\n"
         "blocks = [b'x' * size for _ in range(1_000)]\n"
-        "before = _heap.allocator()['retained_bytes']\n"
+        "before = _core.malloc_stats()['retained_bytes']\n"
         "blocks[::2] = [None] * 500\n"
-        "after = _heap.allocator()['retained_bytes']\n"
+        "after = _core.malloc_stats()['retained_bytes']\n"
         "with memwatch.watch() as w: again = [b'x' * size for _ in range(450)]\n"
         "print((after - before) >> 20, w.report.used_bytes >> 20)\n"
-        "print(_heap.allocator()['duration_ns'] > 0)\n"
+        "print(_core.malloc_stats()['duration_ns'] > 0)\n"
     )
     assert told == "28 0\nTrue\n"
 
@@ -204,7 +204,7 @@ def test_another_malloc_is_not_asked(tmp_path):
     if done.returncode != 0:
         pytest.skip("no such library can be built here (another libc)")
     told = run_python(
-        "from memwatch import _heap; print(_heap.allocator())",
+        "from memwatch import _core; print(_core.malloc_stats())",
         env={"LD_PRELOAD": str(library)},
     )
     assert told == "None\n"
@@ -471,7 +471,7 @@ def config(ip, **traits):
     ],
 )
 def test_cheap_cells_have_no_line_but_a_report(ip, lines, traits, code, told):
-    if "min_peak_mib" in traits and not _core.accuracy()["mark_resets"]:
+    if "min_peak_mib" in traits and not _core.accuracy()["hwm_resets"]:
         pytest.skip("no high-water mark to reset")
     config(ip, **traits)
     before = len(memwatch.history)

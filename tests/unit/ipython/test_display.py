@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 import memwatch
-from memwatch import trouble
+from memwatch import warn
 from support import CLASSIC, MIB, Kernel, lines_in
 
 # 0.1 s and 1 MiB at least: this has a shape.
@@ -82,7 +82,7 @@ def test_failure_to_show_is_one_warning_and_the_line_is_there(
     def fail(*arguments, **options):
         raise OSError(32, "Broken pipe")
 
-    monkeypatch.setattr(trouble, "_told", set())
+    monkeypatch.setattr(warn, "_told", set())
     monkeypatch.setattr(shell.display_pub, "publish", fail)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -95,7 +95,7 @@ def test_failure_to_show_is_one_warning_and_the_line_is_there(
 
 
 def test_mistyped_mode_is_one_warning_and_the_default(shell, monkeypatch):
-    monkeypatch.setattr(trouble, "_told", set())
+    monkeypatch.setattr(warn, "_told", set())
     shell.config.MemWatch.display = "sparklines"
     with pytest.warns(memwatch.MemwatchWarning, match="MemWatch.display.*sparklines"):
         shell.run_line_magic("load_ext", "memwatch")

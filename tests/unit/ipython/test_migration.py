@@ -14,9 +14,9 @@ import pytest
 
 import memwatch
 from memwatch import _core
-from support import CPU, MIB, lines_in, pages
+from support import CPU, MIB, ROOT, lines_in, pages
 
-TEXT = (Path(__file__).parent.parent / "MIGRATION.md").read_text()
+TEXT = (ROOT / "MIGRATION.md").read_text()
 KNOWN = 32
 """MiB of the statement that stands for those in the table."""
 ROUNDING = 0.05
@@ -138,7 +138,7 @@ def resumes(person, tool, there):
 
 
 def has_the_processors(person, tool, there):
-    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    pytest.importorskip("memwatch._procps", reason="built without libproc2")
     person.type("%load_ext memwatch")
     person.type(code_of(tool, there))
     done = person.type(KEEP)
@@ -233,7 +233,7 @@ CHILD = (
 
 
 def with_children(watched, tool, there):
-    pytest.importorskip("memwatch._children", reason="built without libproc2")
+    pytest.importorskip("memwatch._procps", reason="built without libproc2")
     children = []
 
     def start_child():
@@ -331,9 +331,9 @@ def test_what_is_to_be_typed_gives_the_figure(request, tool, there, check):
 def test_what_is_to_be_typed_works_as_it_stands(watched, code):
     """With the statement that is in the table."""
     if "style cpu" in code:
-        pytest.importorskip("memwatch._host", reason="built without libproc2")
+        pytest.importorskip("memwatch._procps", reason="built without libproc2")
     if "children" in code:
-        pytest.importorskip("memwatch._children", reason="built without libproc2")
+        pytest.importorskip("memwatch._procps", reason="built without libproc2")
     if "children_rss" in code:
         watched.type("%config MemWatch.children = True")
         watched.type("x = 1")

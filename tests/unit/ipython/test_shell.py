@@ -14,7 +14,10 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import memwatch
-from memwatch import _core, boxes, extension, publishing, recording, trouble
+from memwatch import _core, warn
+from memwatch.blackbox import reader, recording
+from memwatch.ipython import cell_watcher
+from memwatch.stream import publishing
 from support import (
     CLASSIC,
     CPU,
@@ -27,7 +30,7 @@ from support import (
 )
 
 needs_mark = pytest.mark.skipif(
-    not _core.accuracy()["mark_resets"], reason="no high-water mark to reset"
+    not _core.accuracy()["hwm_resets"], reason="no high-water mark to reset"
 )
 
 
@@ -153,7 +156,7 @@ def test_empty_cell_does_not_take_the_window_of_another(ip, capsys):
 def test_top_level_await(ip, capsys):
     code = "import asyncio\nawait asyncio.sleep(0)\nx = pages(64)\ndel x"
     (line,) = run(ip, code, capsys)
-    assert line.peaked > 60 or not _core.accuracy()["mark_resets"]
+    assert line.peaked > 60 or not _core.accuracy()["hwm_resets"]
 
 
 @needs_mark
@@ -248,7 +251,7 @@ def test_loading_inside_another_cell_watches_the_outer_one(shell, capsys):
 
 def test_black_box_names_the_outer_cell(ip, capsys):
     code = "%%capture\nkept = pages(32)\nseen = cells()"
-    ip.user_ns["cells"] = lambda: boxes.read_box(recording.box_path())
+    ip.user_ns["cells"] = lambda: reader.read_box(recording.box_path())
     run(ip, "pass", capsys)
     run(ip, code, capsys)
     assert [each["label"] for each in ip.user_ns["seen"]["cells"]][-1] == "In [2]"
@@ -508,7 +511,7 @@ def test_line_that_cannot_be_printed_is_one_warning_and_cells_are_measured(
         def flush(self):
             pass
 
-    trouble._told.discard("line")
+    warn._told.discard("line")
     before = len(memwatch.history)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -616,7 +619,7 @@ def test_mistyped_magic_names_the_right_word(ip, capsys, typed, told):
 
 
 def test_style_cpu(ip, capsys):
-    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    pytest.importorskip("memwatch._procps", reason="built without libproc2")
     ip.run_line_magic("memwatch", "style cpu")
     capsys.readouterr()
     code = "import time\nt = time.time()\nwhile time.time() < t + 0.3: pass"
@@ -637,7 +640,7 @@ def test_style_cpu(ip, capsys):
 
 
 def test_style_cpu_without_libproc2_is_one_clear_line(ip, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "memwatch._host", None)
+    monkeypatch.setitem(sys.modules, "memwatch._procps", None)
     monkeypatch.delattr(memwatch, "_host", raising=False)
     ip.run_cell("%memwatch style cpu")
     captured = capsys.readouterr()
@@ -649,9 +652,9 @@ def test_style_cpu_without_libproc2_is_one_clear_line(ip, capsys, monkeypatch):
 
 
 def test_style_cpu_without_descriptors_keeps_the_style(ip, capsys, caplog):
-    _host = pytest.importorskip("memwatch._host", reason="built without libproc2")
+    _procps = pytest.importorskip("memwatch._procps", reason="built without libproc2")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_host, "cpu_reader", lambda: os.listdir("/proc/self/nothing"))
+        patch.setattr(_procps, "cpu_reader", lambda: os.listdir("/proc/self/nothing"))
         for typed in ("%memwatch style cpu", "%config MemWatch.style = 'cpu'"):
             ip.run_cell(typed)
             captured = capsys.readouterr()
@@ -767,7 +770,7 @@ def test_failure_to_measure_is_one_warning_and_cells_run(shell, capsys, monkeypa
     def fail(*title):
         raise OSError(24, "cannot open a window on /proc/self: Too many open files")
 
-    monkeypatch.setattr(extension, "OpenWindow", fail)
+    monkeypatch.setattr(cell_watcher, "OpenWindow", fail)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for number in range(3):
@@ -780,7 +783,7 @@ def test_failure_to_measure_is_one_warning_and_cells_run(shell, capsys, monkeypa
 
 
 def test_closed_stdout_does_not_break_a_cell(ip, monkeypatch):
-    trouble._told.discard("line")
+    warn._told.discard("line")
     with warnings.catch_warnings(record=True) as told, open(os.devnull, "w") as gone:
         warnings.simplefilter("always")
         gone.close()
@@ -805,7 +808,7 @@ def test_fork_in_a_cell(ip, capfd):
     parent, child = sorted(lines_in(capfd.readouterr().out), key=lambda line: line.n)
     assert parent.n == 1
     assert child.n == 2
-    if _core.accuracy()["mark_resets"]:
+    if _core.accuracy()["hwm_resets"]:
         assert abs(parent.peaked - 64) < 1
         assert abs(child.peaked - 16) < 1
 
@@ -857,7 +860,7 @@ def test_interrupted_before_it_began_does_not_end_the_cell_around(ip, capsys):
 def test_impossible_configuration_is_one_warning_and_the_default(
     shell, capsys, name, value, default, told
 ):
-    trouble._told.discard(f"c.MemWatch.{name}")
+    warn._told.discard(f"c.MemWatch.{name}")
     shell.config.MemWatch[name] = value
     shell.config.MemWatch.display = "line"
     with warnings.catch_warnings(record=True) as caught:
@@ -918,7 +921,7 @@ import importlib, sys
 from importlib.machinery import SourceFileLoader
 from IPython.core.interactiveshell import InteractiveShell
 import memwatch
-from memwatch import publishing, recording
+from memwatch.stream import publishing; from memwatch.blackbox import recording
 ip = InteractiveShell.instance()
 def run(code):
     assert ip.run_cell(code, store_history=True).success, code
@@ -959,19 +962,20 @@ run("%load_ext autoreload")
 run("%autoreload 2")
 run("%load_ext memwatch")
 run("import memwatch")
-from memwatch import recording
+from memwatch.blackbox import recording
 box = recording.box_path()
 assert box.exists()
-for path in glob.glob(os.path.dirname(sys.modules["memwatch"].__file__) + "/*.py"):
+package = os.path.dirname(sys.modules["memwatch"].__file__)
+for path in glob.glob(package + "/**/*.py", recursive=True):
     with open(path, "a") as file:
         file.write("\\nchanged = {1: 2}\\n")
     os.utime(path, (2e9, 2e9))
 before = len(sys.modules["memwatch"].history)
 run("pass")
 run("pass")
-assert sys.modules["memwatch.watching"].changed
+assert sys.modules["memwatch.measure.window"].changed
 assert len(sys.modules["memwatch"].history) == before + 2, "lost"
-assert sys.modules["memwatch.recording"].box_path() == box
+assert sys.modules["memwatch.blackbox.recording"].box_path() == box
 run("%unload_ext memwatch")
 assert not box.exists()
 run("%load_ext memwatch")
@@ -989,7 +993,7 @@ run("%unload_ext memwatch")
 
 def test_shell_inside_another_one_loads_and_unloads(ip, capsys):
     """As embed() makes it: what belongs to the process goes with the last of them."""
-    pytest.importorskip("memwatch._host", reason="built without libproc2")
+    pytest.importorskip("memwatch._procps", reason="built without libproc2")
     ip.magics_manager.registry["MemWatch"].children = True
     ip.run_line_magic("memwatch", "style cpu")
     run(ip, "%memwatch publish on", capsys)

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 import memwatch
-from memwatch import children
+from memwatch.measure import children
 from support import (
     BECOME_NOBODY,
+    HELPERS,
     MIB,
     Kernel,
     check_python,
@@ -26,7 +27,7 @@ from support import (
     readable_copy,
 )
 
-pytest.importorskip("memwatch._children", reason="built without libproc2")
+pytest.importorskip("memwatch._procps", reason="built without libproc2")
 
 FIELDS = [
     "children_count",
@@ -158,11 +159,11 @@ def test_the_kernel_says_the_same():
 
 def test_peak_of_children_that_have_gone():
     """It is there for as long as it takes until a sample has seen it."""
-    from memwatch import _children
+    from memwatch import _procps
 
     with memwatch.watch() as w, workers("fork", 1, mib=100):
         # A window that closes has had a sample taken, for all that are open.
-        _children.Window().close()
+        _procps.ChildrenWindow().close()
     assert w.report.children_count == 0
     assert w.report.children_pss_bytes == 0
     assert w.report.children_rss_bytes == 0
@@ -253,12 +254,13 @@ def test_setuid_child_is_counted_and_its_pss_is_absent(tmp_path):
     folder = readable_copy(tmp_path)
     check_python(
         BECOME_NOBODY
-        + "import subprocess, memwatch\nfrom memwatch import children, lines\n"
+        + "import subprocess, memwatch\nfrom memwatch.display import lines\n"
+        + "from memwatch.measure import children\n"
         + "forget_memwatch()\nbecome_nobody(1)\n"
         + f"sys.path.insert(0, {str(folder)!r})\n"
         + f"""
 import memwatch
-from memwatch import children, lines
+from memwatch.measure import children; from memwatch.display import lines
 
 children.watch_children(True)
 with subprocess.Popen(
@@ -307,7 +309,7 @@ def test_joblib():
         """
 import joblib
 import memwatch
-from memwatch import children
+from memwatch.measure import children
 from support import MIB, pages
 
 children.watch_children(True)
@@ -323,7 +325,7 @@ with memwatch.watch() as w:
 assert w.report.children_count >= 2, w.report
 assert w.report.children_pss_bytes > 50 * MIB, w.report
 """,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": str(HELPERS)},
     )
 
 
@@ -344,7 +346,7 @@ def test_no_descriptors_is_one_warning_and_no_figures():
     check_python("""
 import resource, warnings
 import memwatch
-from memwatch import children
+from memwatch.measure import children
 
 children.watch_children(True)
 limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -370,7 +372,7 @@ def test_one_thread_and_none_before():
     check_python("""
 import os
 import memwatch
-from memwatch import children
+from memwatch.measure import children
 
 def threads():
     return len(os.listdir("/proc/self/task"))
@@ -407,7 +409,7 @@ def test_in_a_kernel():
 
 def test_without_libproc2_is_one_clear_line(shell, capsys, caplog, monkeypatch):
     shell.run_line_magic("load_ext", "memwatch")
-    monkeypatch.setitem(sys.modules, "memwatch._children", None)
+    monkeypatch.setitem(sys.modules, "memwatch._procps", None)
     monkeypatch.delattr(memwatch, "_children", raising=False)
     shell.run_cell("%config MemWatch.children = True")
     captured = capsys.readouterr()

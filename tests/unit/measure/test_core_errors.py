@@ -104,14 +104,14 @@ assert _core.sampler()["open_windows"] == 0
 
 
 def test_host_that_cannot_be_read():
-    pytest.importorskip("memwatch._host")
+    pytest.importorskip("memwatch._procps")
     run("""
-from memwatch import _host
+from memwatch import _procps
 
 with no_descriptors():
-    expect(errno.EMFILE, "libproc2 cannot read /proc/meminfo", _host.memory)
-    expect(errno.EMFILE, "libproc2 cannot read /proc/stat", _host.cpu_reader)
-assert _host.memory()["total_bytes"] > 0
+    expect(errno.EMFILE, "libproc2 cannot read /proc/meminfo", _procps.machine_memory)
+    expect(errno.EMFILE, "libproc2 cannot read /proc/stat", _procps.cpu_reader)
+assert _procps.machine_memory()["total_bytes"] > 0
 """)
 
 
@@ -176,14 +176,14 @@ other.communicate()
 
 def test_all_that_has_a_thread_in_a_forked_child():
     """It is freed, and the interpreter ends as it always does."""
-    pytest.importorskip("memwatch._children", reason="built without libproc2")
+    pytest.importorskip("memwatch._procps", reason="built without libproc2")
     run("""
 import signal, sys
-from memwatch import _children, _core
+from memwatch import _procps, _core
 
 signal.alarm(60)
-_children.start()
-windows = [_children.Window(), _core.Window()]
+_procps.start_children()
+windows = [_procps.ChildrenWindow(), _core.Window()]
 process = _core.Process(os.getppid())
 windows.append(process.window())
 child = os.fork()
@@ -193,7 +193,7 @@ if child == 0:
         assert each.close() is None
     del each, process
     windows.clear()
-    fresh = _children.Window()
+    fresh = _procps.ChildrenWindow()
     assert fresh.close()["children_count"] == 0
     sys.exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -10,12 +10,12 @@ import memwatch
 from memwatch import _core
 
 psutil = pytest.importorskip("psutil")
-_host = pytest.importorskip("memwatch._host", reason="built without libproc2")
+_procps = pytest.importorskip("memwatch._procps", reason="built without libproc2")
 
 
 @pytest.fixture
 def processors():
-    _core.set_cpu_reader(_host.cpu_reader())
+    _core.set_cpu_reader(_procps.cpu_reader())
     yield
     _core.set_cpu_reader(None)
 

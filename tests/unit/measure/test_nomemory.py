@@ -120,13 +120,13 @@ _core.cgroup()
 
 
 def test_host():
-    pytest.importorskip("memwatch._host")
+    pytest.importorskip("memwatch._procps")
     run(
         """
-from memwatch import _core, _host
-walk(_host.memory, least=2)
-walk(_host.cpu_reader, least=2)
-reader = _host.cpu_reader()
+from memwatch import _core, _procps
+walk(_procps.machine_memory, least=2)
+walk(_procps.cpu_reader, least=2)
+reader = _procps.cpu_reader()
 walk(lambda: _core.set_cpu_reader(reader), least=0)
 walk(lambda: _core.set_cpu_reader(None), least=0)
 _core.set_cpu_reader(reader)
@@ -138,15 +138,15 @@ assert "system_mean_cpu_percent" in figures
 
 
 def test_children():
-    pytest.importorskip("memwatch._children")
+    pytest.importorskip("memwatch._procps")
     run(
         """
-from memwatch import _children
-walk(_children.start, least=0)
-walk(_children.Window, least=1)
+from memwatch import _procps
+walk(_procps.start_children, least=0)
+walk(_procps.ChildrenWindow, least=1)
 def open_window():
     global window
-    window = _children.Window()
+    window = _procps.ChildrenWindow()
     return window.close
 def closed(result):
     assert result is None or result["children_count"] == 0

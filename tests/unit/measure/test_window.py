@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 import memwatch
-from memwatch import _core, trouble, watching
+from memwatch import _core, warn
+from memwatch.measure import window
 from support import MIB, pages, run_python
 
 needs_mark = pytest.mark.skipif(
-    not _core.accuracy()["mark_resets"],
-    reason=f"no high-water mark to reset: {_core.accuracy()['mark_error']}",
+    not _core.accuracy()["hwm_resets"],
+    reason=f"no high-water mark to reset: {_core.accuracy()['hwm_error']}",
 )
 BOUND = _core.accuracy()["bound_bytes"]
 
@@ -159,7 +160,7 @@ def test_forked_child_is_not_measured_as_the_parent():
             os._exit(0 if good else 1)
         _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    if _core.accuracy()["mark_resets"]:
+    if _core.accuracy()["hwm_resets"]:
         assert abs(w.report.peaked_bytes - 100 * MIB) <= max(MIB, BOUND)
 
 
@@ -222,8 +223,8 @@ def test_without_the_right_to_reset_it_samples():
             "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n"  # PR_SET_DUMPABLE
             f"sys.path.insert(0, {folder!r})\n"
             "import memwatch\n"
-            "assert not memwatch._core.accuracy()['mark_resets']\n"
-            "print(memwatch._core.accuracy()['mark_error'])\n"
+            "assert not memwatch._core.accuracy()['hwm_resets']\n"
+            "print(memwatch._core.accuracy()['hwm_error'])\n"
             "with memwatch.watch() as w:\n"
             "    x = bytearray(b'x') * (256 << 20)\n"
             "    taken = memwatch._core.sampler()['samples']\n"
@@ -241,8 +242,8 @@ def test_failure_to_measure_warns_once_and_does_not_disturb(monkeypatch):
     def fail(*title):
         raise OSError(errno.EMFILE, "cannot open a window: Too many open files")
 
-    monkeypatch.setattr(watching, "OpenWindow", fail)
-    monkeypatch.setattr(watching, "_trouble", trouble.Trouble())
+    monkeypatch.setattr(window, "OpenWindow", fail)
+    monkeypatch.setattr(window, "_trouble", warn.Trouble())
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for _ in range(3):
@@ -258,8 +259,8 @@ def test_warnings_made_errors_do_not_disturb(monkeypatch):
     def fail(*title):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(watching, "OpenWindow", fail)
-    monkeypatch.setattr(watching, "_trouble", trouble.Trouble())
+    monkeypatch.setattr(window, "OpenWindow", fail)
+    monkeypatch.setattr(window, "_trouble", warn.Trouble())
     with memwatch.watch("x") as w:
         pass
     assert w.report is None

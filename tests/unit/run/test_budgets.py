@@ -5,9 +5,9 @@ import dataclasses
 import nbformat
 import pytest
 
-from memwatch.headless import baseline, budgets, excesses
-from memwatch.headless.budgets import BudgetError, parse_size
-from memwatch.headless.excesses import describe
+from memwatch.run.budgets import baseline, budgets, violations
+from memwatch.run.budgets.budgets import BudgetError, parse_size
+from memwatch.run.budgets.violations import describe
 from runs import cell, not_run, run
 from support import MIB
 
@@ -295,6 +295,6 @@ def test_the_earlier_run_of_a_notebook():
 
 def test_cells_that_take_no_part():
     empty = dataclasses.replace(cell(0), source="", report=None)
-    assert excesses.ran(run(empty, not_run(1), cell(2, "x"))) == [cell(2, "x")]
-    assert excesses.first_line(cell(0, "\n\n  x = 1\ny")) == "x = 1"
-    assert excesses.label_of(not_run(4)) == "cell 5"
+    assert violations.ran(run(empty, not_run(1), cell(2, "x"))) == [cell(2, "x")]
+    assert violations.first_line(cell(0, "\n\n  x = 1\ny")) == "x = 1"
+    assert violations.label_of(not_run(4)) == "cell 5"

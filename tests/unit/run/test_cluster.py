@@ -18,18 +18,18 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import memwatch
 from memwatch import CellReport
-from memwatch.headless.attempts import Attempts
-from memwatch.headless.batch import Job
-from memwatch.headless.extras import MissingExtraError
-from memwatch.headless.progress import Silent
-from memwatch.headless.results import CellRun, NotebookRun
-from memwatch.headless.runner import Options
-from support import MIB
+from memwatch.run.batch import Job
+from memwatch.run.dask.run_log import Attempts
+from memwatch.run.extras import MissingExtraError
+from memwatch.run.progress import Silent
+from memwatch.run.results import CellRun, NotebookRun
+from memwatch.run.runner import Options
+from support import HELPERS, MIB
 
 pytest.importorskip("distributed")
 
 from clusters import DEADLINE_S, Cluster, wait_until
-from memwatch.headless.cluster import ClusterError, run_on_cluster
+from memwatch.run.dask.cluster import ClusterError, run_on_cluster
 
 
 def job(name, *cells, **options):
@@ -261,7 +261,7 @@ def test_a_kernel_that_dies_is_not_run_again(two_workers):
 CLIENT = """import sys, json
 sys.path[:0] = {paths!r}
 from test_cluster import job, hanging
-from memwatch.headless.cluster import run_on_cluster
+from memwatch.run.dask.cluster import run_on_cluster
 from pathlib import Path
 folder = Path({folder!r})
 jobs = [job(n, "1", hanging(folder, n, times=9)) for n in ("a", "b", "c")]
@@ -273,7 +273,7 @@ print(json.dumps([each.to_dict() for each in runs]))
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(two_workers, tmp_path, stop):
     text = CLIENT.format(
-        paths=[str(Path(__file__).parent)],
+        paths=[str(HELPERS), str(Path(__file__).parent)],
         folder=str(tmp_path),
         address=two_workers.address,
     )
@@ -336,7 +336,7 @@ def test_interrupted_while_the_scheduler_hangs(tmp_path, stop):
 
 
 COMMAND = """from memwatch.cli import main
-from memwatch.headless.progress import Lines
+from memwatch.run.progress import Lines
 def cell(self, notebook, place, source, memory):
     if place == 2: print(place, flush=True)
 Lines.cell = cell
@@ -380,7 +380,7 @@ def tasks_of(cluster):
 
 def test_a_worker_that_hangs_at_first(tmp_path, monkeypatch):
     """It does not name its version; the notebooks are sent all the same."""
-    from memwatch.headless import cluster as module
+    from memwatch.run.dask import cluster as module
 
     monkeypatch.setattr(module, "_CHECK_S", 0.1)
     with Cluster(tmp_path, 1) as cluster:
@@ -417,7 +417,7 @@ def test_interrupted_while_a_worker_hangs(tmp_path):
 def test_a_client_that_is_killed(two_workers, tmp_path):
     """Nobody waits for its notebooks any more: their kernels end."""
     text = CLIENT.format(
-        paths=[str(Path(__file__).parent)],
+        paths=[str(HELPERS), str(Path(__file__).parent)],
         folder=str(tmp_path),
         address=two_workers.address,
     )
@@ -478,7 +478,7 @@ def test_a_worker_that_comes_later(tmp_path, version):
     with Cluster(tmp_path) as cluster:
         cluster.add_worker(python, (), "--death-timeout", "300")
         cluster.wait_for_workers()
-        from memwatch.headless import cluster as room
+        from memwatch.run.dask import cluster as room
 
         asked, room._check = room._check, lambda client, address: None
         try:

@@ -6,19 +6,18 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import get_args
 
 import nbformat
 import pytest
 
 from memwatch import CellReport
-from memwatch.headless import exports, metadata, summary
-from memwatch.headless.budgets import Budget, Budgets, check, parse_size
-from memwatch.headless.inputs import InputError, read_notebook
-from memwatch.headless.results import CellRun, CellState, NotebookState
+from memwatch.run.budgets.budgets import Budget, Budgets, check, parse_size
+from memwatch.run.inputs import InputError, read_notebook
+from memwatch.run.output import exports, metadata, summary
+from memwatch.run.results import CellRun, CellState, NotebookState
 from runs import cell, not_run, run
-from support import MIB
+from support import MIB, ROOT
 
 V4 = nbformat.v4
 HOSTILE = "<script>alert(1)</script> | ` * [x](http://x.org) @someone \ud800\x1b[31m"
@@ -273,7 +272,7 @@ def test_files_are_whole_or_not_there(tmp_path, write):
 
 
 def test_the_documentation_has_all_of_it():
-    told = (Path(__file__).parent.parent / "docs/run.md").read_text()
+    told = (ROOT / "docs/run.md").read_text()
     one = made()
     [excess, *_] = excesses_of(one)
     names = {*one.to_dict(), *one.cells[0].to_dict(), *excess.to_dict()}

@@ -8,11 +8,12 @@ from contextlib import suppress
 import nbformat
 import pytest
 
-from memwatch.headless import inputs, metadata, parameters
-from memwatch.headless.budgets import BudgetError, read_budgets
-from memwatch.headless.extras import MissingExtraError, need
-from memwatch.headless.inputs import InputError
-from memwatch.headless.runner import not_begun
+from memwatch.run import inputs, parameters
+from memwatch.run.budgets.budgets import BudgetError, read_budgets
+from memwatch.run.extras import MissingExtraError, need
+from memwatch.run.inputs import InputError
+from memwatch.run.output import metadata
+from memwatch.run.runner import not_begun
 from support import MIB, check_python
 
 V4 = nbformat.v4
@@ -540,9 +541,9 @@ def test_what_is_missing_is_named():
     check_python(
         "import sys\n"
         "sys.modules.update(dict.fromkeys(['papermill', 'jinja2', 'nbformat']))\n"
-        "from memwatch.headless import (baseline, budgets, curve, excesses, exports,\n"
+        "from memwatch.run import (baseline, budgets, curve, excesses, exports,\n"
         "    extras, inputs, metadata, page, parameters, summary)\n"
-        "from memwatch.headless.extras import MissingExtraError\n"
+        "from memwatch.run.extras import MissingExtraError\n"
         "assert parameters.collect() == {}\n"
         "for call in (lambda: parameters.collect([('a', '1')]),\n"
         "             lambda: inputs.parse_notebook(b'{}', 'a'),\n"

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from browsing import CONTRAST, SCREENSHOTS
-from memwatch.headless import budgets, curve, page
-from memwatch.headless.budgets import Budget, Budgets, parse_size
+from memwatch.run.budgets import budgets
+from memwatch.run.budgets.budgets import Budget, Budgets, parse_size
+from memwatch.run.output import curve, page
 from runs import cell, not_run, run
 from support import MIB
 

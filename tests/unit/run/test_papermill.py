@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from memwatch import _core
-from memwatch.headless.runner import Options
+from memwatch.run.runner import Options
 from support import MIB
 
 pytest.importorskip("papermill")
@@ -71,7 +71,7 @@ def test_what_cells_cost(tmp_path):
     assert kept.label == "In [2]"
     assert kept.execution_count == out.cells[2].execution_count == 2
     assert kept.timeline.rss_bytes
-    if _core.accuracy()["mark_resets"]:
+    if _core.accuracy()["hwm_resets"]:
         assert out.cells[3].metadata.memwatch.peaked_bytes > 31 * MIB
     whole = out.metadata.memwatch
     assert (whole.state, whole.notebook, whole.output) == (
@@ -88,8 +88,8 @@ def test_the_same_as_memwatch_run(tmp_path):
     """The keys of papermill's notebook are those that `memwatch run` writes."""
     import asyncio
 
-    from memwatch.headless import metadata
-    from memwatch.headless.runner import run_notebook
+    from memwatch.run.output import metadata
+    from memwatch.run.runner import run_notebook
 
     _, out = papermill(tmp_path, ["1"])
     notebook = nbformat.read(tmp_path / "in.ipynb", as_version=4)

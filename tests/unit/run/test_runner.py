@@ -19,20 +19,20 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from memwatch import _core
-from memwatch.headless import runner
-from memwatch.headless.batch import Job, run_all
-from memwatch.headless.budgets import check, parse_size, read_budgets
-from memwatch.headless.kernels import KernelMemory, SocketFolder, use_sockets
-from memwatch.headless.page import in_short
-from memwatch.headless.progress import line_of
-from memwatch.headless.runner import Options, run_notebook
+from memwatch.run import runner
+from memwatch.run.batch import Job, run_all
+from memwatch.run.budgets.budgets import check, parse_size, read_budgets
+from memwatch.run.kernels import KernelMemory, SocketFolder, use_sockets
+from memwatch.run.output.page import in_short
+from memwatch.run.progress import line_of
+from memwatch.run.runner import Options, run_notebook
 from support import BECOME_NOBODY, MIB, UNTIL_SAMPLED, wait_for
 
 ACCURACY = _core.accuracy()
 BOUND = ACCURACY["bound_bytes"]
 
 needs_mark = pytest.mark.skipif(
-    not ACCURACY["mark_resets"], reason="no high-water mark to reset"
+    not ACCURACY["hwm_resets"], reason="no high-water mark to reset"
 )
 
 LIMIT_S = 300
@@ -427,7 +427,7 @@ def test_all_processes_have_ended():
 
 HIDDEN = """
 import os
-from memwatch.headless.kernels import KernelMemory, SocketFolder, use_sockets
+from memwatch.run.kernels import KernelMemory, SocketFolder, use_sockets
 pid = {pid}
 become_nobody(1)
 memory = KernelMemory(pid)
@@ -512,7 +512,7 @@ def test_folders_of_those_who_were_killed_go(tmp_path, monkeypatch):
     used = SocketFolder.make()
     (Path(used.path) / "k-1").touch()
     code = (
-        "import os\nfrom memwatch.headless.kernels import SocketFolder\n"
+        "import os\nfrom memwatch.run.kernels import SocketFolder\n"
         "folder = SocketFolder.make()\nopen(folder.prefix + '-1', 'w').close()\n"
         "print(folder.path, flush=True)\nos.kill(os.getpid(), 9)"
     )

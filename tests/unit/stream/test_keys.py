@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from memwatch import keys
-from memwatch.keys import KeysError
+from memwatch.stream import keys
+from memwatch.stream.keys import KeysError
 
 pytest.importorskip("memwatch._stream", reason="built without libzmq")
 

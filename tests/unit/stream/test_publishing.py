@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import memwatch
-from memwatch import keys, publishing
-from memwatch.completion import complete
-from memwatch.publishing import PublishError
+from memwatch.ipython.completion import complete
+from memwatch.stream import keys, publishing
+from memwatch.stream.publishing import PublishError
 from messages import until
 from support import BECOME_NOBODY, MIB, Kernel, lines_in, run_python, wait_for
 
@@ -174,7 +174,7 @@ import multiprocessing, os, sys
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 import memwatch
-from memwatch import publishing
+from memwatch.stream import publishing
 
 def child(queue):
     queue.put((publishing.status(), os.getpid()))
@@ -231,7 +231,7 @@ EXITS = """
 import sys
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-from memwatch import publishing
+from memwatch.stream import publishing
 
 ip = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
 ip.run_line_magic("load_ext", "memwatch")
@@ -493,7 +493,7 @@ def test_without_libzmq(show, monkeypatch):
 
 def test_libzmq_is_loaded_on_demand():
     code = (
-        "import sys, memwatch; from memwatch import magics;"
+        "import sys, memwatch; from memwatch.ipython import magics;"
         "print('memwatch._stream' in sys.modules)"
     )
     assert run_python(code) == "False\n"
@@ -538,7 +538,7 @@ def test_runtime_folder_whose_name_is_not_utf_8(tmp_path):
         "ip.run_cell('%load_ext memwatch')\n"
         "ip.run_cell('%memwatch publish on')\n"
         "ip.run_cell('%memwatch status')\n"
-        "from memwatch import collector, publishing\n"
+        "from memwatch.top import collector; from memwatch.stream import publishing\n"
         "endpoint = publishing.status()['endpoint'][1:]\n"
         "print(os.path.exists(endpoint.removeprefix('ipc://')))\n"
         "found = collector.Collector([endpoint])\n"

@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-
-from memwatch.processes import Process
-from messages import frames, message, until
 from test_processes import MIB, process
+
+from memwatch.top.processes import Process
+from messages import frames, message, until
 
 pytest.importorskip("textual")
 
-from memwatch.screen import Screen, Table
+from memwatch.top.app import Screen, Table
 
 
 class View:

@@ -9,8 +9,8 @@ import struct
 
 import pytest
 
-from memwatch import collector as room
-from memwatch.collector import Collector, CollectorError
+from memwatch.top import collector as room
+from memwatch.top.collector import Collector, CollectorError
 from messages import frames, message, until
 
 zmq = pytest.importorskip("zmq")

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from memwatch import overview as room
-from memwatch.overview import Overview
+from memwatch.top import overview as room
+from memwatch.top.overview import Overview
 from messages import until
 
 RECORDS = """
 import sys
 from memwatch import _core
-from memwatch.boxes import name_of
-from memwatch.runtime import make_runtime_folder
+from memwatch.blackbox.reader import name_of
+from memwatch.blackbox.folders import make_runtime_folder
 import os
 path = make_runtime_folder() / name_of(os.getpid(), "box")
 _core.start_recording(path, kernel_id=sys.argv[1])

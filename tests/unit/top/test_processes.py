@@ -5,16 +5,16 @@ from array import array
 
 import pytest
 
-from memwatch.columns import choose, fit, headline, level, table
-from memwatch.endpoints import is_beyond
-from memwatch.messages import (
+from memwatch.stream.endpoints import is_beyond
+from memwatch.top.messages import (
     MAX_BODY_BYTES,
     MessageError,
     printable,
     read_message,
     read_topic,
 )
-from memwatch.processes import HISTORY_LENGTH, SORTABLE, Process, sort
+from memwatch.top.processes import HISTORY_LENGTH, SORTABLE, Process, sort
+from memwatch.top.table import choose, fit, headline, level, table
 from messages import message
 
 MIB = 2**20

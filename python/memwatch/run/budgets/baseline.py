@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
+from ..results import CellRun, NotebookRun
 from .budgets import Size
-from .excesses import Excess, Subject, What, figure_of, used_by
-from .results import CellRun, NotebookRun
+from .violations import Excess, Subject, What, figure_of, used_by
 
 __all__ = ["NOISE_BYTES", "compare", "find_earlier", "pairs"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from .excesses import Excess, Subject, What, figure_of, ran, used_by
-from .results import NotebookRun
+from ..results import NotebookRun
+from .violations import Excess, Subject, What, figure_of, ran, used_by
 
 __all__ = [
     "Budget",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..lines import mib
-from ..report import CellReport
-from .results import CellRun, NotebookRun
+from ...display.lines import mib
+from ...report import CellReport
+from ..results import CellRun, NotebookRun
 
 __all__ = [
     "Excess",

@@ -18,14 +18,14 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from .. import __version__
-from ..optional import install_command
-from .attempts import Attempts, Message
-from .batch import Job, OnRun
-from .extras import need
-from .progress import Listener, Silent
-from .results import NotebookRun, NotebookState
-from .runner import not_begun
+from ... import __version__
+from ...optional import install_command
+from ..batch import Job, OnRun
+from ..extras import need
+from ..progress import Listener, Silent
+from ..results import NotebookRun, NotebookState
+from ..runner import not_begun
+from .run_log import Attempts, Message
 
 __all__ = ["ClusterError", "run_on_cluster"]
 

@@ -16,11 +16,11 @@ from distributed import get_worker
 from distributed.utils import sync
 from nbformat import NotebookNode
 
-from .. import __version__
-from ..report import first_line, iso_8601
-from .kernels import KernelMemory
-from .results import NotebookRun
-from .runner import Options, Runner
+from ... import __version__
+from ...report import first_line, iso_8601
+from ..kernels import KernelMemory
+from ..results import NotebookRun
+from ..runner import Options, Runner
 
 __all__ = [
     "METADATA",

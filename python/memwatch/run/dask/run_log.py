@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..lines import mib
-from ..report import CellReport
-from .results import CellRun, CellState, NotebookRun, NotebookState
+from ...display.lines import mib
+from ...report import CellReport
+from ..results import CellRun, CellState, NotebookRun, NotebookState
 
 __all__ = ["Attempts", "Message"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from html import escape
 from itertools import accumulate
 
-from ..lines import mib
-from ..pictures import Points, describe, peak_of, points_of, simplified
-from .excesses import Excess
-from .results import CellRun, NotebookRun
+from ...display.charts import Points, describe, peak_of, points_of, simplified
+from ...display.lines import mib
+from ..budgets.violations import Excess
+from ..results import CellRun, NotebookRun
 
 __all__ = ["curve"]
 

@@ -13,13 +13,13 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
-from ..files import drop_stdout, write_whole
-from ..history import COLUMNS
-from ..report import CellReport, Timeline
-from .excesses import Excess, first_line
-from .extras import need
-from .inputs import InputError, read_whole
-from .results import CellRun, NotebookRun
+from ...files import drop_stdout, write_whole
+from ...measure.history import COLUMNS
+from ...report import CellReport, Timeline
+from ..budgets.violations import Excess, first_line
+from ..extras import need
+from ..inputs import InputError, read_whole
+from ..results import CellRun, NotebookRun
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -90,7 +90,7 @@ def write_json(
 def _json_pieces(
     runs: Sequence[NotebookRun], excesses: Sequence[Excess], to_ascii: bool
 ) -> Iterator[str]:
-    from .. import __version__
+    from ... import __version__
 
     head = json.dumps({"schema": SCHEMA, "memwatch": __version__})
     yield head[:-1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ..report import DEFAULTS
-from .results import CellRun, NotebookRun
+from ...report import DEFAULTS
+from ..results import CellRun, NotebookRun
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -38,7 +38,7 @@ def apply(notebook: NotebookNode, run: NotebookRun) -> None:
     strip(notebook)
     for each in run.cells:
         apply_cell(notebook, each)
-    from .. import __version__
+    from ... import __version__
 
     told = {key: value for key, value in run.to_dict().items() if key != "cells"}
     _put(notebook.metadata, {"memwatch": __version__, **told})

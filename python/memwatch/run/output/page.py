@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from ..lines import mib
-from ..report import CellReport
+from ...display.lines import mib
+from ...report import CellReport
+from ..budgets.violations import Excess, first_line, label_of, told, used_by
+from ..extras import need
+from ..results import CellRun, NotebookRun
 from .curve import curve
-from .excesses import Excess, first_line, label_of, told, used_by
 from .exports import deliver
-from .extras import need
-from .results import CellRun, NotebookRun
 
 __all__ = ["render", "write_page"]
 
@@ -47,7 +47,7 @@ def render(runs: Sequence[NotebookRun], excesses: Sequence[Excess] = ()) -> str:
     without jinja2.
     """
     jinja2 = need("jinja2", "run", "--html")
-    from .. import __version__
+    from ... import __version__
 
     environment = jinja2.Environment(
         autoescape=True,

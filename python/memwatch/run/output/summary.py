@@ -6,11 +6,11 @@ import os
 import re
 from collections.abc import Sequence
 
-from ..lines import mib
-from .excesses import Excess, first_line, label_of, ran, told, used_by
+from ...display.lines import mib
+from ..budgets.violations import Excess, first_line, label_of, ran, told, used_by
+from ..results import CellRun, NotebookRun
 from .exports import deliver
 from .page import in_short
-from .results import CellRun, NotebookRun
 
 __all__ = ["summary", "write_summary"]
 

@@ -1,0 +1,1 @@
+"""The file that outlives a process: recording, reading, post-mortem."""

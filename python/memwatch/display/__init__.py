@@ -1,0 +1,1 @@
+"""Reports as lines, charts, figures and tables."""

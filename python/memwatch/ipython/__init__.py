@@ -1,0 +1,1 @@
+"""IPython and Jupyter: cells, magics, configuration."""

@@ -1,0 +1,1 @@
+"""From windows to reports: cells, blocks, child processes, this machine."""

@@ -1,0 +1,1 @@
+"""What a run leaves behind: metadata, files, the page, the summary."""

@@ -1,0 +1,1 @@
+"""Publishing by ZeroMQ: endpoints, keys, the publisher."""
