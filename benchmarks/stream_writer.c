@@ -16,25 +16,25 @@
 #define INTERVAL_NS MW_NS_PER_MS
 
 static long
-record(struct mw_blackbox_writer *recorder, int64_t span_ns)
+record(struct mw_blackbox_writer *writer, int64_t span_ns)
 {
     const struct mw_blackbox_title title = {.execution_count = 1, .source = "x = 1"};
     int64_t t_due_ns = mw_clock_mono_ns();
     int64_t t_begin_ns = t_due_ns;
     int64_t t_end_ns = t_due_ns + span_ns;
     struct mw_result result = {.duration_ns = MW_ABSENT};
-    int slot = mw_blackbox_writer_open_cell(recorder, t_due_ns, 0, &title);
+    int slot = mw_blackbox_writer_open_cell(writer, t_due_ns, 0, &title);
     long count;
 
     for (count = 0; t_due_ns < t_end_ns; count++) {
         struct timespec deadline = mw_clock_deadline(t_due_ns);
 
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, NULL);
-        mw_blackbox_writer_add_sample(recorder, mw_clock_mono_ns(), count);
+        mw_blackbox_writer_add_sample(writer, mw_clock_mono_ns(), count);
         t_due_ns += INTERVAL_NS;
     }
     result.duration_ns = mw_clock_mono_ns() - t_begin_ns;
-    mw_blackbox_writer_close_cell(recorder, slot, MW_BLACKBOX_OK, &result, MW_ABSENT);
+    mw_blackbox_writer_close_cell(writer, slot, MW_BLACKBOX_OK, &result, MW_ABSENT);
     return count;
 }
 
@@ -43,7 +43,7 @@ main(int argc, char **argv)
 {
     struct mw_pub_socket_options options = {.interval_ns = INTERVAL_NS};
     struct mw_blackbox_identity given = {.limit_bytes = MW_ABSENT};
-    struct mw_blackbox_writer *recorder = NULL;
+    struct mw_blackbox_writer *writer = NULL;
     struct mw_publisher *publisher = NULL;
     struct mw_publisher_status status;
     enum mw_pub_socket_step step;
@@ -58,19 +58,19 @@ main(int argc, char **argv)
     }
     options.endpoint = argv[2];
     mw_blackbox_put_text(given.kernel_id, sizeof given.kernel_id, "writer");
-    err = mw_blackbox_writer_new(&recorder, argv[1], NULL, &given, 0);
+    err = mw_blackbox_writer_new(&writer, argv[1], NULL, &given, 0);
     if (err == 0) {
         err = mw_publisher_new(&publisher, argv[1], &options, &step);
     }
     if (err != 0) {
         (void)fprintf(stderr, "stream_writer: %s\n", mw_pub_socket_describe(err));
-        mw_blackbox_writer_free(&recorder);
+        mw_blackbox_writer_free(&writer);
         return 1;
     }
     (void)puts("ready");
     (void)fflush(stdout);
     (void)getchar();
-    count = record(recorder, strtol(argv[3], NULL, 10) * MW_NS_PER_S);
+    count = record(writer, strtol(argv[3], NULL, 10) * MW_NS_PER_S);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     cpu_ns = (int64_t)cpu.tv_sec * MW_NS_PER_S + cpu.tv_nsec;
     (void)getchar(); /* until the reader has seen the cell end */
@@ -78,6 +78,6 @@ main(int argc, char **argv)
     printf("%ld %lld %lld %lld\n", count, (long long)status.sent,
            (long long)status.dropped, (long long)cpu_ns);
     mw_publisher_free(&publisher);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
     return 0;
 }

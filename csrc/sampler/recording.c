@@ -7,15 +7,15 @@ mw_recording_start(struct mw_sampler *sampler, const char *path, const char *cop
                    const struct mw_blackbox_identity *given)
 {
     struct mw_sampler_status status;
-    struct mw_blackbox_writer *recorder;
+    struct mw_blackbox_writer *writer;
     int err;
 
     mw_sampler_read_status(sampler, &status);
-    err = mw_blackbox_writer_new(&recorder, path, copy, given,
-                                 status.lifetime_peak_bytes);
+    err =
+        mw_blackbox_writer_new(&writer, path, copy, given, status.lifetime_peak_bytes);
     if (err == 0) {
-        recorder = mw_sampler_replace_recorder(sampler, recorder);
-        mw_blackbox_writer_free(&recorder);
+        writer = mw_sampler_replace_writer(sampler, writer);
+        mw_blackbox_writer_free(&writer);
     }
     return err;
 }
@@ -23,31 +23,31 @@ mw_recording_start(struct mw_sampler *sampler, const char *path, const char *cop
 void
 mw_recording_stop(struct mw_sampler *sampler)
 {
-    struct mw_blackbox_writer *recorder = mw_sampler_replace_recorder(sampler, NULL);
+    struct mw_blackbox_writer *writer = mw_sampler_replace_writer(sampler, NULL);
 
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 static void
-look(const struct mw_blackbox_writer *recorder, void *argument)
+look(const struct mw_blackbox_writer *writer, void *argument)
 {
     struct mw_recording *out = argument;
-    const char *path = mw_blackbox_writer_path(recorder);
+    const char *path = mw_blackbox_writer_path(writer);
 
-    out->copy_errno = mw_blackbox_writer_copy_errno(recorder);
+    out->copy_errno = mw_blackbox_writer_copy_errno(writer);
     memcpy(out->path, path, strlen(path) + 1);
 }
 
 bool
 mw_recording_read(struct mw_sampler *sampler, struct mw_recording *out)
 {
-    return mw_sampler_look_at_recorder(sampler, look, out);
+    return mw_sampler_visit_writer(sampler, look, out);
 }
 
 static void
-look_whether_lost(const struct mw_blackbox_writer *recorder, void *out)
+look_whether_lost(const struct mw_blackbox_writer *writer, void *out)
 {
-    *(bool *)out = mw_blackbox_writer_is_lost(recorder);
+    *(bool *)out = mw_blackbox_writer_is_lost(writer);
 }
 
 bool
@@ -55,6 +55,6 @@ mw_recording_is_lost(struct mw_sampler *sampler)
 {
     bool is_lost = false;
 
-    mw_sampler_look_at_recorder(sampler, look_whether_lost, &is_lost);
+    mw_sampler_visit_writer(sampler, look_whether_lost, &is_lost);
     return is_lost;
 }

@@ -16,15 +16,15 @@
 
 struct mw_sampler {
     pthread_mutex_t lock;  /* guards everything below */
-    pthread_mutex_t files; /* locked after it: the thread reads the subject's
+    pthread_mutex_t files; /* locked after it: the thread reads the target's
                               files with this alone; who opens or closes them
                               holds both */
-    struct mw_target subject;
-    struct mw_window_list roster;        /* the open windows */
-    struct mw_cpu_reader cpu;            /* read == NULL: nobody asks */
-    int64_t t_cpu_ns;                    /* when the processors were last read */
-    struct mw_blackbox_writer *recorder; /* NULL: no black box is written */
-    int64_t t_hwm_ns;                    /* when the mark was last read for it */
+    struct mw_target target;
+    struct mw_window_list windows;     /* the open windows */
+    struct mw_cpu_reader cpu;          /* read == NULL: nobody asks */
+    int64_t t_cpu_ns;                  /* when the processors were last read */
+    struct mw_blackbox_writer *writer; /* NULL: no black box is written */
+    int64_t t_hwm_ns;                  /* when the mark was last read for it */
 
     struct mw_ticker *ticker; /* calls tick() below; NULL: there is no thread */
     int thread_errno;         /* why not: pthread_create() failed; 0: not tried */
@@ -40,10 +40,10 @@ static int
 open_files(struct mw_sampler *self)
 {
     int64_t hwm_bytes;
-    int err = mw_target_open(&self->subject, &hwm_bytes);
+    int err = mw_target_open(&self->target, &hwm_bytes);
 
     if (err == 0) {
-        mw_window_list_init(&self->roster, hwm_bytes);
+        mw_window_list_init(&self->windows, hwm_bytes);
     }
     return err;
 }
@@ -58,7 +58,7 @@ mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
     if (self == NULL) {
         return -ENOMEM;
     }
-    err = mw_target_init(&self->subject, root, pid, own);
+    err = mw_target_init(&self->target, root, pid, own);
     if (err != 0) {
         free(self);
         return err;
@@ -74,7 +74,7 @@ mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
         }
     }
     if (err != 0) {
-        mw_target_release(&self->subject);
+        mw_target_release(&self->target);
         free(self);
         return err;
     }
@@ -91,10 +91,10 @@ mw_sampler_free(struct mw_sampler **out)
         return;
     }
     mw_ticker_free(&self->ticker);
-    mw_blackbox_writer_free(&self->recorder);
+    mw_blackbox_writer_free(&self->writer);
     pthread_mutex_destroy(&self->files);
     pthread_mutex_destroy(&self->lock);
-    mw_target_release(&self->subject);
+    mw_target_release(&self->target);
     free(self);
     *out = NULL;
 }
@@ -107,7 +107,7 @@ read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
         return false;
     }
     self->t_cpu_ns = t_ns;
-    mw_window_list_add_cpu(&self->roster, cpu);
+    mw_window_list_add_cpu(&self->windows, cpu);
     return true;
 }
 
@@ -117,7 +117,7 @@ read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
 static void
 schedule(struct mw_sampler *self, int64_t t_now_ns)
 {
-    int64_t t_open_ns = self->roster.newest->window.t_open_ns;
+    int64_t t_open_ns = self->windows.newest->window.t_open_ns;
     int64_t next_age_ns = mw_sampling_interval_next_age_ns(t_now_ns - t_open_ns);
 
     if (self->ticker == NULL) {
@@ -136,7 +136,7 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
     struct mw_memory memory = MW_MEMORY_ABSENT;
     struct mw_cpu cpu;
     /* Who may be killed leaves the mark that was read last. */
-    bool with_hwm = (self->recorder != NULL || self->subject.pid != 0) &&
+    bool with_hwm = (self->writer != NULL || self->target.pid != 0) &&
                     t_ns - self->t_hwm_ns >= MARK_INTERVAL_NS;
     int64_t resets = self->resets;
     int err;
@@ -144,28 +144,28 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
     /* Meanwhile the window may close, and another one find the files lost. */
     pthread_mutex_lock(&self->files);
     pthread_mutex_unlock(&self->lock);
-    err = with_hwm ? mw_proc_read_memory(&self->subject.proc, &memory)
-                   : mw_proc_read_rss(&self->subject.proc, &memory.rss_bytes);
+    err = with_hwm ? mw_proc_read_memory(&self->target.proc, &memory)
+                   : mw_proc_read_rss(&self->target.proc, &memory.rss_bytes);
     pthread_mutex_unlock(&self->files);
     pthread_mutex_lock(&self->lock);
     if (err == 0) {
         self->samples++;
-        mw_window_list_add_sample(&self->roster, t_ns, memory.rss_bytes);
+        mw_window_list_add_sample(&self->windows, t_ns, memory.rss_bytes);
         if (with_hwm) {
             self->t_hwm_ns = t_ns;
             /* Who has reset it meanwhile has read it before, for all that were open;
              * for their own window it is too old. */
             if (resets == self->resets) {
-                mw_window_list_add_hwm(&self->roster, memory.hwm_bytes);
+                mw_window_list_add_hwm(&self->windows, memory.hwm_bytes);
             }
         }
-        mw_window_recording_sample(self->recorder, &self->roster, t_ns,
+        mw_window_recording_sample(self->writer, &self->windows, t_ns,
                                    memory.rss_bytes);
     }
     if (t_ns - self->t_cpu_ns >= CPU_INTERVAL_NS) {
         read_cpu(self, t_ns, &cpu);
     }
-    mw_target_look_again(&self->subject, t_ns);
+    mw_target_look_again(&self->target, t_ns);
 }
 
 static void
@@ -177,13 +177,13 @@ tick(void *context)
     pthread_mutex_lock(&self->lock);
     t_now_ns = mw_clock_mono_ns();
     /* The windows that we were called for may have closed, and new ones opened. */
-    if (self->roster.newest != NULL && t_now_ns < self->t_next_ns) {
+    if (self->windows.newest != NULL && t_now_ns < self->t_next_ns) {
         mw_ticker_call_at(self->ticker, self->t_next_ns);
     }
-    else if (self->roster.newest != NULL) {
+    else if (self->windows.newest != NULL) {
         self->missed += (t_now_ns - self->t_next_ns) / self->interval_ns;
         take_sample(self, t_now_ns);
-        if (self->roster.newest != NULL) {
+        if (self->windows.newest != NULL) {
             schedule(self, mw_clock_mono_ns());
         }
     }
@@ -197,20 +197,20 @@ tick(void *context)
 static int
 reopen_files(struct mw_sampler *self)
 {
-    bool were_open = self->subject.proc.status.fd >= 0;
-    int64_t lifetime_peak_bytes = self->roster.lifetime_peak_bytes;
+    bool were_open = self->target.proc.status.fd >= 0;
+    int64_t lifetime_peak_bytes = self->windows.lifetime_peak_bytes;
     int err;
 
     if (were_open &&
-        (self->roster.newest != NULL || mw_target_is_intact(&self->subject))) {
+        (self->windows.newest != NULL || mw_target_is_intact(&self->target))) {
         return 0;
     }
     pthread_mutex_lock(&self->files); /* the thread may be reading */
-    mw_proc_close(&self->subject.proc);
+    mw_proc_close(&self->target.proc);
     err = open_files(self);
     pthread_mutex_unlock(&self->files);
     if (err == 0 && were_open) {
-        mw_window_list_add_hwm(&self->roster, lifetime_peak_bytes);
+        mw_window_list_add_hwm(&self->windows, lifetime_peak_bytes);
     }
     return err;
 }
@@ -240,38 +240,38 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     int err = make_ready(self);
 
     if (err == 0) {
-        err = mw_proc_read_memory(&self->subject.proc, &start);
+        err = mw_proc_read_memory(&self->target.proc, &start);
     }
     if (err != 0) {
         return err;
     }
-    mw_window_list_add_hwm(&self->roster, start.hwm_bytes);
-    mw_window_list_add_reading(&self->roster, start.rss_bytes);
+    mw_window_list_add_hwm(&self->windows, start.hwm_bytes);
+    mw_window_list_add_reading(&self->windows, start.rss_bytes);
     /* An absent mark is not reset: the other windows would lose what it holds. */
-    marked = self->subject.accuracy.hwm_resets && start.hwm_bytes != MW_ABSENT;
+    marked = self->target.accuracy.hwm_resets && start.hwm_bytes != MW_ABSENT;
     /* One that stands no higher than what the process holds is as good as reset. */
     if (marked && start.hwm_bytes > start.rss_bytes) {
-        marked = mw_proc_reset_hwm(&self->subject.proc) == 0;
+        marked = mw_proc_reset_hwm(&self->target.proc) == 0;
         if (marked) {
             self->resets++;
-            mw_window_list_drop_hwm(&self->roster);
+            mw_window_list_drop_hwm(&self->windows);
         }
-        err = mw_proc_read_memory(&self->subject.proc, &start);
+        err = mw_proc_read_memory(&self->target.proc, &start);
         if (err != 0) {
             return err;
         }
         marked = marked && start.hwm_bytes != MW_ABSENT;
     }
     t_open_ns = mw_clock_mono_ns();
-    mw_window_list_open(&self->roster, watch, t_open_ns, &start, marked);
+    mw_window_list_open(&self->windows, watch, t_open_ns, &start, marked);
     watch->thread_errno = self->thread_errno;
-    mw_window_recording_open(self->recorder, watch, t_open_ns, start.rss_bytes, title);
-    mw_window_recording_sample(self->recorder, &self->roster, t_open_ns,
+    mw_window_recording_open(self->writer, watch, t_open_ns, start.rss_bytes, title);
+    mw_window_recording_sample(self->writer, &self->windows, t_open_ns,
                                start.rss_bytes);
     read_cpu(self, t_open_ns, &cpu);
     /* A sample that an older window waits for is not put off, or windows opened in
      * quick succession would put it off for ever. */
-    if (self->roster.count == 1 ||
+    if (self->windows.count == 1 ||
         self->t_next_ns > t_open_ns + MW_SAMPLING_INTERVAL_FIRST_NS) {
         schedule(self, t_open_ns);
     }
@@ -302,21 +302,20 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch,
     bool cpu_read;
     int err;
 
-    err = mw_proc_read_memory(&self->subject.proc, &end);
+    err = mw_proc_read_memory(&self->target.proc, &end);
     if (err != 0) {
-        mw_window_list_forget(&self->roster, watch);
-        mw_window_recording_close(self->recorder, watch, ending, NULL);
+        mw_window_list_forget(&self->windows, watch);
+        mw_window_recording_close(self->writer, watch, ending, NULL);
         return err;
     }
-    mw_window_list_add_hwm(&self->roster, end.hwm_bytes);
-    mw_window_list_add_reading(&self->roster, end.rss_bytes);
+    mw_window_list_add_hwm(&self->windows, end.hwm_bytes);
+    mw_window_list_add_reading(&self->windows, end.rss_bytes);
     cpu_read = read_cpu(self, t_close_ns, &cpu);
-    mw_window_list_close(&self->roster, watch, t_close_ns, &end);
+    mw_window_list_close(&self->windows, watch, t_close_ns, &end);
     mw_window_close(&watch->window, t_close_ns, &end, cpu_read ? &cpu : NULL,
-                    mw_target_bound(&self->subject, &watch->window.start, &end), out);
-    mw_window_recording_sample(self->recorder, &self->roster, t_close_ns,
-                               end.rss_bytes);
-    mw_window_recording_close(self->recorder, watch, ending, out);
+                    mw_target_bound(&self->target, &watch->window.start, &end), out);
+    mw_window_recording_sample(self->writer, &self->windows, t_close_ns, end.rss_bytes);
+    mw_window_recording_close(self->writer, watch, ending, out);
     return 0;
 }
 
@@ -342,17 +341,17 @@ mw_sampler_close_at_last_sample(struct mw_sampler *self, struct mw_watch *watch,
 
     pthread_mutex_lock(&self->lock);
     if (watch->open) {
-        mw_window_list_forget(&self->roster, watch);
+        mw_window_list_forget(&self->windows, watch);
     }
     if (watch->unfinished) {
         struct mw_memory end;
-        int64_t t_ns = mw_window_list_last_seen(&self->roster, watch, &end);
+        int64_t t_ns = mw_window_list_last_seen(&self->windows, watch, &end);
 
         mw_window_list_finish(watch, t_ns, &end);
         mw_window_close(&watch->window, t_ns, &end, NULL,
-                        mw_target_bound(&self->subject, &watch->window.start, &end),
+                        mw_target_bound(&self->target, &watch->window.start, &end),
                         out);
-        mw_window_recording_close(self->recorder, watch, NULL, out);
+        mw_window_recording_close(self->writer, watch, NULL, out);
         err = 0;
     }
     pthread_mutex_unlock(&self->lock);
@@ -364,8 +363,8 @@ mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch)
 {
     pthread_mutex_lock(&self->lock);
     if (watch->open) {
-        mw_window_list_forget(&self->roster, watch);
-        mw_window_recording_close(self->recorder, watch, NULL, NULL);
+        mw_window_list_forget(&self->windows, watch);
+        mw_window_recording_close(self->writer, watch, NULL, NULL);
     }
     pthread_mutex_unlock(&self->lock);
 }
@@ -373,30 +372,29 @@ mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch)
 /* ---- everything else ---- */
 
 struct mw_blackbox_writer *
-mw_sampler_replace_recorder(struct mw_sampler *self,
-                            struct mw_blackbox_writer *recorder)
+mw_sampler_replace_writer(struct mw_sampler *self, struct mw_blackbox_writer *writer)
 {
     struct mw_blackbox_writer *before;
 
     pthread_mutex_lock(&self->lock);
-    before = self->recorder;
-    self->recorder = recorder;
-    mw_window_recording_forget(&self->roster); /* their slots are in the one before */
+    before = self->writer;
+    self->writer = writer;
+    mw_window_recording_forget(&self->windows); /* their slots are in the one before */
     pthread_mutex_unlock(&self->lock);
     return before;
 }
 
 bool
-mw_sampler_look_at_recorder(struct mw_sampler *self,
-                            void (*look)(const struct mw_blackbox_writer *, void *),
-                            void *out)
+mw_sampler_visit_writer(struct mw_sampler *self,
+                        void (*look)(const struct mw_blackbox_writer *, void *),
+                        void *out)
 {
     bool is_there;
 
     pthread_mutex_lock(&self->lock);
-    is_there = self->recorder != NULL;
+    is_there = self->writer != NULL;
     if (is_there) {
-        look(self->recorder, out);
+        look(self->writer, out);
     }
     pthread_mutex_unlock(&self->lock);
     return is_there;
@@ -408,7 +406,7 @@ mw_sampler_accuracy(struct mw_sampler *self)
     struct mw_accuracy accuracy;
 
     pthread_mutex_lock(&self->lock);
-    accuracy = self->subject.accuracy;
+    accuracy = self->target.accuracy;
     pthread_mutex_unlock(&self->lock);
     return accuracy;
 }
@@ -440,10 +438,10 @@ mw_sampler_read_memory(struct mw_sampler *self, struct mw_memory *out)
     pthread_mutex_lock(&self->lock);
     err = reopen_files(self);
     if (err == 0) {
-        err = mw_proc_read_memory(&self->subject.proc, out);
+        err = mw_proc_read_memory(&self->target.proc, out);
     }
     if (err == 0) {
-        mw_window_list_add_hwm(&self->roster, out->hwm_bytes);
+        mw_window_list_add_hwm(&self->windows, out->hwm_bytes);
     }
     pthread_mutex_unlock(&self->lock);
     return err;
@@ -456,8 +454,8 @@ mw_sampler_read_status(struct mw_sampler *self, struct mw_sampler_status *out)
     *out = (struct mw_sampler_status){
         .samples = self->samples,
         .missed = self->missed,
-        .lifetime_peak_bytes = self->roster.lifetime_peak_bytes,
-        .open_windows = self->roster.count,
+        .lifetime_peak_bytes = self->windows.lifetime_peak_bytes,
+        .open_windows = self->windows.count,
         .running = self->ticker != NULL,
         .parked =
             self->ticker != NULL && mw_ticker_due_ns(self->ticker) == MW_TICKER_NEVER,
@@ -473,7 +471,7 @@ mw_sampler_before_fork(struct mw_sampler *self)
     /* A thread that has nothing to do is not to be why Python warns of forking with
      * threads. With a window open it stays: its samples are wanted. */
     pthread_mutex_lock(&self->lock);
-    if (self->roster.newest == NULL) {
+    if (self->windows.newest == NULL) {
         idle = self->ticker;
         self->ticker = NULL;
     }
@@ -498,9 +496,9 @@ mw_sampler_after_fork_in_child(struct mw_sampler *self)
     mw_ticker_abandon(&self->ticker);
     /* Its files are the parent's, offset and all: each would disturb the other. */
     self->cpu = (struct mw_cpu_reader){NULL, NULL};
-    mw_proc_close(&self->subject.proc);
-    mw_blackbox_writer_free(&self->recorder);
-    while (self->roster.newest != NULL) {
-        mw_window_list_forget(&self->roster, self->roster.newest);
+    mw_proc_close(&self->target.proc);
+    mw_blackbox_writer_free(&self->writer);
+    while (self->windows.newest != NULL) {
+        mw_window_list_forget(&self->windows, self->windows.newest);
     }
 }

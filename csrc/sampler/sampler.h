@@ -64,18 +64,16 @@ void mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
                                     const struct mw_cpu_reader *reader);
 
 /* Write all that is measured from now on to that black box, too; NULL: to none. Only
- * for the own process; mw_recording uses it. The sampler owns `recorder` from now on,
+ * for the own process; mw_recording uses it. The sampler owns `writer` from now on,
  * the caller the one before, which is returned: its files are not removed under the
  * lock. */
 struct mw_blackbox_writer *
-mw_sampler_replace_recorder(struct mw_sampler *self,
-                            struct mw_blackbox_writer *recorder);
+mw_sampler_replace_writer(struct mw_sampler *self, struct mw_blackbox_writer *writer);
 
-/* Call `look` with the recorder, under the lock. false: there is none. */
-bool
-mw_sampler_look_at_recorder(struct mw_sampler *self,
-                            void (*look)(const struct mw_blackbox_writer *, void *),
-                            void *out);
+/* Call `look` with the writer, under the lock. false: there is none. */
+bool mw_sampler_visit_writer(struct mw_sampler *self,
+                             void (*look)(const struct mw_blackbox_writer *, void *),
+                             void *out);
 
 /* Open a window. About 6 us. `title` is for the black box; NULL: it is not in there.
  * -errno: /proc unreadable; the watch is then closed. That the mark cannot be reset is

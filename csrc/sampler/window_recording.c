@@ -1,56 +1,55 @@
 #include "sampler/window_recording.h"
 
 void
-mw_window_recording_open(struct mw_blackbox_writer *recorder, struct mw_watch *watch,
+mw_window_recording_open(struct mw_blackbox_writer *writer, struct mw_watch *watch,
                          int64_t t_ns, int64_t rss_bytes,
                          const struct mw_blackbox_title *title)
 {
     watch->cell_slot = MW_BLACKBOX_WRITER_NO_SLOT;
-    if (recorder != NULL && title != NULL) {
-        watch->cell_slot =
-            mw_blackbox_writer_open_cell(recorder, t_ns, rss_bytes, title);
+    if (writer != NULL && title != NULL) {
+        watch->cell_slot = mw_blackbox_writer_open_cell(writer, t_ns, rss_bytes, title);
     }
 }
 
 void
-mw_window_recording_sample(struct mw_blackbox_writer *recorder,
-                           const struct mw_window_list *roster, int64_t t_ns,
+mw_window_recording_sample(struct mw_blackbox_writer *writer,
+                           const struct mw_window_list *windows, int64_t t_ns,
                            int64_t rss_bytes)
 {
-    if (recorder == NULL) {
+    if (writer == NULL) {
         return;
     }
-    mw_blackbox_writer_add_sample(recorder, t_ns, rss_bytes);
-    mw_blackbox_writer_set_lifetime_peak(recorder, roster->lifetime_peak_bytes);
-    for (const struct mw_watch *watch = roster->newest; watch != NULL;
+    mw_blackbox_writer_add_sample(writer, t_ns, rss_bytes);
+    mw_blackbox_writer_set_lifetime_peak(writer, windows->lifetime_peak_bytes);
+    for (const struct mw_watch *watch = windows->newest; watch != NULL;
          watch = watch->next) {
-        mw_blackbox_writer_set_peak(recorder, watch->cell_slot,
+        mw_blackbox_writer_set_peak(writer, watch->cell_slot,
                                     mw_window_peak(&watch->window));
     }
 }
 
 void
-mw_window_recording_close(struct mw_blackbox_writer *recorder,
+mw_window_recording_close(struct mw_blackbox_writer *writer,
                           const struct mw_watch *watch, const struct mw_ending *ending,
                           const struct mw_result *result)
 {
     int64_t drift_bytes = MW_ABSENT;
 
-    if (recorder == NULL) {
+    if (writer == NULL) {
         return;
     }
     if (ending != NULL && ending->drift_from_bytes != MW_ABSENT && result != NULL) {
         drift_bytes = result->rss_start_bytes - ending->drift_from_bytes;
     }
     mw_blackbox_writer_close_cell(
-        recorder, watch->cell_slot,
+        writer, watch->cell_slot,
         ending != NULL ? ending->status : MW_BLACKBOX_CANCELLED, result, drift_bytes);
 }
 
 void
-mw_window_recording_forget(struct mw_window_list *roster)
+mw_window_recording_forget(struct mw_window_list *windows)
 {
-    for (struct mw_watch *watch = roster->newest; watch != NULL; watch = watch->next) {
+    for (struct mw_watch *watch = windows->newest; watch != NULL; watch = watch->next) {
         watch->cell_slot = MW_BLACKBOX_WRITER_NO_SLOT;
     }
 }

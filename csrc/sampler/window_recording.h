@@ -1,6 +1,6 @@
 /* What the open windows see, written to the black box. The caller serialises.
  *
- * Each function takes a recorder of NULL: then there is no box, and nothing is done. */
+ * Each function takes a writer of NULL: then there is no box, and nothing is done. */
 
 #ifndef MW_SAMPLER_WINDOW_RECORDING_H
 #define MW_SAMPLER_WINDOW_RECORDING_H
@@ -16,23 +16,23 @@ struct mw_ending {
 };
 
 /* The watch has opened; with a `title` of NULL it is not in the box. */
-void mw_window_recording_open(struct mw_blackbox_writer *recorder,
-                              struct mw_watch *watch, int64_t t_ns, int64_t rss_bytes,
+void mw_window_recording_open(struct mw_blackbox_writer *writer, struct mw_watch *watch,
+                              int64_t t_ns, int64_t rss_bytes,
                               const struct mw_blackbox_title *title);
 
 /* A sample; with it goes what the open windows know by now. */
-void mw_window_recording_sample(struct mw_blackbox_writer *recorder,
-                                const struct mw_window_list *roster, int64_t t_ns,
+void mw_window_recording_sample(struct mw_blackbox_writer *writer,
+                                const struct mw_window_list *windows, int64_t t_ns,
                                 int64_t rss_bytes);
 
 /* The watch has closed. `ending` NULL: nobody knows how; `result` NULL: nobody knows
  * with what. */
 void
-mw_window_recording_close(struct mw_blackbox_writer *recorder,
+mw_window_recording_close(struct mw_blackbox_writer *writer,
                           const struct mw_watch *watch, const struct mw_ending *ending,
                           const struct mw_result *result);
 
 /* The box is gone, or another one: no open window is in it. */
-void mw_window_recording_forget(struct mw_window_list *roster);
+void mw_window_recording_forget(struct mw_window_list *windows);
 
 #endif

@@ -371,7 +371,7 @@ bind_or_connect(struct mw_pub_socket *self, const struct mw_pub_socket_options *
 }
 
 struct set_up {
-    struct mw_pub_socket *outlet;
+    struct mw_pub_socket *socket;
     const struct mw_pub_socket_options *options;
     enum mw_pub_socket_step *step;
 };
@@ -380,15 +380,15 @@ static int
 set_up(const void *argument)
 {
     const struct set_up *it = argument;
-    int err = open_socket(it->outlet);
+    int err = open_socket(it->socket);
 
     if (err == 0) {
         *it->step = MW_PUB_SOCKET_KEYS;
-        err = use_keys(it->outlet, it->options);
+        err = use_keys(it->socket, it->options);
     }
     if (err == 0) {
         *it->step = MW_PUB_SOCKET_ADDRESS;
-        err = bind_or_connect(it->outlet, it->options);
+        err = bind_or_connect(it->socket, it->options);
     }
     return err;
 }

@@ -25,7 +25,7 @@
 struct mw_publisher {
     struct mw_publisher *next; /* guarded by `lock` below */
 
-    struct mw_pub_socket *outlet; /* the thread's, from its start to its end; NULL in a
+    struct mw_pub_socket *socket; /* the thread's, from its start to its end; NULL in a
                                  forked child */
     struct mw_ticker *ticker;
 
@@ -88,7 +88,7 @@ tell(struct mw_publisher *self, enum mw_message_kind kind, int64_t t_mono_ns,
     size_t topic_length = mw_message_put_topic(kind, message.who, topic);
     size_t length = mw_message_put_body(&message, self->body, sizeof self->body);
 
-    if (length == 0 || mw_pub_socket_send(self->outlet, topic, topic_length, self->body,
+    if (length == 0 || mw_pub_socket_send(self->socket, topic, topic_length, self->body,
                                           length) != 0) {
         count_dropped(self, 1);
     }
@@ -167,11 +167,11 @@ tick(void *context)
     int64_t t_next_ns;
 
     self->real_minus_ns = real_minus_mono_ns();
-    atomic_fetch_add_explicit(&self->refused, mw_pub_socket_admit(self->outlet),
+    atomic_fetch_add_explicit(&self->refused, mw_pub_socket_admit(self->socket),
                               memory_order_relaxed);
     /* No plain store: helgrind would take that for a race. */
     atomic_exchange_explicit(&self->subscriptions,
-                             mw_pub_socket_count_subscriptions(self->outlet),
+                             mw_pub_socket_count_subscriptions(self->socket),
                              memory_order_relaxed);
     tell_of_box(self, t_now_ns, is_due);
     cell = mw_follower_open_at(&self->view, t_now_ns);
@@ -214,7 +214,7 @@ after_fork_in_child(void)
 {
     for (struct mw_publisher *self = newest; self != NULL; self = self->next) {
         mw_ticker_abandon(&self->ticker);
-        self->outlet = NULL; /* leaked */
+        self->socket = NULL; /* leaked */
         atomic_store_explicit(&self->is_alive, false, memory_order_relaxed);
     }
     pthread_mutex_unlock(&owners_lock);
@@ -275,11 +275,11 @@ start(struct mw_publisher *self, const char *path,
     err = open_box(self, path);
     if (err == 0) {
         pthread_mutex_lock(&lock); /* one at a time, and no fork */
-        err = mw_pub_socket_new(&self->outlet, options, step);
+        err = mw_pub_socket_new(&self->socket, options, step);
         pthread_mutex_unlock(&lock);
     }
     if (err == 0) {
-        const char *endpoint = mw_pub_socket_endpoint(self->outlet);
+        const char *endpoint = mw_pub_socket_endpoint(self->socket);
 
         memcpy(self->endpoint, endpoint, strlen(endpoint) + 1);
         *step = MW_PUB_SOCKET_THREAD;
@@ -329,7 +329,7 @@ say_bye(struct mw_publisher *self)
 
     tell_of_box(self, mw_clock_mono_ns(), false); /* a cell that ended just now */
     tell(self, MW_MESSAGE_BYE, mw_clock_mono_ns(), rss_of_now(self), NULL);
-    while (mw_pub_socket_held(self->outlet) > 0 && mw_clock_mono_ns() < t_end_ns) {
+    while (mw_pub_socket_held(self->socket) > 0 && mw_clock_mono_ns() < t_end_ns) {
         nanosleep(&(struct timespec){.tv_nsec = BYE_NAP_NS}, NULL);
     }
 }
@@ -350,7 +350,7 @@ mw_publisher_free(struct mw_publisher **out)
         mw_ticker_free(&self->ticker);
         say_bye(self);
     }
-    mw_pub_socket_free(&self->outlet);
+    mw_pub_socket_free(&self->socket);
     delist(self);
     mw_blackbox_reader_free(&self->reader);
     mw_proc_close(&self->proc);

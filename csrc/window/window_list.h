@@ -12,7 +12,7 @@
 #include "window/window.h"
 
 /* One open window. The caller owns the storage and keeps it in place while the
- * watch is open; the fields are the roster's. */
+ * watch is open; the fields are the windows's. */
 struct mw_watch {
     struct mw_watch *next;
     struct mw_watch *previous;

@@ -50,8 +50,8 @@ class Installed(NamedTuple):
 _RUN = ("jinja2", "nbclient", "nbformat", "rich")
 
 PARTS: dict[str, Built | Installed] = {
-    "children": Built("_children", "libproc2", "host", "libproc2-dev", "libproc2-0"),
-    "cpu style": Built("_host", "libproc2", "host", "libproc2-dev", "libproc2-0"),
+    "children": Built("_procps", "libproc2", "procps", "libproc2-dev", "libproc2-0"),
+    "cpu style": Built("_procps", "libproc2", "procps", "libproc2-dev", "libproc2-0"),
     "publishing": Built("_stream", "libzmq", "stream", "libzmq3-dev", "libzmq5"),
     "top": Installed(("textual", "zmq"), ("textual", "pyzmq")),
     "run": Installed(_RUN, _RUN),

@@ -7,14 +7,14 @@ import warnings
 
 from .state import keep
 
-__all__ = ["MemwatchWarning", "Trouble", "cause_of", "say", "tell_once"]
+__all__ = ["FailureWarning", "MemwatchWarning", "cause_of", "say", "warn_once"]
 
 
 class MemwatchWarning(RuntimeWarning):
     """memwatch cannot measure, or not as it should; the message names the cause."""
 
 
-class Trouble:
+class FailureWarning:
     """Warns once, then keeps silent."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Trouble:
 _told: set[str] = keep("told", set)
 
 
-def tell_once(subject: str, message: str) -> None:
+def warn_once(subject: str, message: str) -> None:
     """Warn with `message`, unless something was said of `subject` in this process.
 
     Never raises, not even where warnings are made errors.

@@ -243,18 +243,18 @@ test_read_proc(void **state)
 static void
 test_no_child_to_try_on(void **state)
 {
-    struct mw_probe trial = {.rss_errno = 77};
+    struct mw_probe probe = {.rss_errno = 77};
 
     (void)state;
     SKIP_UNDER_TSAN();
     faults_refuse("socketpair");
-    assert_int_equal(mw_probe_run(&trial), -EMFILE);
+    assert_int_equal(mw_probe_run(&probe), -EMFILE);
     assert_string_equal(faults_disarm().call, "socketpair");
     faults_refuse("fork");
-    assert_int_equal(mw_probe_run(&trial), -EAGAIN);
+    assert_int_equal(mw_probe_run(&probe), -EAGAIN);
     assert_string_equal(faults_disarm().call, "fork");
-    assert_int_equal(trial.rss_errno, 77);
-    assert_int_equal(mw_probe_run(&trial), 0);
+    assert_int_equal(probe.rss_errno, 77);
+    assert_int_equal(mw_probe_run(&probe), 0);
 }
 
 /* ---- what the figures may claim ---- */
@@ -702,11 +702,11 @@ static int
 record_and_remove(void *context)
 {
     const struct mw_blackbox_identity given = {0};
-    struct mw_blackbox_writer *recorder = NULL;
-    int err = mw_blackbox_writer_new(&recorder, context, NULL, &given, 0);
+    struct mw_blackbox_writer *writer = NULL;
+    int err = mw_blackbox_writer_new(&writer, context, NULL, &given, 0);
 
-    assert_int_equal(err == 0, recorder != NULL);
-    mw_blackbox_writer_free(&recorder);
+    assert_int_equal(err == 0, writer != NULL);
+    mw_blackbox_writer_free(&writer);
     assert_int_equal(access(context, F_OK), -1);
     return err;
 }
@@ -735,17 +735,17 @@ static void
 test_black_box(void **state)
 {
     const struct mw_blackbox_identity given = {0};
-    struct mw_blackbox_writer *recorder = NULL;
+    struct mw_blackbox_writer *writer = NULL;
     char *root = make_root();
     char path[128];
 
     (void)state;
     (void)snprintf(path, sizeof path, "%s/1-1.box", root);
     assert_true(walk((struct operation){record_and_remove, is_of_identity, path}) > 5);
-    assert_int_equal(mw_blackbox_writer_new(&recorder, path, NULL, &given, 0), 0);
+    assert_int_equal(mw_blackbox_writer_new(&writer, path, NULL, &given, 0), 0);
     assert_true(walk((struct operation){read_box, NULL, path}) >= 5);
     assert_true(walk_interrupted((struct operation){read_box, NULL, path}) >= 4);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
     assert_int_equal(rmdir(root), 0);
 }
 

@@ -11,7 +11,6 @@
 
 #define MW_CGROUP_MOUNT "/sys/fs/cgroup"
 
-
 struct mw_cgroup_limit {
     int64_t limit_bytes;             /* MW_UNLIMITED: none is set */
     char group[MW_CGROUP_PATH_ROOM]; /* who set it, below the mount; "": nobody */

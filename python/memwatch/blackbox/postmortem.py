@@ -23,7 +23,7 @@ from .reader import (
     has_our_clocks,
     is_alive,
     last_seen_age_ns,
-    mark_told,
+    mark_reported,
     read_box,
     read_found_box,
 )
@@ -34,7 +34,7 @@ __all__ = [
     "describe",
     "examine",
     "find_dead",
-    "tell_of_predecessor",
+    "report_predecessor",
 ]
 
 _GROWTH_NS = 1_000_000_000
@@ -179,7 +179,7 @@ def find_dead(pid: int | None = None, record_dir: str = "") -> list[tuple[Path, 
     return [(path, box) for _, _, path, box in found]
 
 
-def tell_of_predecessor(own: Path, record_dir: str = "") -> str | None:
+def report_predecessor(own: Path, record_dir: str = "") -> str | None:
     """One line about the process before this one in the same working session.
 
     The same: the same kernel for Jupyter, the same notebook, or the same terminal. None
@@ -198,7 +198,7 @@ def tell_of_predecessor(own: Path, record_dir: str = "") -> str | None:
             found.append((last_seen_age_ns(box), path, box))
     for _, path, box in sorted(found, key=lambda each: each[0]):
         try:
-            mark_told(path)
+            mark_reported(path)
         except OSError:
             continue
         return _in_one_line(examine(path, box))

@@ -30,7 +30,7 @@ __all__ = [
     "is_alive",
     "last_seen_age_ns",
     "list_files",
-    "mark_told",
+    "mark_reported",
     "name_of",
     "prune_boxes",
     "read_box",
@@ -159,7 +159,7 @@ def find_boxes(record_dir: str = "", files: Files | None = None) -> list[Path]:
 
 
 def read_box(path: str | os.PathLike[str]) -> Box:
-    """What a box holds. BoxError, one line: it is none that can be read; OSError."""
+    """What a box holds. BlackBoxError: why it cannot be read; OSError."""
     found, times, sizes = _core.read_blackbox(path)
     timeline = Series(t_mono_ns=array("q", times), rss_bytes=array("q", sizes))
     box: Box = {**found, "timeline": timeline}  # type: ignore[typeddict-item]
@@ -236,7 +236,7 @@ def name_of(pid: int, kind: str) -> str:
     return f"{pid}-{_core.start_ticks(pid)}.{kind}"
 
 
-def mark_told(path: Path) -> None:
+def mark_reported(path: Path) -> None:
     """Note in its name that somebody was told of this box. OSError."""
     ask(path.parent, lambda: path.rename(path.with_suffix(".told.box")))
 

@@ -14,7 +14,7 @@ from typing import Any
 from .. import _core
 from ..measure import capabilities
 from ..state import keep
-from ..warn import cause_of, tell_once
+from ..warn import cause_of, warn_once
 from .folders import find_place, readable
 from .reader import name_of
 
@@ -103,7 +103,7 @@ def renew() -> None:
     """
     lost = box_path()
     if _make():
-        tell_once(
+        warn_once(
             "lost box",
             f"the black box {lost} was removed by another program: the new one is"
             f" {box_path()}; what it said of earlier cells is lost",
@@ -137,7 +137,7 @@ def _make() -> bool:
         except OSError as error:
             if path is None or _own.copy is None:
                 raise
-            tell_once(
+            warn_once(
                 "copy", f"the black box has no copy {_own.copy}: {cause_of(error)}"
             )
             _own.copy = None
@@ -159,12 +159,12 @@ def _find_place() -> tuple[Path | None, Path | None]:
     except OSError as error:
         if not _own.record_dir:
             raise
-        tell_once("record_dir", f"the black box lies elsewhere: {cause_of(error)}")
+        warn_once("record_dir", f"the black box lies elsewhere: {cause_of(error)}")
         return find_place()
 
 
 def _tell(error: Exception) -> None:
-    tell_once(
+    warn_once(
         "recording",
         f"there is no black box, so nothing will be known of a killed kernel:"
         f" {cause_of(error)}",

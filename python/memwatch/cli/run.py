@@ -171,8 +171,8 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
     with _uninterrupted():
         batch.compare()
         batch.write(outputs)
-    for excess in batch.excesses:
-        click.echo(f"over budget: {violations.describe(excess)}", err=True)
+    for violation in batch.violations:
+        click.echo(f"over budget: {violations.describe(violation)}", err=True)
     for each in (*batch.remarks, *batch.errors):
         click.echo(f"memwatch run: {each}", err=True)
     return int(batch.exit_code)

@@ -13,14 +13,14 @@ from .. import _core
 from ..blackbox import recording
 from ..measure.window import OpenWindow, history, status_of
 from ..report import CellReport, Status, first_line
-from ..warn import Trouble, cause_of, tell_once
+from ..warn import FailureWarning, cause_of, warn_once
 
 __all__ = ["CellWatcher", "inside_a_cell"]
 
 _QUIET_TAG = "memwatch-quiet"
 
 OnReport = Callable[[int, CellReport], None]
-IsWorthTelling = Callable[[CellReport], bool]
+ShouldPrint = Callable[[CellReport], bool]
 
 
 class _Cell:
@@ -61,12 +61,12 @@ class CellWatcher:
     """
 
     def __init__(
-        self, shell: Any, on_report: OnReport, is_worth_telling: IsWorthTelling
+        self, shell: Any, on_report: OnReport, should_print: ShouldPrint
     ) -> None:
         self._shell = shell
         self._on_report = on_report
-        self._is_worth_telling = is_worth_telling
-        self._trouble = Trouble()
+        self._should_print = should_print
+        self._trouble = FailureWarning()
         self._previous: CellReport | None = None
         # By the id of their ExecutionInfo, oldest first. Who runs a cell by
         # run_cell_async() need not say when it ends: it goes when IPython forgets it.
@@ -123,9 +123,9 @@ class CellWatcher:
             self._only = self._cell_of_this_thread()
             if self._only is None:  # silent: IPython would not tell its end
                 self.stop()
-        self.tell_of_this_cell(True)
+        self.print_this_cell(True)
 
-    def tell_of_this_cell(self, told: bool) -> None:
+    def print_this_cell(self, told: bool) -> None:
         """Print the running cell's line (True) or none (False), whatever is configured.
 
         Not watched: nothing.
@@ -246,14 +246,14 @@ class CellWatcher:
     def _tell(self, cell: _Cell, report: CellReport, result: Any) -> None:
         history.append(report)
         self._previous = report
-        if not (self._is_worth_telling(report) if cell.told is None else cell.told):
+        if not (self._should_print(report) if cell.told is None else cell.told):
             return
         try:
             if self._stdout.is_inside_a_line and not self._is_apart(result):
                 print()
             self._on_report(self._number(result, cell.number), report)
         except Exception as error:
-            tell_once(
+            warn_once(
                 "line",
                 f"the line of {report.label} could not be printed to stdout:"
                 f" {type(error).__name__}: {cause_of(error)}; cells are measured all"

@@ -27,11 +27,11 @@ from ..blackbox import recording
 from ..blackbox.reader import find_boxes, list_files, prune_boxes
 from ..display import lines
 from ..measure.children import watch_children
-from ..measure.window import history, tell_how_peaks_are_found
+from ..measure.window import history, warn_if_peaks_are_sampled
 from ..report import CellReport
 from ..state import keep
 from ..stream import publishing
-from ..warn import cause_of, say, tell_once
+from ..warn import cause_of, say, warn_once
 from . import commands
 from .cell_watcher import CellWatcher, inside_a_cell
 from .completion import complete
@@ -141,7 +141,7 @@ class MemWatch(Magics):
         # _least_changed(), which loading the configuration may call.
         self._least: dict[str, float] = {}
         super().__init__(shell, **traits)
-        self.watcher = CellWatcher(shell, self._print, self._is_worth_telling)
+        self.watcher = CellWatcher(shell, self._print, self._should_print)
         history.max_reports = self.max_history_reports
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
         _all.add(self)
@@ -165,7 +165,7 @@ class MemWatch(Magics):
             try:
                 super()._load_config(Config({type(self).__name__: {name: value}}))
             except (TraitError, UsageError) as error:
-                tell_once(
+                warn_once(
                     f"c.MemWatch.{name}",
                     f"invalid c.MemWatch.{name}, the default"
                     f" {getattr(self, name)!r} is used: {error}",
@@ -219,7 +219,7 @@ class MemWatch(Magics):
                 shell: Any = self.shell
                 shell.display_pub.publish(charts.bundle(report))
         except Exception as error:
-            tell_once("pictures", f"memwatch cannot show a picture: {cause_of(error)}")
+            warn_once("pictures", f"memwatch cannot show a picture: {cause_of(error)}")
 
     def shows(self, mime: str) -> bool:
         """Whether results go out in that form too; a terminal shows text alone."""
@@ -236,7 +236,7 @@ class MemWatch(Magics):
 
         return charts.has_shape(report)
 
-    def _is_worth_telling(self, report: CellReport) -> bool:
+    def _should_print(self, report: CellReport) -> bool:
         """Whether it is not below all that is set; what is not known is not below."""
         if not self._least:
             return True
@@ -339,7 +339,7 @@ class MemWatch(Magics):
             raise UsageError(f"%%memwatch_quiet: '{line.strip()}' is too much")
         from .cell_body import Body
 
-        self.watcher.tell_of_this_cell(False)
+        self.watcher.print_this_cell(False)
         return Body(self.shell, cell).run()
 
 
@@ -402,12 +402,12 @@ def load(shell: Any) -> None:
         shell.register_magics(magics)
         for typed in _COMPLETED:
             shell.set_hook("complete_command", _complete, str_key=typed)
-    tell_how_peaks_are_found()
+    warn_if_peaks_are_sampled()
     magics.watcher.start()
-    _tell_of_predecessor(shell, magics.record_dir)
+    _report_predecessor(shell, magics.record_dir)
 
 
-def _tell_of_predecessor(shell: Any, record_dir: str) -> None:
+def _report_predecessor(shell: Any, record_dir: str) -> None:
     """Say, once, where the kernel before this one was killed."""
     own = recording.box_path()
     if own is None:
@@ -418,10 +418,10 @@ def _tell_of_predecessor(shell: Any, record_dir: str) -> None:
         if len(find_boxes(files=files)) > 1:  # most of the time there is only ours
             from ..blackbox import postmortem
 
-            told = postmortem.tell_of_predecessor(own, record_dir)
+            told = postmortem.report_predecessor(own, record_dir)
         prune_boxes(files=files)  # not before it was told
     except Exception as error:
-        tell_once("predecessor", f"what was before is not known: {cause_of(error)}")
+        warn_once("predecessor", f"what was before is not known: {cause_of(error)}")
         return
     if told is None:
         return

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..state import keep
-from ..warn import cause_of, tell_once
+from ..warn import cause_of, warn_once
 
 if TYPE_CHECKING:
     from .._procps import ChildrenFigures, ChildrenWindow
@@ -61,4 +61,4 @@ def close_window(window: ChildrenWindow | None) -> ChildrenFigures:
 
 
 def _tell(error: OSError) -> None:
-    tell_once("children", f"children cannot be read: {cause_of(error)}")
+    warn_once("children", f"children cannot be read: {cause_of(error)}")

@@ -10,7 +10,7 @@ from types import TracebackType
 from .. import _core
 from ..report import DEFAULTS, CellReport, Status
 from ..state import keep
-from ..warn import Trouble, tell_once
+from ..warn import FailureWarning, warn_once
 from .children import close_window, open_window
 from .history import History
 
@@ -18,7 +18,7 @@ __all__ = [
     "OpenWindow",
     "history",
     "status_of",
-    "tell_how_peaks_are_found",
+    "warn_if_peaks_are_sampled",
     "watch",
 ]
 
@@ -26,7 +26,7 @@ history = keep("history", History)
 """The reports of all cells and blocks of this process, oldest first."""
 os.register_at_fork(after_in_child=history.renew_lock)
 
-_trouble = Trouble()
+_trouble = FailureWarning()
 
 
 def status_of(error: BaseException | None) -> Status:
@@ -45,7 +45,7 @@ def _is_cancellation(error: BaseException) -> bool:
     return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
-def tell_how_peaks_are_found() -> None:
+def warn_if_peaks_are_sampled() -> None:
     """Warn, once, where peaks are sampled: before anybody relies on one."""
     try:
         accuracy = _core.accuracy()
@@ -57,19 +57,19 @@ def tell_how_peaks_are_found() -> None:
         why: dict[str, str] = {}
         _, peak = capabilities.find_accuracy(why)
         told = capabilities.describe_peak(peak, why)
-        tell_once("peaks", f"peaks are {told}; `memwatch doctor` tells more")
+        warn_once("peaks", f"peaks are {told}; `memwatch doctor` tells more")
 
 
-def _tell_of_what_is_absent(peak_method: str, duration_ns: int | None) -> None:
+def _warn_of_absent_figures(peak_method: str, duration_ns: int | None) -> None:
     if peak_method == "sampled":
-        tell_how_peaks_are_found()
-        tell_once(
+        warn_if_peaks_are_sampled()
+        warn_once(
             "peaks",
             "a peak is sampled, a lower bound: the kernel's high-water mark could not"
             " be read or reset this time, as it can be at others",
         )
     if duration_ns is None:
-        tell_once(
+        warn_once(
             "duration",
             "the monotonic clock stands still, or runs backwards: there are no"
             " durations, and no timelines",
@@ -95,7 +95,7 @@ class OpenWindow:
         self._window = _core.Window(label, execution_count, cell_id, source)
         no_thread = self._window.thread_error
         if no_thread is not None:
-            tell_once(
+            warn_once(
                 "thread",
                 f"the sampler's thread cannot be created ({no_thread}): cells are"
                 " measured without it, and their timelines have only a start and an"
@@ -123,7 +123,7 @@ class OpenWindow:
             return None
         figures, t_ns, rss_bytes = closed
         if figures["peak_method"] == "sampled" or figures["duration_ns"] is None:
-            _tell_of_what_is_absent(figures["peak_method"], figures["duration_ns"])
+            _warn_of_absent_figures(figures["peak_method"], figures["duration_ns"])
         values: dict[str, object] = {
             **DEFAULTS,
             **figures,
@@ -170,7 +170,7 @@ class watch:
                 " time; use another watch() for the inner block"
             )
         self.report = None
-        tell_how_peaks_are_found()
+        warn_if_peaks_are_sampled()
         try:
             self._window = OpenWindow(self.label)
         except OSError as error:

@@ -14,7 +14,7 @@ from . import inputs, parameters
 from .batch import Job, OnRun, run_all
 from .budgets import baseline, budgets
 from .budgets.budgets import Budgets, Size
-from .budgets.violations import Excess
+from .budgets.violations import Violation
 from .extras import MissingExtraError
 from .output import exports, metadata, page, summary
 from .progress import Listener
@@ -77,7 +77,7 @@ class Batch:
     tolerance: Size | None = None
     with_metadata: bool = True
     runs: list[NotebookRun] = field(default_factory=list)
-    excesses: list[Excess] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """What could not be read or written, one line each."""
     remarks: list[str] = field(default_factory=list)
@@ -163,16 +163,16 @@ class Batch:
     def compare(self) -> None:
         """See what went over its budgets, and over the earlier run."""
         for run in self.runs:
-            self.excesses += budgets.check(run, self._budgets[run.notebook])
+            self.violations += budgets.check(run, self._budgets[run.notebook])
             before = baseline.find_earlier(run, self.earlier)
             if before is None and self.earlier:
                 self.remarks.append(f"{run.notebook}: not in the baseline")
             elif before is not None and self.tolerance is not None:
-                self.excesses += baseline.compare(run, before, self.tolerance)
+                self.violations += baseline.compare(run, before, self.tolerance)
 
     def write(self, outputs: Outputs) -> None:
         """Write what tells of all of them."""
-        both = (self.runs, self.excesses)
+        both = (self.runs, self.violations)
         writers: list[tuple[str | None, Callable[[str], None]]] = [
             (outputs.json, lambda path: exports.write_json(path, *both)),
             (outputs.csv, lambda path: exports.write_csv(path, self.runs)),
@@ -193,7 +193,7 @@ class Batch:
         codes = {run.exit_code for run in self.runs}
         if self.errors:
             codes.add(2)
-        if self.excesses:
+        if self.violations:
             codes.add(3)
         return next((code for code in (130, 137, 2, 1, 3) if code in codes), 0)
 

@@ -16,7 +16,7 @@ from ..blackbox import recording
 from ..blackbox.folders import make_runtime_folder, readable
 from ..blackbox.reader import name_of
 from ..state import keep
-from ..warn import cause_of, tell_once
+from ..warn import cause_of, warn_once
 
 if TYPE_CHECKING:
     from .._stream import Publisher, PublisherStatus
@@ -163,7 +163,7 @@ def _follow_box() -> None:
             partial(make.func, recording.box_path(), **make.keywords), found["endpoint"]
         )
     except OSError as error:
-        tell_once("publishing", f"memwatch publishes nothing: {cause_of(error)}")
+        warn_once("publishing", f"memwatch publishes nothing: {cause_of(error)}")
 
 
 recording.followers["publishing"] = _follow_box
@@ -210,7 +210,7 @@ def start_as_configured(endpoint: str, hz: float, server_key: str) -> None:
     try:
         start(endpoint, hz, server_key)
     except PublishError as wrong:
-        tell_once("publishing", f"memwatch publishes nothing: {wrong}")
+        warn_once("publishing", f"memwatch publishes nothing: {wrong}")
 
 
 def _keys(

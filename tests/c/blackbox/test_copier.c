@@ -124,12 +124,12 @@ static struct mw_blackbox_writer *
 new_recorder(const struct place *place)
 {
     struct mw_blackbox_identity given = {0};
-    struct mw_blackbox_writer *recorder = NULL;
+    struct mw_blackbox_writer *writer = NULL;
 
     assert_int_equal(
-        mw_blackbox_writer_new(&recorder, place->box, place->copy, &given, 0), 0);
-    WAIT_UNTIL(mw_blackbox_writer_copy_errno(recorder) == 0);
-    return recorder;
+        mw_blackbox_writer_new(&writer, place->box, place->copy, &given, 0), 0);
+    WAIT_UNTIL(mw_blackbox_writer_copy_errno(writer) == 0);
+    return writer;
 }
 
 static struct mw_blackbox_title
@@ -168,7 +168,7 @@ static void
 test_what_is_recorded_is_copied(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
     struct mw_blackbox_title title = title_of("In [1]");
     struct mw_result result = {.rss_end_bytes = 7};
     struct stat found;
@@ -180,16 +180,16 @@ test_what_is_recorded_is_copied(void **state)
     assert_int_equal(found.st_mode & 07777, 0600);
     assert_int_equal(view_of(place->copy).identity.pid, getpid());
 
-    slot = mw_blackbox_writer_open_cell(recorder, 1, 1, &title);
-    mw_blackbox_writer_add_sample(recorder, 1, 11);
+    slot = mw_blackbox_writer_open_cell(writer, 1, 1, &title);
+    mw_blackbox_writer_add_sample(writer, 1, 11);
     WAIT_UNTIL(view_of(place->copy).samples == 1);
     WAIT_UNTIL(view_of(place->copy).cell_count == 1);
     assert_int_equal(view_of(place->copy).cells[0].status, MW_BLACKBOX_OPEN);
-    mw_blackbox_writer_close_cell(recorder, slot, MW_BLACKBOX_OK, &result, 0);
+    mw_blackbox_writer_close_cell(writer, slot, MW_BLACKBOX_OK, &result, 0);
     WAIT_UNTIL(view_of(place->copy).cells[0].status == MW_BLACKBOX_OK);
     assert_int_equal(view_of(place->copy).cells[0].result.rss_end_bytes, 7);
 
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
     WAIT_UNTIL(!exists(place->copy));
     assert_false(exists(place->box));
 }
@@ -249,16 +249,16 @@ test_nobody_waits_for_a_write_that_hangs(void **state)
 static void
 test_a_pipe_is_not_kept_open(void **state)
 {
-    struct mw_blackbox_writer *recorder;
+    struct mw_blackbox_writer *writer;
     char byte;
     int ends[2];
 
     assert_int_equal(pipe(ends), 0);
-    recorder = new_recorder(*state);
+    writer = new_recorder(*state);
     close(ends[1]);
     assert_int_equal(read(ends[0], &byte, 1), 0);
     close(ends[0]);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 /* A child has no descriptor of the copy: closing it may take as long as a write. */
@@ -266,7 +266,7 @@ static void
 test_a_child_does_not_inherit_the_copy(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
     struct stat copy;
 
     assert_int_equal(stat(place->copy, &copy), 0);
@@ -276,7 +276,7 @@ test_a_child_does_not_inherit_the_copy(void **state)
         assert_false(fstat(fd, &found) == 0 && found.st_ino == copy.st_ino &&
                      found.st_dev == copy.st_dev);
     }
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 /* ---- nothing torn ---- */
@@ -306,7 +306,7 @@ look(void)
 static void
 test_a_write_that_is_half_done_shows_nothing_torn(void **state)
 {
-    struct mw_blackbox_writer *recorder = new_recorder(*state);
+    struct mw_blackbox_writer *writer = new_recorder(*state);
     int64_t number = 0;
 
     shown = *state;
@@ -321,13 +321,13 @@ test_a_write_that_is_half_done_shows_nothing_torn(void **state)
             title = title_of(label);
             mw_blackbox_put_text(title.source, sizeof title.source, label);
             mw_blackbox_writer_close_cell(
-                recorder, mw_blackbox_writer_open_cell(recorder, number, 1, &title),
+                writer, mw_blackbox_writer_open_cell(writer, number, 1, &title),
                 MW_BLACKBOX_OK, NULL, 0);
         }
         WAIT_UNTIL(view_of(shown->copy).opened == number);
     }
     looks_between = false;
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
     WAIT_UNTIL(!exists(shown->copy));
     assert_true(looks > 0);
 }
@@ -338,28 +338,28 @@ static void
 test_a_write_that_fails_is_told_and_tried_again(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
 
     write_err = ENOSPC;
-    mw_blackbox_writer_add_sample(recorder, 1, 1);
-    WAIT_UNTIL(mw_blackbox_writer_copy_errno(recorder) == ENOSPC);
+    mw_blackbox_writer_add_sample(writer, 1, 1);
+    WAIT_UNTIL(mw_blackbox_writer_copy_errno(writer) == ENOSPC);
     write_err = 0;
-    WAIT_UNTIL(mw_blackbox_writer_copy_errno(recorder) == 0);
+    WAIT_UNTIL(mw_blackbox_writer_copy_errno(writer) == 0);
     WAIT_UNTIL(view_of(place->copy).samples == 1);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 static void
 test_a_copy_that_was_removed_is_made_again(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
 
     assert_int_equal(unlink(place->copy), 0);
     assert_int_equal(rmdir(place->folder), 0);
     WAIT_UNTIL(exists(place->copy));
     assert_int_equal(view_of(place->copy).identity.pid, getpid());
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 static void
@@ -367,21 +367,21 @@ test_a_copy_that_cannot_be_made(void **state)
 {
     struct place place = *(struct place *)*state;
     struct mw_blackbox_identity given = {0};
-    struct mw_blackbox_writer *recorder = NULL;
+    struct mw_blackbox_writer *writer = NULL;
 
     (void)snprintf(place.copy, sizeof place.copy, "/nowhere/at/all/1-1.box");
-    assert_int_equal(
-        mw_blackbox_writer_new(&recorder, place.box, place.copy, &given, 0), -ENOENT);
-    assert_null(recorder);
+    assert_int_equal(mw_blackbox_writer_new(&writer, place.box, place.copy, &given, 0),
+                     -ENOENT);
+    assert_null(writer);
     assert_false(exists(place.box));
     write_file(place.root, "copies", "a file");
     assert_int_equal(
-        mw_blackbox_writer_new(&recorder, place.box, place.folder, &given, 0), 0);
-    mw_blackbox_writer_free(&recorder);
+        mw_blackbox_writer_new(&writer, place.box, place.folder, &given, 0), 0);
+    mw_blackbox_writer_free(&writer);
     (void)snprintf(place.copy, sizeof place.copy, "%s/copies/1-1.box", place.root);
     write_file(place.root, "copies", "a file");
-    assert_int_equal(
-        mw_blackbox_writer_new(&recorder, place.box, place.copy, &given, 0), -ENOTDIR);
+    assert_int_equal(mw_blackbox_writer_new(&writer, place.box, place.copy, &given, 0),
+                     -ENOTDIR);
     assert_int_equal(unlink(place.folder), 0);
 }
 
@@ -391,12 +391,11 @@ test_a_link_is_no_folder(void **state)
 {
     const struct place *place = *state;
     struct mw_blackbox_identity given = {0};
-    struct mw_blackbox_writer *recorder = NULL;
+    struct mw_blackbox_writer *writer = NULL;
 
     assert_int_equal(symlink("/tmp", place->folder), 0);
     assert_int_equal(
-        mw_blackbox_writer_new(&recorder, place->box, place->copy, &given, 0),
-        -ENOTDIR);
+        mw_blackbox_writer_new(&writer, place->box, place->copy, &given, 0), -ENOTDIR);
     assert_int_equal(unlink(place->folder), 0);
 }
 
@@ -404,10 +403,10 @@ static void
 test_a_copy_that_cannot_be_removed_says_that_it_ended(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
 
     unlink_err = EPERM;
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
     WAIT_UNTIL(view_of(place->copy).t_ended_ns > 0);
 }
 
@@ -417,17 +416,16 @@ test_memory_only(void **state)
 {
     const struct place *place = *state;
     struct mw_blackbox_identity given = {0};
-    struct mw_blackbox_writer *recorder = NULL;
+    struct mw_blackbox_writer *writer = NULL;
     char path[64];
 
-    assert_int_equal(mw_blackbox_writer_new(&recorder, NULL, place->copy, &given, 0),
-                     0);
-    (void)snprintf(path, sizeof path, "%s", mw_blackbox_writer_path(recorder));
-    mw_blackbox_writer_add_sample(recorder, 1, 1);
+    assert_int_equal(mw_blackbox_writer_new(&writer, NULL, place->copy, &given, 0), 0);
+    (void)snprintf(path, sizeof path, "%s", mw_blackbox_writer_path(writer));
+    mw_blackbox_writer_add_sample(writer, 1, 1);
     assert_int_equal(view_of(path).samples, 1); /* as the publisher reads it */
     WAIT_UNTIL(view_of(place->copy).samples == 1);
-    assert_false(mw_blackbox_writer_is_lost(recorder));
-    mw_blackbox_writer_free(&recorder);
+    assert_false(mw_blackbox_writer_is_lost(writer));
+    mw_blackbox_writer_free(&writer);
     WAIT_UNTIL(!exists(place->copy));
     assert_int_equal(view_of(path).cell_count, -1);
 }

@@ -37,13 +37,13 @@ static struct mw_blackbox_writer *
 new_recorder(const struct place *place)
 {
     struct mw_blackbox_identity given = {.limit_bytes = 512 * MIB};
-    struct mw_blackbox_writer *recorder = NULL;
+    struct mw_blackbox_writer *writer = NULL;
 
     mw_blackbox_put_text(given.kernel_id, sizeof given.kernel_id, "a-kernel");
     mw_blackbox_put_text(given.limit_set_by, sizeof given.limit_set_by, "cgroup");
     assert_int_equal(
-        mw_blackbox_writer_new(&recorder, place->path, NULL, &given, 9 * MIB), 0);
-    return recorder;
+        mw_blackbox_writer_new(&writer, place->path, NULL, &given, 9 * MIB), 0);
+    return writer;
 }
 
 static struct mw_blackbox_title
@@ -81,7 +81,7 @@ static void
 test_who(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
     struct mw_blackbox_view view = view_of(place);
     struct stat found;
 
@@ -101,25 +101,25 @@ test_who(void **state)
     assert_true(found.st_blocks * 512 >=
                 MW_BLACKBOX_BYTES); /* no block to be found later */
 
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
     assert_int_equal(access(place->path, F_OK), -1);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 static void
 test_cells(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
     struct mw_blackbox_title title = title_of("In [4]", "x = load()");
     struct mw_result result = {.rss_start_bytes = 10, .rss_peak_bytes = 90};
     struct mw_blackbox_view view;
-    int outer = mw_blackbox_writer_open_cell(recorder, 1000, 10, &title);
+    int outer = mw_blackbox_writer_open_cell(writer, 1000, 10, &title);
     int inner;
 
     title = title_of("block", "");
-    inner = mw_blackbox_writer_open_cell(recorder, 2000, 20, &title);
-    mw_blackbox_writer_set_peak(recorder, inner, 70);
+    inner = mw_blackbox_writer_open_cell(writer, 2000, 20, &title);
+    mw_blackbox_writer_set_peak(writer, inner, 70);
     view = view_of(place);
     assert_int_equal(view.cell_count, 2);
     assert_int_equal(view.opened, 2);
@@ -131,9 +131,9 @@ test_cells(void **state)
     assert_int_equal(view.cells[0].rss_peak_bytes, 10);
     assert_int_equal(view.cells[1].rss_peak_bytes, 70);
 
-    mw_blackbox_writer_close_cell(recorder, inner, MW_BLACKBOX_CANCELLED, NULL,
+    mw_blackbox_writer_close_cell(writer, inner, MW_BLACKBOX_CANCELLED, NULL,
                                   MW_ABSENT);
-    mw_blackbox_writer_close_cell(recorder, outer, MW_BLACKBOX_ERROR, &result, -5);
+    mw_blackbox_writer_close_cell(writer, outer, MW_BLACKBOX_ERROR, &result, -5);
     view = view_of(place);
     assert_int_equal(view.cells[0].status, MW_BLACKBOX_ERROR);
     assert_int_equal(view.cells[0].rss_peak_bytes, 90);
@@ -141,7 +141,7 @@ test_cells(void **state)
     assert_int_equal(view.cells[0].result.rss_start_bytes, 10);
     assert_int_equal(view.cells[1].status, MW_BLACKBOX_CANCELLED);
     assert_int_equal(view.cells[1].rss_peak_bytes, 70);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 /* A slot is used again and again: what the cell before it cost is not the new one's. */
@@ -149,14 +149,14 @@ static void
 test_a_cancelled_cell_has_no_result(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
     struct mw_blackbox_title title = title_of("In [1]", "");
     struct mw_result result = {.rss_end_bytes = 77, .duration_ns = 7};
     struct mw_blackbox_view view;
 
     for (int i = 0; i <= MW_BLACKBOX_CELLS; i++) {
         mw_blackbox_writer_close_cell(
-            recorder, mw_blackbox_writer_open_cell(recorder, i, 1, &title),
+            writer, mw_blackbox_writer_open_cell(writer, i, 1, &title),
             i == MW_BLACKBOX_CELLS ? MW_BLACKBOX_CANCELLED : MW_BLACKBOX_OK,
             i == MW_BLACKBOX_CELLS ? NULL : &result, MW_ABSENT);
     }
@@ -165,7 +165,7 @@ test_a_cancelled_cell_has_no_result(void **state)
     assert_true(view.cells[MW_BLACKBOX_CELLS - 1].result.rss_end_bytes == MW_ABSENT);
     assert_true(view.cells[MW_BLACKBOX_CELLS - 1].result.duration_ns == MW_ABSENT);
     assert_int_equal(view.cells[0].result.rss_end_bytes, 77);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 /* Those that are open stay, however many come after them. */
@@ -173,18 +173,18 @@ static void
 test_more_cells_than_slots(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
     struct mw_blackbox_title title = title_of("outer", "");
     struct mw_blackbox_view view;
     int slots[MW_BLACKBOX_CELLS];
 
-    slots[0] = mw_blackbox_writer_open_cell(recorder, 1, 1, &title);
+    slots[0] = mw_blackbox_writer_open_cell(writer, 1, 1, &title);
     title = title_of("short", "");
     for (int i = 0; i < 100; i++) {
-        int slot = mw_blackbox_writer_open_cell(recorder, 2 + i, 1, &title);
+        int slot = mw_blackbox_writer_open_cell(writer, 2 + i, 1, &title);
 
         assert_int_not_equal(slot, slots[0]);
-        mw_blackbox_writer_close_cell(recorder, slot, MW_BLACKBOX_OK, NULL, MW_ABSENT);
+        mw_blackbox_writer_close_cell(writer, slot, MW_BLACKBOX_OK, NULL, MW_ABSENT);
     }
     view = view_of(place);
     assert_int_equal(view.cell_count, MW_BLACKBOX_CELLS);
@@ -193,16 +193,16 @@ test_more_cells_than_slots(void **state)
         assert_int_equal(view.cells[i].number, 101 - MW_BLACKBOX_CELLS + i);
     }
     for (int i = 1; i < MW_BLACKBOX_CELLS; i++) {
-        slots[i] = mw_blackbox_writer_open_cell(recorder, 200, 1, &title);
+        slots[i] = mw_blackbox_writer_open_cell(writer, 200, 1, &title);
         assert_int_not_equal(slots[i], MW_BLACKBOX_WRITER_NO_SLOT);
     }
-    assert_int_equal(mw_blackbox_writer_open_cell(recorder, 200, 1, &title),
+    assert_int_equal(mw_blackbox_writer_open_cell(writer, 200, 1, &title),
                      MW_BLACKBOX_WRITER_NO_SLOT);
-    mw_blackbox_writer_set_peak(recorder, MW_BLACKBOX_WRITER_NO_SLOT, 1);
-    mw_blackbox_writer_close_cell(recorder, MW_BLACKBOX_WRITER_NO_SLOT, MW_BLACKBOX_OK,
+    mw_blackbox_writer_set_peak(writer, MW_BLACKBOX_WRITER_NO_SLOT, 1);
+    mw_blackbox_writer_close_cell(writer, MW_BLACKBOX_WRITER_NO_SLOT, MW_BLACKBOX_OK,
                                   NULL, MW_ABSENT);
     assert_int_equal(view_of(place).untold, 1);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 static void
@@ -210,14 +210,14 @@ test_samples(void **state)
 {
     static struct mw_blackbox_sample samples[MW_BLACKBOX_SAMPLES];
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
     struct mw_blackbox_reader *reader = new_reader(place);
     enum mw_blackbox_fault fault;
     int64_t next = 0;
     int64_t lost;
 
     for (int i = 0; i < 10; i++) {
-        mw_blackbox_writer_add_sample(recorder, i, INT64_C(100) * i);
+        mw_blackbox_writer_add_sample(writer, i, INT64_C(100) * i);
     }
     assert_int_equal(mw_blackbox_reader_refresh(reader, &fault), 0);
     assert_int_equal(mw_blackbox_reader_samples(reader, &next, samples, &lost), 10);
@@ -229,7 +229,7 @@ test_samples(void **state)
 
     /* The ring goes round: the oldest are lost, and counted. */
     for (int i = 10; i < 10 + MW_BLACKBOX_SAMPLES + 7; i++) {
-        mw_blackbox_writer_add_sample(recorder, i, INT64_C(100) * i);
+        mw_blackbox_writer_add_sample(writer, i, INT64_C(100) * i);
     }
     assert_int_equal(mw_blackbox_reader_refresh(reader, &fault), 0);
     assert_int_equal(mw_blackbox_reader_samples(reader, &next, samples, &lost),
@@ -238,7 +238,7 @@ test_samples(void **state)
     assert_int_equal(samples[0].t_mono_ns, 17);
     assert_int_equal(next, 17 + MW_BLACKBOX_SAMPLES);
     mw_blackbox_reader_free(&reader);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 /* ---- what is torn ---- */
@@ -261,18 +261,18 @@ test_torn_slots_are_passed_over(void **state)
 {
     static struct mw_blackbox_sample samples[MW_BLACKBOX_SAMPLES];
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
     struct mw_blackbox_file *file = map_again(place);
     struct mw_blackbox_title title = title_of("In [1]", "");
     struct mw_blackbox_reader *reader;
     int64_t next = 0;
     int64_t lost;
 
-    mw_blackbox_writer_open_cell(recorder, 1, 1, &title);
-    mw_blackbox_writer_open_cell(recorder, 2, 1, &title);
+    mw_blackbox_writer_open_cell(writer, 1, 1, &title);
+    mw_blackbox_writer_open_cell(writer, 2, 1, &title);
     file->cells[0].sequence++;
     for (int i = 0; i < 3; i++) {
-        mw_blackbox_writer_add_sample(recorder, i, i);
+        mw_blackbox_writer_add_sample(writer, i, i);
     }
     /* Begun over the oldest of a full ring; and the newest not yet counted. */
     file->samples[0].sequence = 2 * (MW_BLACKBOX_SAMPLES + 1) - 1;
@@ -286,11 +286,11 @@ test_torn_slots_are_passed_over(void **state)
     assert_int_equal(lost, 1);
     mw_blackbox_reader_free(&reader);
     munmap(file, MW_BLACKBOX_BYTES);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 struct writer {
-    struct mw_blackbox_writer *recorder;
+    struct mw_blackbox_writer *writer;
     _Atomic bool stop;
 };
 
@@ -306,14 +306,13 @@ keep_writing(void *argument)
         int slot;
 
         /* All of a slot says the same number: a mixture would show. */
-        mw_blackbox_writer_add_sample(writer->recorder, i, i);
+        mw_blackbox_writer_add_sample(writer->writer, i, i);
         (void)snprintf(label, sizeof label, "%lld", (long long)i);
         title = title_of(label, label);
         title.execution_count = i;
-        slot = mw_blackbox_writer_open_cell(writer->recorder, i, i, &title);
+        slot = mw_blackbox_writer_open_cell(writer->writer, i, i, &title);
         result.rss_start_bytes = i;
-        mw_blackbox_writer_close_cell(writer->recorder, slot, MW_BLACKBOX_OK, &result,
-                                      i);
+        mw_blackbox_writer_close_cell(writer->writer, slot, MW_BLACKBOX_OK, &result, i);
     }
     return NULL;
 }
@@ -365,7 +364,7 @@ test_nothing_torn_is_taken_for_whole(void **state)
     writer.stop = true;
     pthread_join(thread, NULL);
     mw_blackbox_reader_free(&reader);
-    mw_blackbox_writer_free(&writer.recorder);
+    mw_blackbox_writer_free(&writer.writer);
 }
 
 /* ---- what else may lie there ---- */
@@ -387,7 +386,7 @@ static void
 test_every_length(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
 
     for (off_t length = MW_BLACKBOX_BYTES - 1; length >= 0;
          length -= length > 200 ? 97 : 1) {
@@ -396,15 +395,15 @@ test_every_length(void **state)
                                               ? MW_BLACKBOX_TRUNCATED
                                               : MW_BLACKBOX_NO_BOX);
     }
-    /* The recorder's mapping has no file behind it any more: it is only taken away. */
-    mw_blackbox_writer_free(&recorder);
+    /* The writer's mapping has no file behind it any more: it is only taken away. */
+    mw_blackbox_writer_free(&writer);
 }
 
 static void
 test_other_versions_and_other_machines(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
     struct mw_blackbox_file *file = map_again(place);
 
     assert_int_equal(fault_of(place), MW_BLACKBOX_FINE);
@@ -437,7 +436,7 @@ test_other_versions_and_other_machines(void **state)
     memset(file, 'x', sizeof *file);
     assert_int_equal(fault_of(place), MW_BLACKBOX_NO_BOX);
     munmap(file, MW_BLACKBOX_BYTES);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 static void
@@ -462,12 +461,12 @@ static void
 test_texts_that_do_not_end(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder = new_recorder(place);
+    struct mw_blackbox_writer *writer = new_recorder(place);
     struct mw_blackbox_file *file = map_again(place);
     struct mw_blackbox_title title = title_of("In [1]", "");
     struct mw_blackbox_view view;
 
-    mw_blackbox_writer_open_cell(recorder, 1, 1, &title);
+    mw_blackbox_writer_open_cell(writer, 1, 1, &title);
     memset(file->head.identity.boot_id, 'b', sizeof file->head.identity.boot_id);
     memset(file->head.identity.notebook, 'n', sizeof file->head.identity.notebook);
     memset(&file->cells[0].cell.title, 't', sizeof title);
@@ -476,7 +475,7 @@ test_texts_that_do_not_end(void **state)
     assert_int_equal(strlen(view.identity.notebook), MW_BLACKBOX_PATH - 1);
     assert_int_equal(strlen(view.cells[0].title.source), MW_BLACKBOX_SOURCE - 1);
     munmap(file, MW_BLACKBOX_BYTES);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
 }
 
 static void
@@ -505,18 +504,17 @@ static void
 test_no_folder(void **state)
 {
     struct mw_blackbox_identity given = {0};
-    struct mw_blackbox_writer *recorder = NULL;
+    struct mw_blackbox_writer *writer = NULL;
     char path[PATH_MAX + 8];
 
     (void)state;
     assert_int_equal(
-        mw_blackbox_writer_new(&recorder, "/nowhere/1-1.box", NULL, &given, 0),
-        -ENOENT);
+        mw_blackbox_writer_new(&writer, "/nowhere/1-1.box", NULL, &given, 0), -ENOENT);
     memset(path, 'x', sizeof path - 1);
     path[sizeof path - 1] = '\0';
-    assert_int_equal(mw_blackbox_writer_new(&recorder, path, NULL, &given, 0),
+    assert_int_equal(mw_blackbox_writer_new(&writer, path, NULL, &given, 0),
                      -ENAMETOOLONG);
-    assert_null(recorder);
+    assert_null(writer);
 }
 
 /* A full disk, played by a limit to the size of files: an error, and no file. */
@@ -524,7 +522,7 @@ static int
 fail_for_want_of_space(void)
 {
     struct mw_blackbox_identity given = {0};
-    struct mw_blackbox_writer *recorder = NULL;
+    struct mw_blackbox_writer *writer = NULL;
     char path[] = "/tmp/memwatch-test-XXXXXX";
 
     signal(SIGXFSZ, SIG_IGN);
@@ -532,7 +530,7 @@ fail_for_want_of_space(void)
     if (mkdtemp(path) == NULL || chdir(path) != 0) {
         return 1;
     }
-    if (mw_blackbox_writer_new(&recorder, "1-1.box", NULL, &given, 0) != -EFBIG) {
+    if (mw_blackbox_writer_new(&writer, "1-1.box", NULL, &given, 0) != -EFBIG) {
         return 2;
     }
     return rmdir(path) == 0 ? 0 : 3; /* only empty folders go */
@@ -550,13 +548,13 @@ static void
 test_leftovers_are_replaced(void **state)
 {
     const struct place *place = *state;
-    struct mw_blackbox_writer *recorder;
+    struct mw_blackbox_writer *writer;
 
     write_file(place->folder, "1-1.box.new", "half");
     write_file(place->folder, "1-1.box", "old");
-    recorder = new_recorder(place);
+    writer = new_recorder(place);
     assert_int_equal(fault_of(place), MW_BLACKBOX_FINE);
-    mw_blackbox_writer_free(&recorder);
+    mw_blackbox_writer_free(&writer);
     assert_int_equal(rmdir(place->folder), 0);
     assert_int_equal(mkdir(place->folder, 0700), 0);
 }
@@ -575,7 +573,7 @@ test_a_child_leaves_its_parents_box(void **state)
 {
     const struct place *place = *state;
 
-    SKIP_UNDER_VALGRIND(); /* as exit_status_of() does: the recorder would be left */
+    SKIP_UNDER_VALGRIND(); /* as exit_status_of() does: the writer would be left */
     inherited = new_recorder(place);
     assert_int_equal(exit_status_of(free_in_child), 0);
     assert_int_equal(fault_of(place), MW_BLACKBOX_FINE);

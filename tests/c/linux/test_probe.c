@@ -36,13 +36,13 @@ static void
 test_trial_of_a_child(void **state)
 {
     int descriptors = count_descriptors();
-    struct mw_probe trial;
+    struct mw_probe probe;
 
     (void)state;
-    assert_int_equal(mw_probe_run(&trial), 0);
-    assert_int_equal(trial.rss_errno, 0);
+    assert_int_equal(mw_probe_run(&probe), 0);
+    assert_int_equal(probe.rss_errno, 0);
     /* What else can be had is the machine's: but who cannot seize has no last mark. */
-    assert_true(trial.seize_errno == 0 || trial.last_hwm_errno == trial.seize_errno);
+    assert_true(probe.seize_errno == 0 || probe.last_hwm_errno == probe.seize_errno);
     assert_nothing_is_left(descriptors);
 }
 
@@ -50,28 +50,28 @@ test_trial_of_a_child(void **state)
 static int
 check_without_rights(void)
 {
-    struct mw_probe trial;
+    struct mw_probe probe;
 
     if (geteuid() == 0 &&
         (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)) {
         return 1;
     }
     /* The child has it from us: nobody may look into it. */
-    if (prctl(PR_SET_DUMPABLE, 0) != 0 || mw_probe_run(&trial) != 0) {
+    if (prctl(PR_SET_DUMPABLE, 0) != 0 || mw_probe_run(&probe) != 0) {
         return 2;
     }
-    if (trial.rss_errno != 0 || trial.pss_errno != EACCES ||
-        trial.hwm_errno != EACCES) {
+    if (probe.rss_errno != 0 || probe.pss_errno != EACCES ||
+        probe.hwm_errno != EACCES) {
         return 3;
     }
-    return trial.seize_errno == EPERM && trial.last_hwm_errno == EPERM ? 0 : 4;
+    return probe.seize_errno == EPERM && probe.last_hwm_errno == EPERM ? 0 : 4;
 }
 
 static int
 check_without_descriptors(void)
 {
     struct rlimit few = {32, 32};
-    struct mw_probe trial;
+    struct mw_probe probe;
     int last = -1;
     int fd;
 
@@ -81,21 +81,21 @@ check_without_descriptors(void)
     }
     /* As many as it needs come free one by one: each time it fails as a whole. */
     for (int available = 0; available < 4; available++) {
-        if (mw_probe_run(&trial) != -EMFILE || waitpid(-1, NULL, __WALL) != -1) {
+        if (mw_probe_run(&probe) != -EMFILE || waitpid(-1, NULL, __WALL) != -1) {
             return 1 + available;
         }
         close(last - available);
     }
-    return mw_probe_run(&trial) == 0 && trial.rss_errno == 0 ? 0 : 10;
+    return mw_probe_run(&probe) == 0 && probe.rss_errno == 0 ? 0 : 10;
 }
 
 static int
 check_while_children_are_ignored(void)
 {
-    struct mw_probe trial;
+    struct mw_probe probe;
 
     signal(SIGCHLD, SIG_IGN);
-    return mw_probe_run(&trial) == 0 && trial.rss_errno == 0 ? 0 : 1;
+    return mw_probe_run(&probe) == 0 && probe.rss_errno == 0 ? 0 : 1;
 }
 
 static void
@@ -109,14 +109,14 @@ check_in_a_signal_storm(void)
 {
     struct sigaction action = {.sa_handler = do_nothing}; /* no SA_RESTART */
     struct itimerval every = {{0, 100}, {0, 100}};
-    struct mw_probe trial;
+    struct mw_probe probe;
 
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &every, NULL);
     for (int i = 0; i < 20; i++) {
-        if (mw_probe_run(&trial) != 0 || trial.rss_errno == EINTR ||
-            trial.pss_errno == EINTR || trial.hwm_errno == EINTR ||
-            trial.seize_errno == EINTR || trial.last_hwm_errno == EINTR) {
+        if (mw_probe_run(&probe) != 0 || probe.rss_errno == EINTR ||
+            probe.pss_errno == EINTR || probe.hwm_errno == EINTR ||
+            probe.seize_errno == EINTR || probe.last_hwm_errno == EINTR) {
             return 1;
         }
     }

@@ -28,12 +28,12 @@ static bool is_real;
 static pthread_mutex_t tree_lock = PTHREAD_MUTEX_INITIALIZER; /* guards all that */
 
 int __real_mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
-                        struct mw_process_tree_reading *out);
+                                struct mw_process_tree_reading *out);
 int __wrap_mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
-                        struct mw_process_tree_reading *out);
+                                struct mw_process_tree_reading *out);
 int
 __wrap_mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
-                    struct mw_process_tree_reading *out)
+                            struct mw_process_tree_reading *out)
 {
     int err;
 

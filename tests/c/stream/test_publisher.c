@@ -36,7 +36,7 @@ static struct {
     char folder[64];
     char box[96];
     char ipc[128]; /* the endpoint */
-    struct mw_blackbox_writer *recorder;
+    struct mw_blackbox_writer *writer;
     void *context; /* of those who listen */
     void *sockets[8];
     int socket_count;
@@ -53,14 +53,14 @@ set_up(void **state)
     (void)snprintf(place.ipc, sizeof place.ipc, "ipc://%s/1-1.ipc", place.folder);
     mw_blackbox_put_text(given.kernel_id, sizeof given.kernel_id, "a-kernel");
     place.context = zmq_ctx_new();
-    return mw_blackbox_writer_new(&place.recorder, place.box, NULL, &given, 9 * MIB);
+    return mw_blackbox_writer_new(&place.writer, place.box, NULL, &given, 9 * MIB);
 }
 
 static int
 tear_down(void **state)
 {
     (void)state;
-    mw_blackbox_writer_free(&place.recorder);
+    mw_blackbox_writer_free(&place.writer);
     while (place.socket_count > 0) {
         zmq_close(place.sockets[--place.socket_count]);
     }
@@ -210,16 +210,16 @@ test_a_cell(void **state)
     assert_non_null(strstr(message->body, "\"cell\":null"));
 
     mw_blackbox_put_text(title.source, sizeof title.source, "x = 1");
-    slot = mw_blackbox_writer_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
+    slot = mw_blackbox_writer_open_cell(place.writer, mw_clock_mono_ns(), 33, &title);
     message = await(subscriber, "memwatch.open.a-kernel");
     assert_int_equal(figure(message, "\"rss_start_bytes\":"), 33);
-    mw_blackbox_writer_add_sample(place.recorder, mw_clock_mono_ns(), 55);
+    mw_blackbox_writer_add_sample(place.writer, mw_clock_mono_ns(), 55);
     message = await(subscriber, "memwatch.sample.a-kernel");
     while (figure(message, "\"rss_bytes\":") != 55) {
         message = await(subscriber, "memwatch.sample.a-kernel");
     }
     assert_non_null(strstr(message->body, "\"source\":\"x = 1\""));
-    mw_blackbox_writer_close_cell(place.recorder, slot, MW_BLACKBOX_OK, &result, 0);
+    mw_blackbox_writer_close_cell(place.writer, slot, MW_BLACKBOX_OK, &result, 0);
     message = await(subscriber, "memwatch.close.a-kernel");
     assert_int_equal(figure(message, "\"rss_end_bytes\":"), 44);
 
@@ -249,12 +249,11 @@ test_stuck_subscriber(void **state)
     assert_int_equal(zmq_connect(stuck, place.ipc), 0);
     assert_true(receive(stuck, &message)); /* it is there, and then not */
     await(subscriber, "memwatch.sample.a-kernel");
-    mw_blackbox_writer_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
+    mw_blackbox_writer_open_cell(place.writer, mw_clock_mono_ns(), 33, &title);
     while (dropped < 1500) {
         assert_false(is_late(t_begin_ns));
         for (int i = 0; i < 20; i++) {
-            mw_blackbox_writer_add_sample(place.recorder, mw_clock_mono_ns(),
-                                          ++sampled);
+            mw_blackbox_writer_add_sample(place.writer, mw_clock_mono_ns(), ++sampled);
         }
         /* The next ones when it has got these: its own queue never fills. */
         do {
@@ -277,7 +276,7 @@ test_stuck_subscriber(void **state)
     while (receive(stuck, &message)) {
     }
     dropped = status_of(publisher).dropped;
-    mw_blackbox_writer_add_sample(place.recorder, mw_clock_mono_ns(), 77);
+    mw_blackbox_writer_add_sample(place.writer, mw_clock_mono_ns(), 77);
     set_int(stuck, ZMQ_RCVTIMEO, (int)(PATIENCE_NS / MW_NS_PER_MS));
     while (figure(await(stuck, "memwatch.sample.a-kernel"), "\"rss_bytes\":") != 77) {
     }
@@ -577,13 +576,13 @@ test_only_the_listed_are_admitted(void **state)
     strangers[1] = connected_with(endpoint, &unlisted, server.public_key);
     strangers[2] = connected_with(endpoint, &listed, listed.public_key);
     friendly = connected_with(endpoint, &listed, server.public_key);
-    mw_blackbox_writer_open_cell(place.recorder, mw_clock_mono_ns(), 33, &title);
+    mw_blackbox_writer_open_cell(place.writer, mw_clock_mono_ns(), 33, &title);
     while (status_of(publisher).refused == 0) {
         assert_false(is_late(t_begin_ns));
         nap();
     }
     for (int i = 0; i < 100; i++) {
-        mw_blackbox_writer_add_sample(place.recorder, mw_clock_mono_ns(), i);
+        mw_blackbox_writer_add_sample(place.writer, mw_clock_mono_ns(), i);
         await(friendly, "memwatch.sample.a-kernel");
     }
     for (int i = 0; i < 3; i++) {

@@ -610,7 +610,7 @@ def test_the_line_at_the_load_is_about_the_newest(tmp_path):
     os.utime(late, (1, 1))
     _core.start_recording(tmp_path / "own.box", kernel_id="a-kernel")
     try:
-        told = postmortem.tell_of_predecessor(tmp_path / "own.box")
+        told = postmortem.report_predecessor(tmp_path / "own.box")
     finally:
         _core.stop_recording()
     assert "process 999999998 " in told

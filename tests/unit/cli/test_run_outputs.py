@@ -56,23 +56,23 @@ def test_budgets_and_files_of_a_real_run(tmp_path):
     limits = budgets.read_budgets(notebook, parse_size("1GiB"), parse_size("30MiB"))
     run = executed(notebook, str(path))
     assert run.state == "ok", run.message
-    [excess] = budgets.check(run, limits)
-    assert (excess.index, excess.what) == (None, "used")
-    assert excess.over_bytes == pytest.approx(10 * MIB, abs=4 * MIB)
+    [violation] = budgets.check(run, limits)
+    assert (violation.index, violation.what) == (None, "used")
+    assert violation.over_bytes == pytest.approx(10 * MIB, abs=4 * MIB)
 
     last = run.cells[-1].report
     exact = parse_size(f"{last.rss_peak_bytes - 1}B")
-    [excess] = budgets.check(run, budgets.read_budgets(notebook, exact))
-    assert (excess.index, excess.over_bytes) == (3, 1)
+    [violation] = budgets.check(run, budgets.read_budgets(notebook, exact))
+    assert (violation.index, violation.over_bytes) == (3, 1)
     above = last.rss_peak_bytes - last.rss_start_bytes
     assert above == pytest.approx(80 * MIB, abs=last.peak_error_bytes + MIB)
 
     metadata.apply(notebook, run)
     exports.write_notebook(tmp_path / "out.ipynb", notebook)
-    exports.write_json(tmp_path / "a.json", [run], [excess])
+    exports.write_json(tmp_path / "a.json", [run], [violation])
     exports.write_csv(tmp_path / "a.csv", [run])
-    page.write_page(tmp_path / "a.html", [run], [excess])
-    summary.write_summary(tmp_path / "a.md", [run], [excess])
+    page.write_page(tmp_path / "a.html", [run], [violation])
+    summary.write_summary(tmp_path / "a.md", [run], [violation])
     [back] = exports.load(tmp_path / "a.json")
     assert back.to_dict() == run.to_dict()
     there = read_notebook(tmp_path / "out.ipynb")

@@ -145,10 +145,10 @@ def test_json_there_and_back(tmp_path):
     path = tmp_path / "a.json"
     exports.write_json(path, runs, excesses_of(runs[0]))
     data = json.loads(path.read_text())
-    assert list(data) == ["schema", "memwatch", "notebooks", "excesses"]
+    assert list(data) == ["schema", "memwatch", "notebooks", "violations"]
     assert data["schema"] == 1
     assert data["notebooks"] == [each.to_dict() for each in runs]
-    assert [each["over_bytes"] for each in data["excesses"]] == [39 * MIB]
+    assert [each["over_bytes"] for each in data["violations"]] == [39 * MIB]
     assert exports.load(path) == runs
     exports.write_json(path, [])
     assert exports.load(path) == []
@@ -274,8 +274,8 @@ def test_files_are_whole_or_not_there(tmp_path, write):
 def test_the_documentation_has_all_of_it():
     told = (ROOT / "docs/run.md").read_text()
     one = made()
-    [excess, *_] = excesses_of(one)
-    names = {*one.to_dict(), *one.cells[0].to_dict(), *excess.to_dict()}
+    [violation, *_] = excesses_of(one)
+    names = {*one.to_dict(), *one.cells[0].to_dict(), *violation.to_dict()}
     for name in {*names, *exports.CSV_COLUMNS[:4]} - {"schema"}:
         assert f"`{name}`" in told, name
     for state in (*get_args(CellState), *get_args(NotebookState)):
@@ -309,8 +309,8 @@ def test_summary_of_thousands_is_short():
     runs = [
         run(cell(0, "x" * 200, peak=90), notebook=f"{i}.ipynb") for i in range(3000)
     ]
-    excesses = [each for one in runs for each in excesses_of(one)]
-    text = summary.summary(runs, excesses)
+    violations = [each for one in runs for each in excesses_of(one)]
+    text = summary.summary(runs, violations)
     assert len(text.encode()) < 50_000
     assert "and 2950 more" in text
     assert "and 2900 more" in text

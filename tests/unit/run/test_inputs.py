@@ -541,7 +541,7 @@ def test_what_is_missing_is_named():
     check_python(
         "import sys\n"
         "sys.modules.update(dict.fromkeys(['papermill', 'jinja2', 'nbformat']))\n"
-        "from memwatch.run import (baseline, budgets, curve, excesses, exports,\n"
+        "from memwatch.run import (baseline, budgets, curve, violations, exports,\n"
         "    extras, inputs, metadata, page, parameters, summary)\n"
         "from memwatch.run.extras import MissingExtraError\n"
         "assert parameters.collect() == {}\n"

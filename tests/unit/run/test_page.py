@@ -146,9 +146,9 @@ ATTACK = """"'><script>window.hurt = 1</script><img src=x onerror="window.hurt =
 <a href="javascript:window.hurt = 4">x</a>{{ 7 * 7 }}"""
 
 
-def opened(browser, tmp_path, runs, excesses, **options):
+def opened(browser, tmp_path, runs, violations, **options):
     path = tmp_path / "report.html"
-    page.write_page(path, runs, excesses)
+    page.write_page(path, runs, violations)
     context = browser.new_context(**options)
     shown = context.new_page()
     shown.set_default_timeout(30_000)
@@ -260,7 +260,7 @@ def test_how_it_looks(browser, tmp_path, scheme, device, width):
         if box:  # what has no room on a phone is hidden
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= width + 0.5
-    for selector in ("h1", ".quiet", "#n0 .excess", "#n0 td code", "#n0 .state.ok"):
+    for selector in ("h1", ".quiet", "#n0 .violation", "#n0 td code", "#n0 .state.ok"):
         assert shown.locator(selector).first.evaluate(CONTRAST) >= 4.5, selector
     assert shown.get_by_role("img", name=re.compile("Memory over 6 cells")).is_visible()
     figure = shown.locator("figure").first.bounding_box()
@@ -273,7 +273,7 @@ def test_how_it_looks(browser, tmp_path, scheme, device, width):
 
 def test_a_link_leads_to_its_cell(browser, tmp_path):
     shown, _, _ = opened(browser, tmp_path, *samples())
-    shown.locator(".excesses a").last.click()
+    shown.locator(".violations a").last.click()
     assert shown.evaluate("location.hash").startswith("#n1")
     shown.locator("#n2 .curve a").nth(40).click()
     row = shown.locator("tr:target")

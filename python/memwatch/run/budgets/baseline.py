@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..results import CellRun, NotebookRun
 from .budgets import Size
-from .violations import Excess, Subject, What, figure_of, used_by
+from .violations import Subject, Violation, What, figure_of, used_by
 
 __all__ = ["NOISE_BYTES", "compare", "find_earlier", "pairs"]
 
@@ -40,7 +40,7 @@ def _name(run: NotebookRun) -> str:
     return Path(run.notebook).name
 
 
-def compare(run: NotebookRun, earlier: NotebookRun, tolerance: Size) -> list[Excess]:
+def compare(run: NotebookRun, earlier: NotebookRun, tolerance: Size) -> list[Violation]:
     """What of `run` cost more than in `earlier`, by more than the tolerance.
 
     Of each cell that is in both the peak and what it used, and what the notebook used,
@@ -49,7 +49,7 @@ def compare(run: NotebookRun, earlier: NotebookRun, tolerance: Size) -> list[Exc
     What could not be measured in either is not compared.
     """
     rule = f"--baseline and {tolerance.text}"
-    found: list[Excess] = []
+    found: list[Violation] = []
     if run.state == earlier.state == "ok":  # else one of them is a part
         whole = Subject(run, None, used_by(run))
         found += _more(whole, "used", used_by(earlier), tolerance, rule)
@@ -63,14 +63,14 @@ def compare(run: NotebookRun, earlier: NotebookRun, tolerance: Size) -> list[Exc
 
 def _more(
     subject: Subject, what: What, before: int | None, tolerance: Size, rule: str
-) -> list[Excess]:
+) -> list[Violation]:
     now = subject.value_bytes
     if now is None or before is None:
         return []
     allowed = max(tolerance.of(abs(before)) or 0, NOISE_BYTES)
     if now - before <= allowed:
         return []
-    return [subject.excess(what, rule, before + allowed, before)]
+    return [subject.violation(what, rule, before + allowed, before)]
 
 
 # ---- which cell was which ----

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..results import NotebookRun
-from .violations import Excess, Subject, What, figure_of, ran, used_by
+from .violations import Subject, Violation, What, figure_of, ran, used_by
 
 __all__ = [
     "Budget",
@@ -169,14 +169,14 @@ def _parsed(text: str, where: str) -> Size:
 # ---- whether they are kept ----
 
 
-def check(run: NotebookRun, budgets: Budgets) -> list[Excess]:
+def check(run: NotebookRun, budgets: Budgets) -> list[Violation]:
     """What of `run` went over its budgets: the notebook as a whole, then its cells.
 
     A peak is that of each cell that ran; what the notebook used is from its first
     cell's start to its last one's end. What ran and could not be measured, and a share
     of a limit that is not known, are in the list too: nobody can say it was kept.
     """
-    found: list[Excess] = []
+    found: list[Violation] = []
     for budget in budgets.notebook:
         limit = budget.size.of(run.limit_bytes)
         if budget.what == "used":
@@ -196,8 +196,8 @@ def check(run: NotebookRun, budgets: Budgets) -> list[Excess]:
     return found
 
 
-def _over(subject: Subject, budget: Budget, limit: int | None) -> Iterator[Excess]:
+def _over(subject: Subject, budget: Budget, limit: int | None) -> Iterator[Violation]:
     value = subject.value_bytes
     if limit is None or value is None or value > limit:
         rule = f"{budget.said_by} {budget.size.text}"
-        yield subject.excess(budget.what, rule, limit)
+        yield subject.violation(budget.what, rule, limit)

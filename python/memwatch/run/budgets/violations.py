@@ -10,8 +10,8 @@ from ...report import CellReport
 from ..results import CellRun, NotebookRun
 
 __all__ = [
-    "Excess",
     "Subject",
+    "Violation",
     "What",
     "describe",
     "figure_of",
@@ -26,7 +26,7 @@ What = Literal["peak", "used"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Excess:
+class Violation:
     """Something cost more than it may, or cannot be told to have cost less."""
 
     notebook: str
@@ -115,12 +115,12 @@ class Subject:
     cell: CellRun | None
     value_bytes: int | None
 
-    def excess(
+    def violation(
         self, what: What, rule: str, limit: int | None, earlier: int | None = None
-    ) -> Excess:
+    ) -> Violation:
         """That this figure is more than `limit` allows."""
         cell = self.cell
-        return Excess(
+        return Violation(
             notebook=self.run.notebook,
             index=None if cell is None else cell.index,
             label="the notebook" if cell is None else label_of(cell),
@@ -138,24 +138,24 @@ class Subject:
 _MEANT = {"peak": "held at most", "used": "kept"}
 
 
-def describe(excess: Excess) -> str:
+def describe(violation: Violation) -> str:
     """One line: which cell of which notebook, and by how much it went over."""
-    source = f" `{excess.source}`" if excess.source else ""
-    return f"{excess.notebook}: {excess.label}{source} {told(excess)}"
+    source = f" `{violation.source}`" if violation.source else ""
+    return f"{violation.notebook}: {violation.label}{source} {told(violation)}"
 
 
-def told(excess: Excess) -> str:
+def told(violation: Violation) -> str:
     """What it cost and what it may, without its name."""
-    meant = _MEANT[excess.what]
-    if excess.value_bytes is None:
-        return f"ran, and what it {meant} could not be measured: {excess.rule}"
-    value = f"{meant} {mib(excess.value_bytes, 2)} MiB"
-    if excess.limit_bytes is None:
+    meant = _MEANT[violation.what]
+    if violation.value_bytes is None:
+        return f"ran, and what it {meant} could not be measured: {violation.rule}"
+    value = f"{meant} {mib(violation.value_bytes, 2)} MiB"
+    if violation.limit_bytes is None:
         return (
-            f"{value}; {excess.rule} is a share of the memory limit, and none is known:"
-            " give a size"
+            f"{value}; {violation.rule} is a share of the memory limit, and none is"
+            " known: give a size"
         )
-    over = f"{mib(excess.over_bytes, 2)} MiB more than {excess.rule}"
-    if excess.earlier_bytes is not None:
-        return f"{value}, {over} (then {mib(excess.earlier_bytes, 2)} MiB)"
+    over = f"{mib(violation.over_bytes, 2)} MiB more than {violation.rule}"
+    if violation.earlier_bytes is not None:
+        return f"{value}, {over} (then {mib(violation.earlier_bytes, 2)} MiB)"
     return f"{value}, {over}"

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from ...display.charts import Points, describe, peak_of, points_of, simplified
 from ...display.lines import mib
-from ..budgets.violations import Excess
+from ..budgets.violations import Violation
 from ..results import CellRun, NotebookRun
 
 __all__ = ["curve"]
@@ -34,7 +34,7 @@ class _Span:
     width: float
 
 
-def curve(run: NotebookRun, excesses: Sequence[Excess] = (), row: str = "") -> str:
+def curve(run: NotebookRun, violations: Sequence[Violation] = (), row: str = "") -> str:
     """An SVG as wide as the page; empty where no cell has samples.
 
     Time goes from left to right, cell after cell, the pauses between them left out; a
@@ -49,7 +49,7 @@ def curve(run: NotebookRun, excesses: Sequence[Excess] = (), row: str = "") -> s
         return ""
     low = min(size for span in spans for _, size in span.points)
     high = max(span.peak_bytes for span in spans)
-    limits = _limits(run, excesses, high)
+    limits = _limits(run, violations, high)
     top = max([low + _LEAST_EXTENT_BYTES, high, *(size for _, size in limits)])
     extent = top - low
 
@@ -103,12 +103,12 @@ def _spans(run: NotebookRun) -> list[_Span]:
 
 
 def _limits(
-    run: NotebookRun, excesses: Sequence[Excess], high: int
+    run: NotebookRun, violations: Sequence[Violation], high: int
 ) -> list[tuple[str, int]]:
     named = {}
     if run.limit_bytes is not None:
         named[run.limit_bytes] = f"limit {mib(run.limit_bytes, 2)} MiB"
-    for each in excesses:
+    for each in violations:
         if each.rule.startswith("--max-peak") and each.limit_bytes is not None:
             named[each.limit_bytes] = each.rule
     return [(name, size) for size, name in named.items() if size <= 2 * high]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 from ...files import drop_stdout, write_whole
 from ...measure.history import COLUMNS
 from ...report import CellReport, Timeline
-from ..budgets.violations import Excess, first_line
+from ..budgets.violations import Violation, first_line
 from ..extras import need
 from ..inputs import InputError, read_whole
 from ..results import CellRun, NotebookRun
@@ -76,25 +76,25 @@ def write_notebook(path: str | os.PathLike[str], notebook: NotebookNode) -> None
 def write_json(
     path: str | os.PathLike[str],
     runs: Sequence[NotebookRun],
-    excesses: Sequence[Excess] = (),
+    violations: Sequence[Violation] = (),
 ) -> None:
-    """``{"schema": 1, "memwatch": VERSION, "notebooks": [...], "excesses": [...]}``.
+    """``{"schema": 1, "memwatch": VERSION, "notebooks": [...], "violations": [...]}``.
 
-    A notebook is ``NotebookRun.to_dict()``, an excess ``Excess.to_dict()``. OSError as
-    of deliver().
+    A notebook is ``NotebookRun.to_dict()``, a violation ``Violation.to_dict()``. OSError
+    as of deliver().
     """
     # Whatever stdout's encoding is, it has ASCII.
-    deliver(path, _json_pieces(runs, excesses, to_ascii=os.fspath(path) == "-"))
+    deliver(path, _json_pieces(runs, violations, to_ascii=os.fspath(path) == "-"))
 
 
 def _json_pieces(
-    runs: Sequence[NotebookRun], excesses: Sequence[Excess], to_ascii: bool
+    runs: Sequence[NotebookRun], violations: Sequence[Violation], to_ascii: bool
 ) -> Iterator[str]:
     from ... import __version__
 
     head = json.dumps({"schema": SCHEMA, "memwatch": __version__})
     yield head[:-1]
-    for name, each in (("notebooks", runs), ("excesses", excesses)):
+    for name, each in (("notebooks", runs), ("violations", violations)):
         yield f', "{name}": ['
         before = "\n"
         for one in each:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...display.lines import mib
 from ...report import CellReport
-from ..budgets.violations import Excess, first_line, label_of, told, used_by
+from ..budgets.violations import Violation, first_line, label_of, told, used_by
 from ..extras import need
 from ..results import CellRun, NotebookRun
 from .curve import curve
@@ -32,13 +32,13 @@ _LONGEST_SOURCE = 20_000
 def write_page(
     path: str | os.PathLike[str],
     runs: Sequence[NotebookRun],
-    excesses: Sequence[Excess] = (),
+    violations: Sequence[Violation] = (),
 ) -> None:
     """render() to the file `path`, whole or not at all; OSError, MissingExtraError."""
-    deliver(path, [render(runs, excesses)])
+    deliver(path, [render(runs, violations)])
 
 
-def render(runs: Sequence[NotebookRun], excesses: Sequence[Excess] = ()) -> str:
+def render(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) -> str:
     """The page, as text.
 
     Nothing is loaded from anywhere, and no script runs but its own: what notebooks
@@ -63,9 +63,9 @@ def render(runs: Sequence[NotebookRun], excesses: Sequence[Excess] = ()) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
         markup=jinja2.utils.markupsafe.Markup,
-        summary=in_short(runs, excesses),
-        notebooks=[_notebook(i, run, excesses) for i, run in enumerate(runs)],
-        excesses=[_excess(each, runs) for each in excesses],
+        summary=in_short(runs, violations),
+        notebooks=[_notebook(i, run, violations) for i, run in enumerate(runs)],
+        violations=[_excess(each, runs) for each in violations],
     )
     return text
 
@@ -79,7 +79,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def in_short(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
+def in_short(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> str:
     """``3 notebooks: 2 ok, 1 died; 4 over budget``."""
     states: dict[str, int] = {}
     for run in runs:
@@ -91,14 +91,14 @@ def in_short(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
     raised -= sum(run.state == "error" and run.raised > 0 for run in runs)
     if raised:
         ended += f"; {raised} cell{'' if raised == 1 else 's'} raised"
-    over = f"; {len(excesses)} over budget" if excesses else ""
+    over = f"; {len(violations)} over budget" if violations else ""
     return f"{count}: {ended}{over}" if runs else f"no notebooks{over}"
 
 
 def _notebook(
-    number: int, run: NotebookRun, excesses: Sequence[Excess]
+    number: int, run: NotebookRun, violations: Sequence[Violation]
 ) -> dict[str, Any]:
-    own = [each for each in excesses if each.notebook == run.notebook]
+    own = [each for each in violations if each.notebook == run.notebook]
     row = f"n{number}c"
     used = used_by(run)
     return {
@@ -113,7 +113,7 @@ def _notebook(
         "peak": _size(run.rss_peak_bytes),
         "time": _time(run.duration_ns),
         "is_over": bool(own),
-        "excesses": [told(each) for each in own if each.index is None],
+        "violations": [told(each) for each in own if each.index is None],
         "curve": curve(run, own, row),
         "cells": [_cell(f"{row}{cell.index}", cell, own) for cell in run.cells],
     }
@@ -135,7 +135,7 @@ def _facts(run: NotebookRun) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts.items() if value]
 
 
-def _cell(row: str, cell: CellRun, excesses: Sequence[Excess]) -> dict[str, Any]:
+def _cell(row: str, cell: CellRun, violations: Sequence[Violation]) -> dict[str, Any]:
     report = cell.report or CellReport()  # which knows nothing
     source = cell.source.strip("\n")
     more = len(source) - _LONGEST_SOURCE
@@ -155,20 +155,20 @@ def _cell(row: str, cell: CellRun, excesses: Sequence[Excess]) -> dict[str, Any]
         "peaked": _size(report.peaked_bytes),
         "total": _size(report.rss_end_bytes),
         "time": _time(report.duration_ns),
-        "excesses": [told(each) for each in excesses if each.index == cell.index],
+        "violations": [told(each) for each in violations if each.index == cell.index],
     }
 
 
-def _excess(excess: Excess, runs: Sequence[NotebookRun]) -> dict[str, Any]:
+def _excess(violation: Violation, runs: Sequence[NotebookRun]) -> dict[str, Any]:
     names = [run.notebook for run in runs]
-    number = names.index(excess.notebook) if excess.notebook in names else 0
-    place = "" if excess.index is None else f"c{excess.index}"
+    number = names.index(violation.notebook) if violation.notebook in names else 0
+    place = "" if violation.index is None else f"c{violation.index}"
     return {
         "href": f"#n{number}{place}",
-        "notebook": excess.notebook if len(runs) > 1 else None,
-        "label": excess.label,
-        "source": excess.source,
-        "told": told(excess),
+        "notebook": violation.notebook if len(runs) > 1 else None,
+        "label": violation.label,
+        "source": violation.source,
+        "told": told(violation),
     }
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ...display.lines import mib
-from ..budgets.violations import Excess, first_line, label_of, ran, told, used_by
+from ..budgets.violations import Violation, first_line, label_of, ran, told, used_by
 from ..results import CellRun, NotebookRun
 from .exports import deliver
 from .page import in_short
@@ -24,29 +24,29 @@ _LONGEST = 60
 def write_summary(
     path: str | os.PathLike[str],
     runs: Sequence[NotebookRun],
-    excesses: Sequence[Excess] = (),
+    violations: Sequence[Violation] = (),
 ) -> None:
     """summary() to the file `path`, whole or not at all, or to stdout; OSError."""
-    deliver(path, [summary(runs, excesses)])
+    deliver(path, [summary(runs, violations)])
 
 
-def summary(runs: Sequence[NotebookRun], excesses: Sequence[Excess] = ()) -> str:
+def summary(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) -> str:
     """Markdown as GitHub and GitLab show it, some 30 KiB at most."""
-    parts = [f"### memwatch run: {in_short(runs, excesses)}"]
-    if excesses:
-        parts.append("**Over budget**\n\n" + _excesses(runs, excesses))
+    parts = [f"### memwatch run: {in_short(runs, violations)}"]
+    if violations:
+        parts.append("**Over budget**\n\n" + _excesses(runs, violations))
     if runs:
-        parts.append(_notebooks(runs, excesses))
+        parts.append(_notebooks(runs, violations))
     highest = _highest(runs)
     if highest:
         parts.append("**Highest rises**\n\n" + highest)
     return "\n\n".join(parts) + "\n"
 
 
-def _excesses(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
+def _excesses(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> str:
     # The most over first; what cannot be told before all that can.
     known = sorted(
-        excesses,
+        violations,
         key=lambda each: (each.over_bytes is not None, -(each.over_bytes or 0)),
     )
     lines = [
@@ -57,8 +57,8 @@ def _excesses(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
     return "\n".join([*lines, *_more(len(known) - _MOST_EXCESSES)])
 
 
-def _notebooks(runs: Sequence[NotebookRun], excesses: Sequence[Excess]) -> str:
-    over = {each.notebook for each in excesses}
+def _notebooks(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> str:
+    over = {each.notebook for each in violations}
     # What failed first, then what went over; else as they were run.
     ordered = sorted(
         runs, key=lambda run: (run.state == "ok", run.notebook not in over)
