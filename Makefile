@@ -45,7 +45,7 @@ test-python: $(VENV)/.memwatch $(VENV)/.test ## Python tests: real shells, real 
 
 .PHONY: browser
 browser: $(VENV)/.memwatch $(VENV)/.browser build/.system-browser ## JupyterLab and the report in headless Chromium; build/screenshots
-	MEMWATCH_NEEDS_BROWSER=1 $(PYTEST) tests/test_jupyterlab.py tests/test_page.py
+	MEMWATCH_NEEDS_BROWSER=1 $(PYTEST) tests/kernel/test_jupyterlab.py tests/unit/run/test_page.py
 
 .PHONY: tsan
 tsan: build/tsan/build.ninja ## C tests under ThreadSanitizer
@@ -91,7 +91,7 @@ lint: $(VENV)/.memwatch $(VENV)/.test $(VENV)/.lint ## Style, types, tidy, and t
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	$(MAKE) --no-print-directory tidy
-	$(PYTEST) -q tests/test_house.py
+	$(PYTEST) -q tests/unit/test_architecture.py
 
 .PHONY: tidy
 tidy: build/tidy/build.ninja $(VENV)/.lint ## clang-tidy and cppcheck over all C
@@ -153,9 +153,9 @@ bench-stream: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## What th
 	$(BIN)/ninja -C build/plain benchmarks/stream_writer
 	$(BIN)/python benchmarks/stream.py build/plain/benchmarks/stream_writer
 
-.PHONY: shipped
-shipped: $(VENV)/.memwatch $(VENV)/.test ## memwatch run beside jupyter execute, on notebooks of others
-	$(BIN)/python benchmarks/shipped.py
+.PHONY: third-party
+third-party: $(VENV)/.memwatch $(VENV)/.test ## memwatch run beside jupyter execute, on notebooks of others
+	$(BIN)/python benchmarks/third_party.py
 
 .PHONY: cluster
 cluster: $(VENV)/.memwatch $(VENV)/.test ## 200 notebooks on two Dask workers, one killed every 10 s

@@ -21,7 +21,7 @@ from memwatch.run.batch import Job
 from memwatch.run.dask.cluster import run_on_cluster
 from memwatch.run.runner import Options
 
-sys.path.append(str(Path(__file__).parent.parent / "tests"))
+sys.path.append(str(Path(__file__).parent.parent / "tests/helpers"))
 from clusters import Cluster
 
 MIB = 2**20

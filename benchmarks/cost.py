@@ -19,12 +19,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import own
 import peers
 import process
+import self_cost
+from bootstrap import Median, median
 from kernels import Kernel, kernel
 from peers import CELL_TOOLS, IMU, MEMRAY, MEMWATCH, SCRIPT_TOOLS, Tool
-from spread import Median, median
 from tables import NOT_TOLD, made_by, markdown
 from workloads import WORKLOADS
 
@@ -359,7 +359,7 @@ def loops_table(tools: list[Tool], scripted: list[Tool]) -> str:
 def own_part() -> str:
     """memwatch in its own process."""
     print("hooks ...", flush=True)
-    hooks = own.hooks()
+    hooks = self_cost.hooks()
     floors = in_floors()
     limit(
         "added to a trivial cell, its line included, by what the floor adds",
@@ -367,8 +367,8 @@ def own_part() -> str:
         5,
         "x",
     )
-    kept, points = own.report_bytes()
-    a_cell = own.rss_a_cell()
+    kept, points = self_cost.report_bytes()
+    a_cell = self_cost.rss_a_cell()
     # A slow day slows both: microseconds alone say little.
     limit("pair of hooks", hooks["recorded"][0] / hooks["floor"][0], 5, "floors")
     recorded = hooks["recorded"][0] - hooks["pair"][0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from own import quiet_shell
+from self_cost import quiet_shell
 
 import memwatch
 

@@ -137,8 +137,8 @@ def wheel() -> str:
 NONE = Tool(
     "no tool",
     None,
-    load="import byhand",
-    wrap="result = byhand.measure({quoted}, globals())",
+    load="import reference",
+    wrap="result = reference.measure({quoted}, globals())",
     read="print(result)",
     remark="/proc read by hand right around the code: the control",
 )

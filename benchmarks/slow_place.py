@@ -85,7 +85,7 @@ def run(traits: dict, runtime: Path, hang: bool, mounted) -> dict:
 
 
 def main() -> None:
-    sys.path.insert(0, str(FOLDER.parent / "tests"))
+    sys.path.insert(0, str(FOLDER.parent / "tests/helpers"))
     from slowfs import slow_file_system
 
     with tempfile.TemporaryDirectory() as name:

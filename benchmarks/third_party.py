@@ -1,8 +1,9 @@
 """`memwatch run` beside `jupyter execute`, on notebooks that others wrote.
 
-They come from the source distributions of packages, by pip, into build/shipped. Taken
-are those that `jupyter execute` runs twice to the same outputs. Then both commands run
-each of them in turn: outputs are to be the same, and wall time at most 2 % more.
+The notebooks come from the source distributions of packages, by pip, into
+build/third-party. Only those count that `jupyter execute` runs twice to the same
+outputs. Then both commands run each notebook in turn: the outputs must be the same, and
+the wall time at most 2 % longer.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import tarfile
 import time
 from pathlib import Path
 
-from spread import median
+from bootstrap import median
 
-FOLDER = Path(__file__).parent.parent / "build/shipped"
+FOLDER = Path(__file__).parent.parent / "build/third-party"
 PACKAGES = [
     "nbclient", "nbconvert", "papermill", "nbsphinx", "nbval", "nbmake", "seaborn",
 ]  # fmt: skip
