@@ -222,7 +222,7 @@ def test_a_library_that_is_gone_since_the_build(build, tmp_path):
     subprocess.run(["cc", "-shared", "-o", gone, source], check=True, timeout=60)
     source.write_text("int gone(void); int uses(void) { return gone(); }\n")
     suffix = next((site / "memwatch").glob("_core.*so")).name.removeprefix("_core")
-    module = tmp_path / "memwatch" / f"_host{suffix}"
+    module = tmp_path / "memwatch" / f"_procps{suffix}"
     subprocess.run(
         ["cc", "-shared", "-fPIC", "-o", module, source, gone], check=True, timeout=60
     )

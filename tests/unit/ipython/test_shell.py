@@ -641,7 +641,7 @@ def test_style_cpu(ip, capsys):
 
 def test_style_cpu_without_libproc2_is_one_clear_line(ip, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "memwatch._procps", None)
-    monkeypatch.delattr(memwatch, "_host", raising=False)
+    monkeypatch.delattr(memwatch, "_procps", raising=False)
     ip.run_cell("%memwatch style cpu")
     captured = capsys.readouterr()
     told = (

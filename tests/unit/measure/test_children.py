@@ -410,7 +410,7 @@ def test_in_a_kernel():
 def test_without_libproc2_is_one_clear_line(shell, capsys, caplog, monkeypatch):
     shell.run_line_magic("load_ext", "memwatch")
     monkeypatch.setitem(sys.modules, "memwatch._procps", None)
-    monkeypatch.delattr(memwatch, "_children", raising=False)
+    monkeypatch.delattr(memwatch, "_procps", raising=False)
     shell.run_cell("%config MemWatch.children = True")
     captured = capsys.readouterr()
     told = captured.out + captured.err + caplog.text

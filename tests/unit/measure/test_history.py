@@ -14,7 +14,7 @@ import pytest
 
 import memwatch
 from memwatch import CellReport, History
-from support import MIB, run_python
+from support import HELPERS, MIB, run_python
 
 COLUMNS = [name for name in CellReport().to_dict() if name != "timeline"]
 
@@ -123,7 +123,7 @@ def test_ten_thousand_full_reports_keep_64_mib_at_most():
     """By the kernel's count, in a process that does nothing else."""
     told = run_python(
         "import gc, os, sys\n"
-        f"sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
+        f"sys.path += [{os.path.dirname(__file__)!r}, {str(HELPERS)!r}]\n"
         "from test_history import shaped\n"
         "from memwatch import History\n"
         "def rss():\n"

@@ -541,8 +541,9 @@ def test_what_is_missing_is_named():
     check_python(
         "import sys\n"
         "sys.modules.update(dict.fromkeys(['papermill', 'jinja2', 'nbformat']))\n"
-        "from memwatch.run import (baseline, budgets, curve, violations, exports,\n"
-        "    extras, inputs, metadata, page, parameters, summary)\n"
+        "from memwatch.run import inputs, parameters\n"
+        "from memwatch.run.budgets import baseline, budgets, violations\n"
+        "from memwatch.run.output import curve, exports, metadata, page, summary\n"
         "from memwatch.run.extras import MissingExtraError\n"
         "assert parameters.collect() == {}\n"
         "for call in (lambda: parameters.collect([('a', '1')]),\n"

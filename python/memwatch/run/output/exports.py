@@ -80,8 +80,8 @@ def write_json(
 ) -> None:
     """``{"schema": 1, "memwatch": VERSION, "notebooks": [...], "violations": [...]}``.
 
-    A notebook is ``NotebookRun.to_dict()``, a violation ``Violation.to_dict()``. OSError
-    as of deliver().
+    A notebook is ``NotebookRun.to_dict()``, a violation ``Violation.to_dict()``.
+    OSError as of deliver().
     """
     # Whatever stdout's encoding is, it has ASCII.
     deliver(path, _json_pieces(runs, violations, to_ascii=os.fspath(path) == "-"))
@@ -108,7 +108,7 @@ def write_csv(path: str | os.PathLike[str], runs: Iterable[NotebookRun]) -> None
     """RFC 4180 in UTF-8: a line with CSV_COLUMNS, then one for each code cell.
 
     What is not known is empty, as are a cell's figures where it was not run. OSError
-    as of deliver().
+    OSError as of deliver().
     """
     deliver(path, _csv_pieces(runs))
 
