@@ -65,6 +65,7 @@ coverage: build/coverage/build.ninja $(VENV)/.test $(VENV)/.coverage ## Which li
 	# Those who give up their rights in a test count too.
 	find build/coverage -type d -exec chmod a+rwx {} +
 	umask 0; $(BIN)/meson test -C build/coverage --print-errorlogs
+	chmod -R a+rwX build/coverage
 	$(BIN)/meson install -C build/coverage --quiet
 	umask 0; PYTHONPATH=$(abspath build/coverage/site) $(PYTEST) -q $(PARALLEL)
 	$(BIN)/gcovr --root . --filter csrc/ --sort uncovered-percent \

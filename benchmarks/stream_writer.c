@@ -23,7 +23,8 @@ record(struct mw_blackbox_writer *writer, int64_t span_ns)
     int64_t t_begin_ns = t_due_ns;
     int64_t t_end_ns = t_due_ns + span_ns;
     struct mw_result result = {.duration_ns = MW_ABSENT};
-    int slot = mw_blackbox_writer_open_cell(writer, t_due_ns, 0, &title);
+    int slot =
+        mw_blackbox_writer_open_cell(writer, t_due_ns, mw_clock_real_ns(), 0, &title);
     long count;
 
     for (count = 0; t_due_ns < t_end_ns; count++) {
@@ -34,7 +35,7 @@ record(struct mw_blackbox_writer *writer, int64_t span_ns)
         t_due_ns += INTERVAL_NS;
     }
     result.duration_ns = mw_clock_mono_ns() - t_begin_ns;
-    mw_blackbox_writer_close_cell(writer, slot, MW_BLACKBOX_OK, &result, MW_ABSENT);
+    mw_blackbox_writer_close_cell(writer, slot, MW_BLACKBOX_OK, &result);
     return count;
 }
 

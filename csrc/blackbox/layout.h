@@ -24,7 +24,7 @@
 #define MW_BLACKBOX_BYTE_ORDER UINT32_C(0x01020304) /* as the writer has it */
 
 enum {
-    MW_BLACKBOX_VERSION = 2, /* of the layout: any change of it is another one */
+    MW_BLACKBOX_VERSION = 3, /* of the layout: any change of it is another one */
     MW_BLACKBOX_BYTES = 64 * 1024,
     MW_BLACKBOX_CELLS = 16,
     MW_BLACKBOX_SAMPLES = 1984, /* 2 s of them at 1 kHz, 20 s at 100 Hz */
@@ -83,9 +83,8 @@ struct mw_blackbox_cell {
     int64_t t_boot_ns; /* the same by CLOCK_BOOTTIME, */
     int64_t t_real_ns; /* and by CLOCK_REALTIME as it was set then */
     int64_t rss_start_bytes;
-    int64_t rss_peak_bytes; /* so far: samples and what the mark told */
-    int64_t drift_bytes;    /* known when it has closed, as is what follows */
-    struct mw_result result;
+    int64_t rss_peak_bytes;  /* so far: samples and what the mark told */
+    struct mw_result result; /* absent until it has closed */
     struct mw_blackbox_title title;
 };
 

@@ -367,7 +367,8 @@ find_slot(const struct mw_blackbox_file *file)
 
 int
 mw_blackbox_writer_open_cell(struct mw_blackbox_writer *self, int64_t t_mono_ns,
-                             int64_t rss_bytes, const struct mw_blackbox_title *title)
+                             int64_t t_real_ns, int64_t rss_bytes,
+                             const struct mw_blackbox_title *title)
 {
     struct mw_blackbox_head *head = &self->file->head;
     struct mw_blackbox_cell_slot *slot;
@@ -385,10 +386,9 @@ mw_blackbox_writer_open_cell(struct mw_blackbox_writer *self, int64_t t_mono_ns,
     slot->cell.status = MW_BLACKBOX_OPEN;
     slot->cell.t_mono_ns = t_mono_ns;
     slot->cell.t_boot_ns = mw_clock_boot_ns();
-    slot->cell.t_real_ns = mw_clock_real_ns();
+    slot->cell.t_real_ns = t_real_ns;
     slot->cell.rss_start_bytes = rss_bytes;
-    slot->cell.drift_bytes = MW_ABSENT;
-    slot->cell.result = MW_RESULT_ABSENT; /* not the one of the cell before it */
+    slot->cell.result = mw_result_absent();
     slot->cell.title = *title;
     mw_blackbox_writer_set_peak(self, found, rss_bytes);
     end_writing(&slot->sequence, sequence + 2);
@@ -399,7 +399,7 @@ mw_blackbox_writer_open_cell(struct mw_blackbox_writer *self, int64_t t_mono_ns,
 void
 mw_blackbox_writer_close_cell(struct mw_blackbox_writer *self, int slot_number,
                               enum mw_blackbox_status status,
-                              const struct mw_result *result, int64_t drift_bytes)
+                              const struct mw_result *result)
 {
     struct mw_blackbox_cell_slot *slot;
     uint64_t sequence;
@@ -411,7 +411,6 @@ mw_blackbox_writer_close_cell(struct mw_blackbox_writer *self, int slot_number,
     sequence = sequence_of(slot);
     begin_writing(&slot->sequence, sequence + 1);
     slot->cell.status = status;
-    slot->cell.drift_bytes = drift_bytes;
     slot->cell.rss_peak_bytes = slot->rss_peak_bytes;
     if (result != NULL) {
         slot->cell.result = *result;

@@ -50,14 +50,14 @@ int mw_blackbox_writer_copy_errno(const struct mw_blackbox_writer *self);
 /* A cell opens: the slot it has from now on, or MW_BLACKBOX_WRITER_NO_SLOT where as
  * many are open already. The title is copied; `rss_bytes` is what is held at its start.
  */
-int
-mw_blackbox_writer_open_cell(struct mw_blackbox_writer *self, int64_t t_mono_ns,
-                             int64_t rss_bytes, const struct mw_blackbox_title *title);
+int mw_blackbox_writer_open_cell(struct mw_blackbox_writer *self, int64_t t_mono_ns,
+                                 int64_t t_real_ns, int64_t rss_bytes,
+                                 const struct mw_blackbox_title *title);
 
 /* It has closed, so; `result` NULL: nothing is known of it. */
 void mw_blackbox_writer_close_cell(struct mw_blackbox_writer *self, int slot,
                                    enum mw_blackbox_status status,
-                                   const struct mw_result *result, int64_t drift_bytes);
+                                   const struct mw_result *result);
 
 /* The highest that is known of an open cell. */
 void mw_blackbox_writer_set_peak(struct mw_blackbox_writer *self, int slot,

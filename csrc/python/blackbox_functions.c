@@ -44,34 +44,36 @@ static const char *const statuses[] = {
 static PyObject *
 cell_as_dict(const struct mw_blackbox_cell *cell)
 {
-    const bool closed =
-        cell->status != MW_BLACKBOX_OPEN && cell->status != MW_BLACKBOX_CANCELLED;
-    const struct mw_result *result = &cell->result;
+    const char *peak_method = mw_result_peak_method(&cell->result);
     const struct int_item ints[] = {
         {"number", cell->number},
         {"t_mono_ns", cell->t_mono_ns},
         {"t_boot_ns", cell->t_boot_ns},
         {"t_real_ns", cell->t_real_ns},
+        {"execution_count", cell->title.execution_count},
+    };
+    /* What is known before the cell has closed. */
+    const struct int_item so_far[] = {
         {"rss_start_bytes", cell->rss_start_bytes},
         {"rss_peak_bytes", cell->rss_peak_bytes},
-        {"drift_bytes", cell->drift_bytes},
-        {"execution_count", cell->title.execution_count},
-        {"duration_ns", closed ? result->duration_ns : MW_ABSENT},
-        {"rss_end_bytes", closed ? result->rss_end_bytes : MW_ABSENT},
-        {"used_bytes", closed ? result->used_bytes : MW_ABSENT},
-        {"peaked_bytes", closed ? result->peaked_bytes : MW_ABSENT},
-        {"risen_bytes", closed ? mw_result_risen_bytes(result) : MW_ABSENT},
-        {"peak_error_bytes", closed ? result->peak_error_bytes : MW_ABSENT},
     };
     const struct text_item texts[] = {
         {"status", statuses[cell->status]},
         {"label", cell->title.label},
         {"cell_id", cell->title.cell_id},
         {"source", cell->title.source},
+        {"peak_method", peak_method == NULL ? "" : peak_method},
     };
     PyObject *dict = INTS_AS_DICT(ints);
 
-    if (dict != NULL && set_texts(dict, texts, sizeof texts / sizeof *texts) < 0) {
+    for (int i = 0; dict != NULL && i < MW_RESULT_FIGURE_COUNT; i++) {
+        if (set_item(dict, mw_result_figures[i].name,
+                     int_or_none(mw_result_get(&cell->result, i))) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    if (dict != NULL && (set_ints(dict, so_far, sizeof so_far / sizeof *so_far) < 0 ||
+                         set_texts(dict, texts, sizeof texts / sizeof *texts) < 0)) {
         Py_CLEAR(dict);
     }
     return dict;

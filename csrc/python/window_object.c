@@ -3,17 +3,14 @@
 #include "python/core.h"
 
 #include <errno.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
+#include "base/date.h"
 
 typedef struct {
     PyObject_HEAD
     struct mw_sampler *sampler; /* the owner's: it outlives its windows */
     PyObject *owner;            /* the module, or another process */
-    int64_t t_real_ns;          /* when it opened: CLOCK_REALTIME */
     struct mw_watch watch;
 } WindowObject;
 
@@ -36,7 +33,6 @@ core_window_open(PyTypeObject *type, struct mw_sampler *sampler, PyObject *owner
     }
     self->sampler = sampler;
     self->owner = Py_NewRef(owner);
-    self->t_real_ns = mw_clock_real_ns();
     err = mw_sampler_open(sampler, &self->watch, title);
     if (err != 0) {
         Py_DECREF(self);
@@ -82,35 +78,13 @@ window_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-#define FIGURE(name) {#name, offsetof(struct mw_result, name)}
-static const struct {
-    const char *name; /* CellReport's */
-    size_t offset;
-} figures[] = {
-    FIGURE(duration_ns),
-    FIGURE(rss_start_bytes),
-    FIGURE(rss_end_bytes),
-    FIGURE(rss_peak_bytes),
-    FIGURE(used_bytes),
-    FIGURE(peaked_bytes),
-    FIGURE(peak_error_bytes),
-    FIGURE(anon_bytes),
-    FIGURE(file_bytes),
-    FIGURE(shmem_bytes),
-    FIGURE(swap_bytes),
-    FIGURE(system_mean_cpu_percent),
-    FIGURE(single_max_cpu_percent),
-};
-#undef FIGURE
-enum { FIGURES = sizeof figures / sizeof *figures };
-
 PyObject *
 core_window_figure_names(void)
 {
-    PyObject *names = PyTuple_New(FIGURES);
+    PyObject *names = PyTuple_New(MW_RESULT_FIGURE_COUNT);
 
-    for (Py_ssize_t i = 0; names != NULL && i < FIGURES; i++) {
-        PyObject *name = PyUnicode_InternFromString(figures[i].name);
+    for (Py_ssize_t i = 0; names != NULL && i < MW_RESULT_FIGURE_COUNT; i++) {
+        PyObject *name = PyUnicode_InternFromString(mw_result_figures[i].name);
 
         if (name == NULL) {
             Py_CLEAR(names);
@@ -122,37 +96,18 @@ core_window_figure_names(void)
     return names;
 }
 
-/* ISO 8601 in UTC with milliseconds: CellReport.started_at. */
-static PyObject *
-iso_8601(int64_t t_real_ns)
-{
-    time_t seconds = (time_t)(t_real_ns / MW_NS_PER_S);
-    char text[sizeof "-2147483648-12-31T23:59:60.999+00:00"];
-    struct tm utc;
-    size_t length;
-
-    if (gmtime_r(&seconds, &utc) == NULL) {
-        Py_RETURN_NONE;
-    }
-    length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    (void)snprintf(text + length, sizeof text - length, ".%03d+00:00",
-                   (int)(t_real_ns / MW_NS_PER_MS % 1000));
-    return PyUnicode_FromString(text);
-}
-
 static PyObject *
 result_as_dict(const WindowObject *self, const struct mw_result *result)
 {
     struct core_state *state = PyType_GetModuleState(Py_TYPE(self));
-    const char *method = result->peak_from_kernel ? "kernel" : "sampled";
+    const char *method = mw_result_peak_method(result);
+    char started_at[MW_DATE_BYTES];
     PyObject *dict = state == NULL ? NULL : PyDict_New();
 
-    for (Py_ssize_t i = 0; dict != NULL && i < FIGURES; i++) {
-        int64_t value;
-        PyObject *number;
+    mw_date_format(self->watch.t_real_ns, started_at);
+    for (Py_ssize_t i = 0; dict != NULL && i < MW_RESULT_FIGURE_COUNT; i++) {
+        PyObject *number = int_or_none(mw_result_get(result, (int)i));
 
-        memcpy(&value, (const char *)result + figures[i].offset, sizeof value);
-        number = int_or_none(value);
         if (number == NULL ||
             PyDict_SetItem(dict, PyTuple_GetItem(state->figure_names, i), number) < 0) {
             Py_CLEAR(dict);
@@ -160,10 +115,8 @@ result_as_dict(const WindowObject *self, const struct mw_result *result)
         Py_XDECREF(number);
     }
     if (dict != NULL &&
-        (set_item(dict, "risen_bytes", int_or_none(mw_result_risen_bytes(result))) <
-             0 ||
-         set_item(dict, "peak_method", PyUnicode_InternFromString(method)) < 0 ||
-         set_item(dict, "started_at", iso_8601(self->t_real_ns)) < 0)) {
+        (set_item(dict, "peak_method", PyUnicode_InternFromString(method)) < 0 ||
+         set_item(dict, "started_at", PyUnicode_FromString(started_at)) < 0)) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -209,12 +162,12 @@ window_close(PyObject *op, PyObject *args)
     WindowObject *self = (WindowObject *)op;
     struct mw_ending ending = {MW_BLACKBOX_CANCELLED, MW_ABSENT};
     const char *status = NULL;
-    PyObject *drift_from = Py_None;
+    PyObject *previous_end = Py_None;
     struct mw_result result;
     int err;
 
-    if (!PyArg_ParseTuple(args, "|zO:close", &status, &drift_from) ||
-        take_int_or_none(drift_from, &ending.drift_from_bytes) < 0) {
+    if (!PyArg_ParseTuple(args, "|zO:close", &status, &previous_end) ||
+        take_int_or_none(previous_end, &ending.previous_rss_end_bytes) < 0) {
         return NULL;
     }
     for (int i = MW_BLACKBOX_OK; status != NULL && i <= MW_BLACKBOX_INTERRUPTED; i++) {

@@ -263,6 +263,7 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
         marked = marked && start.hwm_bytes != MW_ABSENT;
     }
     t_open_ns = mw_clock_mono_ns();
+    watch->t_real_ns = mw_clock_real_ns();
     mw_window_list_open(&self->windows, watch, t_open_ns, &start, marked);
     watch->thread_errno = self->thread_errno;
     mw_window_recording_open(self->writer, watch, t_open_ns, start.rss_bytes, title);
@@ -298,6 +299,7 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch,
 {
     struct mw_memory end;
     struct mw_cpu cpu;
+    struct mw_closing closing;
     int64_t t_close_ns = mw_clock_mono_ns();
     bool cpu_read;
     int err;
@@ -312,8 +314,13 @@ close_locked(struct mw_sampler *self, struct mw_watch *watch,
     mw_window_list_add_reading(&self->windows, end.rss_bytes);
     cpu_read = read_cpu(self, t_close_ns, &cpu);
     mw_window_list_close(&self->windows, watch, t_close_ns, &end);
-    mw_window_close(&watch->window, t_close_ns, &end, cpu_read ? &cpu : NULL,
-                    mw_target_bound(&self->target, &watch->window.start, &end), out);
+    closing = (struct mw_closing){
+        .cpu = cpu_read ? &cpu : NULL,
+        .bound_bytes = mw_target_bound(&self->target, &watch->window.start, &end),
+        .previous_rss_end_bytes =
+            ending != NULL ? ending->previous_rss_end_bytes : MW_ABSENT,
+    };
+    mw_window_close(&watch->window, t_close_ns, &end, &closing, out);
     mw_window_recording_sample(self->writer, &self->windows, t_close_ns, end.rss_bytes);
     mw_window_recording_close(self->writer, watch, ending, out);
     return 0;
@@ -347,10 +354,13 @@ mw_sampler_close_at_last_sample(struct mw_sampler *self, struct mw_watch *watch,
         struct mw_memory end;
         int64_t t_ns = mw_window_list_last_seen(&self->windows, watch, &end);
 
+        struct mw_closing closing = {
+            .bound_bytes = mw_target_bound(&self->target, &watch->window.start, &end),
+            .previous_rss_end_bytes = MW_ABSENT,
+        };
+
         mw_window_list_finish(watch, t_ns, &end);
-        mw_window_close(&watch->window, t_ns, &end, NULL,
-                        mw_target_bound(&self->target, &watch->window.start, &end),
-                        out);
+        mw_window_close(&watch->window, t_ns, &end, &closing, out);
         mw_window_recording_close(self->writer, watch, NULL, out);
         err = 0;
     }

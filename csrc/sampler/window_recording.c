@@ -7,7 +7,8 @@ mw_window_recording_open(struct mw_blackbox_writer *writer, struct mw_watch *wat
 {
     watch->cell_slot = MW_BLACKBOX_WRITER_NO_SLOT;
     if (writer != NULL && title != NULL) {
-        watch->cell_slot = mw_blackbox_writer_open_cell(writer, t_ns, rss_bytes, title);
+        watch->cell_slot = mw_blackbox_writer_open_cell(writer, t_ns, watch->t_real_ns,
+                                                        rss_bytes, title);
     }
 }
 
@@ -33,17 +34,11 @@ mw_window_recording_close(struct mw_blackbox_writer *writer,
                           const struct mw_watch *watch, const struct mw_ending *ending,
                           const struct mw_result *result)
 {
-    int64_t drift_bytes = MW_ABSENT;
-
-    if (writer == NULL) {
-        return;
+    if (writer != NULL) {
+        mw_blackbox_writer_close_cell(
+            writer, watch->cell_slot,
+            ending != NULL ? ending->status : MW_BLACKBOX_CANCELLED, result);
     }
-    if (ending != NULL && ending->drift_from_bytes != MW_ABSENT && result != NULL) {
-        drift_bytes = result->rss_start_bytes - ending->drift_from_bytes;
-    }
-    mw_blackbox_writer_close_cell(
-        writer, watch->cell_slot,
-        ending != NULL ? ending->status : MW_BLACKBOX_CANCELLED, result, drift_bytes);
 }
 
 void

@@ -11,8 +11,7 @@
 /* How a window ends. */
 struct mw_ending {
     enum mw_blackbox_status status;
-    int64_t drift_from_bytes; /* what the process held when the window before it ended;
-                                 MW_ABSENT: unknown */
+    int64_t previous_rss_end_bytes; /* of the window before; MW_ABSENT: unknown */
 };
 
 /* The watch has opened; with a `title` of NULL it is not in the box. */

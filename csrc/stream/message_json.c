@@ -2,9 +2,7 @@
 
 #include <string.h>
 
-#define NS_PER_MS INT64_C(1000000)
-#define MS_PER_S 1000
-#define S_PER_DAY 86400
+#include "base/date.h"
 
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
@@ -136,9 +134,8 @@ put_text(struct out *out, const char *text, size_t size)
 
 /* ---- figures and dates ---- */
 
-/* At least `width` digits, with zeroes before. */
 static void
-put_digits(struct out *out, uint64_t value, int width)
+put_digits(struct out *out, uint64_t value)
 {
     char digits[20];
     size_t first = sizeof digits;
@@ -146,8 +143,7 @@ put_digits(struct out *out, uint64_t value, int width)
     do {
         digits[--first] = (char)('0' + value % 10);
         value /= 10;
-        width--;
-    } while (value > 0 || width > 0);
+    } while (value > 0);
     put(out, digits + first, sizeof digits - first);
 }
 
@@ -161,48 +157,21 @@ put_figure(struct out *out, int64_t value)
     if (value < 0) {
         put_plain(out, "-");
     }
-    put_digits(out, value < 0 ? -(uint64_t)value : (uint64_t)value, 1);
+    put_digits(out, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
 
-/* ISO 8601 in UTC, milliseconds, with `zone` after it; null where it is unknown or
- * before 1970, which no cell was. The days are counted from March on, so that the leap
- * day is a year's last; eras are the 400 years after which the calendar repeats. */
 static void
-put_date(struct out *out, int64_t t_real_ns, const char *zone)
+put_date(struct out *out, int64_t t_real_ns)
 {
-    if (t_real_ns < 0) {
+    char date[MW_DATE_BYTES];
+
+    mw_date_format(t_real_ns, date);
+    if (*date == '\0') {
         put_plain(out, "null");
         return;
     }
-
-    uint64_t all_ms = (uint64_t)(t_real_ns / NS_PER_MS);
-    uint64_t all_s = all_ms / MS_PER_S;
-    uint64_t second = all_s % S_PER_DAY;
-    uint64_t days = all_s / S_PER_DAY + 719468; /* since 1 March of the year 0 */
-    uint64_t day_of_era = days % 146097;
-    uint64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) /
-        365;
-    uint64_t day_of_year =
-        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    uint64_t month = (5 * day_of_year + 2) / 153; /* 0 is March */
-    bool is_next_year = month >= 10;
-
     put_plain(out, "\"");
-    put_digits(out, days / 146097 * 400 + year_of_era + is_next_year, 4);
-    put_plain(out, "-");
-    put_digits(out, is_next_year ? month - 9 : month + 3, 2);
-    put_plain(out, "-");
-    put_digits(out, day_of_year - (153 * month + 2) / 5 + 1, 2);
-    put_plain(out, "T");
-    put_digits(out, second / 3600, 2);
-    put_plain(out, ":");
-    put_digits(out, second / 60 % 60, 2);
-    put_plain(out, ":");
-    put_digits(out, second % 60, 2);
-    put_plain(out, ".");
-    put_digits(out, all_ms % MS_PER_S, 3);
-    put_plain(out, zone);
+    put_plain(out, date);
     put_plain(out, "\"");
 }
 
@@ -269,7 +238,7 @@ put_cell(struct out *out, const struct mw_blackbox_cell *cell, int64_t t_mono_ns
     put_int(out, "number", cell->number);
     put_title(out, &cell->title);
     put_key(out, "started_at");
-    put_date(out, cell->t_real_ns, "Z");
+    put_date(out, cell->t_real_ns);
     put_int(out, "running_ns", is_timed ? t_mono_ns - cell->t_mono_ns : MW_ABSENT);
     put_int(out, "rss_start_bytes", cell->rss_start_bytes);
     put_int(out, "rss_peak_bytes", cell->rss_peak_bytes);
@@ -292,16 +261,7 @@ status_of(const struct mw_blackbox_cell *cell)
     }
 }
 
-static const char *
-peak_method_of(const struct mw_result *result)
-{
-    if (result->rss_peak_bytes == MW_ABSENT) {
-        return NULL;
-    }
-    return result->peak_from_kernel ? "kernel" : "sampled";
-}
-
-/* By the names and in the order of python/memwatch/report.py. */
+/* A CellReport: by the names of python/memwatch/report.py. */
 static void
 put_report(struct out *out, const struct mw_blackbox_cell *cell)
 {
@@ -321,23 +281,11 @@ put_report(struct out *out, const struct mw_blackbox_cell *cell)
     put_int(out, "schema", MW_MESSAGE_SCHEMA);
     put_title(out, &cell->title);
     put_key(out, "started_at");
-    put_date(out, cell->t_real_ns, "+00:00"); /* as CellReport writes it */
-    put_int(out, "duration_ns", result->duration_ns);
-    put_int(out, "rss_start_bytes", result->rss_start_bytes);
-    put_int(out, "rss_end_bytes", result->rss_end_bytes);
-    put_int(out, "rss_peak_bytes", result->rss_peak_bytes);
-    put_int(out, "used_bytes", result->used_bytes);
-    put_int(out, "peaked_bytes", result->peaked_bytes);
-    put_int(out, "risen_bytes", mw_result_risen_bytes(result));
-    put_int(out, "drift_bytes", cell->drift_bytes);
-    put_word(out, "peak_method", peak_method_of(result));
-    put_int(out, "peak_error_bytes", result->peak_error_bytes);
-    put_int(out, "anon_bytes", result->anon_bytes);
-    put_int(out, "file_bytes", result->file_bytes);
-    put_int(out, "shmem_bytes", result->shmem_bytes);
-    put_int(out, "swap_bytes", result->swap_bytes);
-    put_int(out, "system_mean_cpu_percent", result->system_mean_cpu_percent);
-    put_int(out, "single_max_cpu_percent", result->single_max_cpu_percent);
+    put_date(out, cell->t_real_ns);
+    for (int i = 0; i < MW_RESULT_FIGURE_COUNT; i++) {
+        put_int(out, mw_result_figures[i].name, mw_result_get(result, i));
+    }
+    put_word(out, "peak_method", mw_result_peak_method(result));
     for (size_t i = 0; i < sizeof of_children / sizeof *of_children; i++) {
         put_int(out, of_children[i], MW_ABSENT); /* the box does not have them */
     }
@@ -392,7 +340,7 @@ mw_message_put_body(const struct mw_message *message, char *room, size_t size)
     put_int(&out, "dropped", message->dropped);
     put_int(&out, "interval_ns", message->interval_ns);
     put_key(&out, "sampled_at");
-    put_date(&out, message->t_real_ns, "Z");
+    put_date(&out, message->t_real_ns);
     put_int(&out, "t_mono_ns", message->t_mono_ns);
     put_int(&out, "rss_bytes", message->rss_bytes);
     put_int(&out, "lifetime_peak_bytes", message->lifetime_peak_bytes);

@@ -1,6 +1,37 @@
 #include "window/window.h"
 
-#include <stddef.h>
+#include <string.h>
+
+#define FIGURE(name) {#name, offsetof(struct mw_result, name)},
+const struct mw_figure mw_result_figures[MW_RESULT_FIGURE_COUNT] = {
+    MW_RESULT_FIGURES(FIGURE)};
+#undef FIGURE
+
+int64_t
+mw_result_get(const struct mw_result *self, int i)
+{
+    int64_t value;
+
+    memcpy(&value, (const char *)self + mw_result_figures[i].offset, sizeof value);
+    return value;
+}
+
+const char *
+mw_result_peak_method(const struct mw_result *self)
+{
+    if (self->rss_peak_bytes == MW_ABSENT) {
+        return NULL;
+    }
+    return self->peak_from_kernel ? "kernel" : "sampled";
+}
+
+struct mw_result
+mw_result_absent(void)
+{
+#define ABSENT(name) .name = MW_ABSENT,
+    return (struct mw_result){MW_RESULT_FIGURES(ABSENT)};
+#undef ABSENT
+}
 
 /* A processor's share over less than this rests on so few ticks that it jumps
  * between 0 and 100: it counts only where there is no longer interval. */
@@ -87,15 +118,6 @@ close_cpu(const struct mw_window *self, const struct mw_cpu *cpu, struct mw_resu
 }
 
 int64_t
-mw_result_risen_bytes(const struct mw_result *result)
-{
-    if (result->rss_peak_bytes == MW_ABSENT || result->rss_start_bytes == MW_ABSENT) {
-        return MW_ABSENT;
-    }
-    return higher(0, result->rss_peak_bytes - result->rss_start_bytes);
-}
-
-int64_t
 mw_window_peak(const struct mw_window *self)
 {
     return higher(higher(self->start.rss_bytes, self->sampled_bytes), self->hwm_bytes);
@@ -103,28 +125,32 @@ mw_window_peak(const struct mw_window *self)
 
 void
 mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memory *end,
-                const struct mw_cpu *cpu, int64_t bound_bytes, struct mw_result *out)
+                const struct mw_closing *closing, struct mw_result *out)
 {
     int64_t peak = higher(mw_window_peak(self), end->rss_bytes);
-    /* What the mark rose to since it was last told is lost with an end that does
-     * not tell it. */
-    bool from_kernel = self->marked && end->hwm_bytes != MW_ABSENT;
+    int64_t before = closing->previous_rss_end_bytes;
 
-    *out = (struct mw_result){
-        .duration_ns = t_ns > self->t_open_ns ? t_ns - self->t_open_ns : MW_ABSENT,
-        .rss_start_bytes = self->start.rss_bytes,
-        .rss_end_bytes = end->rss_bytes,
-        .rss_peak_bytes = peak,
-        .used_bytes = end->rss_bytes - self->start.rss_bytes,
-        .peaked_bytes = peak - end->rss_bytes,
-        .peak_from_kernel = from_kernel,
-        .peak_error_bytes = from_kernel ? bound_bytes : MW_ABSENT,
-        .anon_bytes = end->anon_bytes,
-        .file_bytes = end->file_bytes,
-        .shmem_bytes = end->shmem_bytes,
-        .swap_bytes = end->swap_bytes,
-        .system_mean_cpu_percent = MW_ABSENT,
-        .single_max_cpu_percent = MW_ABSENT,
-    };
-    close_cpu(self, cpu, out);
+    *out = mw_result_absent();
+    if (t_ns > self->t_open_ns) {
+        out->duration_ns = t_ns - self->t_open_ns;
+    }
+    out->rss_start_bytes = self->start.rss_bytes;
+    out->rss_end_bytes = end->rss_bytes;
+    out->rss_peak_bytes = peak;
+    out->used_bytes = end->rss_bytes - self->start.rss_bytes;
+    out->peaked_bytes = peak - end->rss_bytes;
+    out->risen_bytes = peak - self->start.rss_bytes;
+    if (before != MW_ABSENT) {
+        out->drift_bytes = self->start.rss_bytes - before;
+    }
+    /* An end without the high-water mark loses what it rose to since the last read. */
+    out->peak_from_kernel = self->marked && end->hwm_bytes != MW_ABSENT;
+    if (out->peak_from_kernel) {
+        out->peak_error_bytes = closing->bound_bytes;
+    }
+    out->anon_bytes = end->anon_bytes;
+    out->file_bytes = end->file_bytes;
+    out->shmem_bytes = end->shmem_bytes;
+    out->swap_bytes = end->swap_bytes;
+    close_cpu(self, closing->cpu, out);
 }

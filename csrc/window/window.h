@@ -5,6 +5,7 @@
 #define MW_WINDOW_WINDOW_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/sample.h"
 
@@ -20,40 +21,55 @@ struct mw_window {
     int64_t busiest_ticks;   /* the length of that interval */
 };
 
-/* What a window cost. Bytes, nanoseconds, percent; MW_ABSENT where unknown. */
+/* The figures of a closed window, each an int64_t: the one list of them. A figure is a
+ * field of struct mw_result and, by the same name, a key of what memwatch._core
+ * returns, of the JSON of messages, and a field of CellReport in
+ * python/memwatch/report.py, which documents it. To add one: add it here, set it in
+ * mw_window_close(), and add it there.
+ */
+#define MW_RESULT_FIGURES(FIGURE)                                                      \
+    FIGURE(duration_ns) /* MW_ABSENT if the clock did not advance */                   \
+    FIGURE(rss_start_bytes)                                                            \
+    FIGURE(rss_end_bytes)                                                              \
+    FIGURE(rss_peak_bytes)   /* highest of high-water mark, samples, start, end */     \
+    FIGURE(used_bytes)       /* end - start */                                         \
+    FIGURE(peaked_bytes)     /* max(0, peak - end) */                                  \
+    FIGURE(risen_bytes)      /* max(0, peak - start) */                                \
+    FIGURE(drift_bytes)      /* start - end of the window before */                    \
+    FIGURE(peak_error_bytes) /* what the kernel's counters may have held back */       \
+    FIGURE(anon_bytes)       /* at the end, like the next four */                      \
+    FIGURE(file_bytes)                                                                 \
+    FIGURE(shmem_bytes)                                                                \
+    FIGURE(swap_bytes)                                                                 \
+    FIGURE(system_mean_cpu_percent) /* all processors, over the window */              \
+    FIGURE(single_max_cpu_percent)  /* the busiest, over its busiest interval */
+
+/* What a window cost. Bytes, nanoseconds, percent; MW_ABSENT if unknown. */
 struct mw_result {
-    int64_t duration_ns; /* MW_ABSENT: the clock stood, or ran backwards */
-    int64_t rss_start_bytes;
-    int64_t rss_end_bytes;
-    int64_t rss_peak_bytes;   /* the highest of mark, samples, start and end */
-    int64_t used_bytes;       /* end - start; negative where memory was given back */
-    int64_t peaked_bytes;     /* max(0, peak - end) */
-    bool peak_from_kernel;    /* else sampled: a lower bound */
-    int64_t peak_error_bytes; /* what the counters may have kept from the mark;
-                                 MW_ABSENT where sampled */
-    int64_t anon_bytes;       /* at the end, as are the next three */
-    int64_t file_bytes;
-    int64_t shmem_bytes;
-    int64_t swap_bytes;
-    int64_t system_mean_cpu_percent; /* of all processors, over the window */
-    int64_t single_max_cpu_percent;  /* of the busiest, over its busiest interval */
+#define FIELD(name) int64_t name;
+    MW_RESULT_FIGURES(FIELD)
+#undef FIELD
+    bool peak_from_kernel; /* else sampled: a lower bound */
 };
 
-/* Nothing is known. */
-#define MW_RESULT_ABSENT                                                               \
-    ((struct mw_result){.duration_ns = MW_ABSENT,                                      \
-                        .rss_start_bytes = MW_ABSENT,                                  \
-                        .rss_end_bytes = MW_ABSENT,                                    \
-                        .rss_peak_bytes = MW_ABSENT,                                   \
-                        .used_bytes = MW_ABSENT,                                       \
-                        .peaked_bytes = MW_ABSENT,                                     \
-                        .peak_error_bytes = MW_ABSENT,                                 \
-                        .anon_bytes = MW_ABSENT,                                       \
-                        .file_bytes = MW_ABSENT,                                       \
-                        .shmem_bytes = MW_ABSENT,                                      \
-                        .swap_bytes = MW_ABSENT,                                       \
-                        .system_mean_cpu_percent = MW_ABSENT,                          \
-                        .single_max_cpu_percent = MW_ABSENT})
+struct mw_figure {
+    const char *name;
+    size_t offset; /* in struct mw_result */
+};
+
+#define COUNT(name) +1
+enum { MW_RESULT_FIGURE_COUNT = 0 MW_RESULT_FIGURES(COUNT) };
+#undef COUNT
+extern const struct mw_figure mw_result_figures[MW_RESULT_FIGURE_COUNT];
+
+/* The value of mw_result_figures[i]. */
+int64_t mw_result_get(const struct mw_result *self, int i);
+
+/* "kernel" or "sampled"; NULL if there is no peak. */
+const char *mw_result_peak_method(const struct mw_result *self);
+
+/* A result of which nothing is known. */
+struct mw_result mw_result_absent(void);
 
 /* Begin. `marked` says whether the mark was reset before `start` was read, and
  * `start` tells it. */
@@ -73,17 +89,19 @@ void mw_window_add_hwm(struct mw_window *self, int64_t hwm_bytes);
  * for one. */
 void mw_window_add_cpu(struct mw_window *self, const struct mw_cpu *cpu);
 
-/* How far the peak is above the start, at least 0. Bytes; MW_ABSENT where one of the
- * two is unknown. Not kept, as a black box has no place for it. */
-int64_t mw_result_risen_bytes(const struct mw_result *result);
-
 /* The highest RSS that is known so far. */
 int64_t mw_window_peak(const struct mw_window *self);
 
-/* End. Where `end` does not tell the mark the peak is sampled. `bound_bytes` is how
- * far the mark may be off. `cpu`, which may be NULL, was added before. */
+/* What else is known when a window closes. */
+struct mw_closing {
+    const struct mw_cpu *cpu;       /* the processors, already added; NULL: not read */
+    int64_t bound_bytes;            /* how far the high-water mark may be off */
+    int64_t previous_rss_end_bytes; /* of the window before; MW_ABSENT: unknown */
+};
+
+/* Close the window. The peak is sampled if `end` has no high-water mark. */
 void
 mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memory *end,
-                const struct mw_cpu *cpu, int64_t bound_bytes, struct mw_result *out);
+                const struct mw_closing *closing, struct mw_result *out);
 
 #endif

@@ -17,10 +17,11 @@ struct mw_watch {
     struct mw_watch *next;
     struct mw_watch *previous;
     bool open;
-    bool unfinished;  /* it was opened, and its timeline has no end yet */
-    int cell_slot;    /* in the black box; the sampler's */
-    int thread_errno; /* why pthread_create() failed when it opened, or 0; the
-                         sampler's */
+    bool unfinished;   /* it was opened, and its timeline has no end yet */
+    int64_t t_real_ns; /* CLOCK_REALTIME when it opened; the sampler's */
+    int cell_slot;     /* in the black box; the sampler's */
+    int thread_errno;  /* why pthread_create() failed when it opened, or 0; the
+                          sampler's */
     struct mw_window window;
     struct mw_timeline timeline; /* t_ns counts from the window's opening */
 };

@@ -10,6 +10,7 @@ class _Figures(TypedDict):
     used_bytes: int
     peaked_bytes: int
     risen_bytes: int
+    drift_bytes: int | None
     peak_method: Literal["kernel", "sampled"]
     peak_error_bytes: int | None
     anon_bytes: int | None

@@ -6,6 +6,11 @@ import json
 import time
 from typing import Any
 
+from memwatch.top.messages import Kind, Message, read_message
+from memwatch.top.processes import Process
+
+SECOND = 10**9
+
 
 def message(kind: str = "sample", **values: Any) -> dict[str, Any]:
     """One, complete; `values` go into it, those of ``cell`` into that."""
@@ -57,3 +62,18 @@ def until(look: Any, timeout_s: float = 60) -> Any:
         assert time.monotonic() < deadline, f"not true after {timeout_s} s"
         time.sleep(0.01)
     return found
+
+
+def read(
+    value: dict[str, Any], kind: Kind | None = None, kernel_id: str = "kernel"
+) -> Message:
+    """The message as a collector reads it."""
+    return read_message(kind or value["kind"], kernel_id, json.dumps(value).encode())
+
+
+def process(now_ns: int = SECOND, **values: Any) -> Process:
+    """The process that such a message is about."""
+    value = message(**values)
+    seen = Process("stream", value["kernel_id"], value["pid"])
+    seen.see_message(read(value, kernel_id=value["kernel_id"]), now_ns)
+    return seen

@@ -117,8 +117,8 @@ class OpenWindow:
         None where there is nothing to tell: the window was opened by the process that
         this one was forked from. OSError where /proc cannot be read.
         """
-        drift_from = None if previous is None else previous.rss_end_bytes
-        closed = self._window.close(status, drift_from)
+        previous_end = None if previous is None else previous.rss_end_bytes
+        closed = self._window.close(status, previous_end)
         if closed is None:
             return None
         figures, t_ns, rss_bytes = closed
@@ -134,8 +134,6 @@ class OpenWindow:
             "status": status,
             "timeline": {"t_ns": array("q", t_ns), "rss_bytes": array("q", rss_bytes)},
         }
-        if drift_from is not None:
-            values["drift_bytes"] = figures["rss_start_bytes"] - drift_from
         if self._children is not None:
             values.update(close_window(self._children))
         # CellReport(**values) is the same, and takes several times as long: each

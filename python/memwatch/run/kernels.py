@@ -118,17 +118,13 @@ class KernelMemory:
         if not closed:
             return None
         figures, t_ns, rss_bytes = _together(closed)
-        drift = None
         if self._previous_end_bytes is not None:
+            # Of all processes, and of those that are there now.
             drift = figures["rss_start_bytes"] - self._previous_end_bytes
+            figures["drift_bytes"] = drift
         self._previous_end_bytes = figures["rss_end_bytes"]
-        return CellReport(
-            **title,
-            drift_bytes=drift,
-            status=status,
-            timeline=Timeline(t_ns=array("q", t_ns), rss_bytes=array("q", rss_bytes)),
-            **figures,
-        )
+        timeline = Timeline(t_ns=array("q", t_ns), rss_bytes=array("q", rss_bytes))
+        return CellReport(**{**figures, **title}, status=status, timeline=timeline)
 
     def _close_each(self, has_reply: bool) -> Iterator[_Closed]:
         for pid, window in self._windows.items():

@@ -180,12 +180,12 @@ test_what_is_recorded_is_copied(void **state)
     assert_int_equal(found.st_mode & 07777, 0600);
     assert_int_equal(view_of(place->copy).identity.pid, getpid());
 
-    slot = mw_blackbox_writer_open_cell(writer, 1, 1, &title);
+    slot = mw_blackbox_writer_open_cell(writer, 1, mw_clock_real_ns(), 1, &title);
     mw_blackbox_writer_add_sample(writer, 1, 11);
     WAIT_UNTIL(view_of(place->copy).samples == 1);
     WAIT_UNTIL(view_of(place->copy).cell_count == 1);
     assert_int_equal(view_of(place->copy).cells[0].status, MW_BLACKBOX_OPEN);
-    mw_blackbox_writer_close_cell(writer, slot, MW_BLACKBOX_OK, &result, 0);
+    mw_blackbox_writer_close_cell(writer, slot, MW_BLACKBOX_OK, &result);
     WAIT_UNTIL(view_of(place->copy).cells[0].status == MW_BLACKBOX_OK);
     assert_int_equal(view_of(place->copy).cells[0].result.rss_end_bytes, 7);
 
@@ -321,8 +321,10 @@ test_a_write_that_is_half_done_shows_nothing_torn(void **state)
             title = title_of(label);
             mw_blackbox_put_text(title.source, sizeof title.source, label);
             mw_blackbox_writer_close_cell(
-                writer, mw_blackbox_writer_open_cell(writer, number, 1, &title),
-                MW_BLACKBOX_OK, NULL, 0);
+                writer,
+                mw_blackbox_writer_open_cell(writer, number, mw_clock_real_ns(), 1,
+                                             &title),
+                MW_BLACKBOX_OK, NULL);
         }
         WAIT_UNTIL(view_of(shown->copy).opened == number);
     }

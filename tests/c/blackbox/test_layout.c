@@ -112,13 +112,15 @@ test_cells(void **state)
     const struct place *place = *state;
     struct mw_blackbox_writer *writer = new_recorder(place);
     struct mw_blackbox_title title = title_of("In [4]", "x = load()");
-    struct mw_result result = {.rss_start_bytes = 10, .rss_peak_bytes = 90};
+    struct mw_result result = {
+        .rss_start_bytes = 10, .rss_peak_bytes = 90, .drift_bytes = -5};
     struct mw_blackbox_view view;
-    int outer = mw_blackbox_writer_open_cell(writer, 1000, 10, &title);
+    int outer =
+        mw_blackbox_writer_open_cell(writer, 1000, mw_clock_real_ns(), 10, &title);
     int inner;
 
     title = title_of("block", "");
-    inner = mw_blackbox_writer_open_cell(writer, 2000, 20, &title);
+    inner = mw_blackbox_writer_open_cell(writer, 2000, mw_clock_real_ns(), 20, &title);
     mw_blackbox_writer_set_peak(writer, inner, 70);
     view = view_of(place);
     assert_int_equal(view.cell_count, 2);
@@ -131,13 +133,12 @@ test_cells(void **state)
     assert_int_equal(view.cells[0].rss_peak_bytes, 10);
     assert_int_equal(view.cells[1].rss_peak_bytes, 70);
 
-    mw_blackbox_writer_close_cell(writer, inner, MW_BLACKBOX_CANCELLED, NULL,
-                                  MW_ABSENT);
-    mw_blackbox_writer_close_cell(writer, outer, MW_BLACKBOX_ERROR, &result, -5);
+    mw_blackbox_writer_close_cell(writer, inner, MW_BLACKBOX_CANCELLED, NULL);
+    mw_blackbox_writer_close_cell(writer, outer, MW_BLACKBOX_ERROR, &result);
     view = view_of(place);
     assert_int_equal(view.cells[0].status, MW_BLACKBOX_ERROR);
     assert_int_equal(view.cells[0].rss_peak_bytes, 90);
-    assert_int_equal(view.cells[0].drift_bytes, -5);
+    assert_int_equal(view.cells[0].result.drift_bytes, -5);
     assert_int_equal(view.cells[0].result.rss_start_bytes, 10);
     assert_int_equal(view.cells[1].status, MW_BLACKBOX_CANCELLED);
     assert_int_equal(view.cells[1].rss_peak_bytes, 70);
@@ -156,9 +157,10 @@ test_a_cancelled_cell_has_no_result(void **state)
 
     for (int i = 0; i <= MW_BLACKBOX_CELLS; i++) {
         mw_blackbox_writer_close_cell(
-            writer, mw_blackbox_writer_open_cell(writer, i, 1, &title),
+            writer,
+            mw_blackbox_writer_open_cell(writer, i, mw_clock_real_ns(), 1, &title),
             i == MW_BLACKBOX_CELLS ? MW_BLACKBOX_CANCELLED : MW_BLACKBOX_OK,
-            i == MW_BLACKBOX_CELLS ? NULL : &result, MW_ABSENT);
+            i == MW_BLACKBOX_CELLS ? NULL : &result);
     }
     view = view_of(place);
     assert_int_equal(view.cells[MW_BLACKBOX_CELLS - 1].status, MW_BLACKBOX_CANCELLED);
@@ -178,13 +180,14 @@ test_more_cells_than_slots(void **state)
     struct mw_blackbox_view view;
     int slots[MW_BLACKBOX_CELLS];
 
-    slots[0] = mw_blackbox_writer_open_cell(writer, 1, 1, &title);
+    slots[0] = mw_blackbox_writer_open_cell(writer, 1, mw_clock_real_ns(), 1, &title);
     title = title_of("short", "");
     for (int i = 0; i < 100; i++) {
-        int slot = mw_blackbox_writer_open_cell(writer, 2 + i, 1, &title);
+        int slot =
+            mw_blackbox_writer_open_cell(writer, 2 + i, mw_clock_real_ns(), 1, &title);
 
         assert_int_not_equal(slot, slots[0]);
-        mw_blackbox_writer_close_cell(writer, slot, MW_BLACKBOX_OK, NULL, MW_ABSENT);
+        mw_blackbox_writer_close_cell(writer, slot, MW_BLACKBOX_OK, NULL);
     }
     view = view_of(place);
     assert_int_equal(view.cell_count, MW_BLACKBOX_CELLS);
@@ -193,14 +196,16 @@ test_more_cells_than_slots(void **state)
         assert_int_equal(view.cells[i].number, 101 - MW_BLACKBOX_CELLS + i);
     }
     for (int i = 1; i < MW_BLACKBOX_CELLS; i++) {
-        slots[i] = mw_blackbox_writer_open_cell(writer, 200, 1, &title);
+        slots[i] =
+            mw_blackbox_writer_open_cell(writer, 200, mw_clock_real_ns(), 1, &title);
         assert_int_not_equal(slots[i], MW_BLACKBOX_WRITER_NO_SLOT);
     }
-    assert_int_equal(mw_blackbox_writer_open_cell(writer, 200, 1, &title),
-                     MW_BLACKBOX_WRITER_NO_SLOT);
+    assert_int_equal(
+        mw_blackbox_writer_open_cell(writer, 200, mw_clock_real_ns(), 1, &title),
+        MW_BLACKBOX_WRITER_NO_SLOT);
     mw_blackbox_writer_set_peak(writer, MW_BLACKBOX_WRITER_NO_SLOT, 1);
     mw_blackbox_writer_close_cell(writer, MW_BLACKBOX_WRITER_NO_SLOT, MW_BLACKBOX_OK,
-                                  NULL, MW_ABSENT);
+                                  NULL);
     assert_int_equal(view_of(place).untold, 1);
     mw_blackbox_writer_free(&writer);
 }
@@ -268,8 +273,8 @@ test_torn_slots_are_passed_over(void **state)
     int64_t next = 0;
     int64_t lost;
 
-    mw_blackbox_writer_open_cell(writer, 1, 1, &title);
-    mw_blackbox_writer_open_cell(writer, 2, 1, &title);
+    mw_blackbox_writer_open_cell(writer, 1, mw_clock_real_ns(), 1, &title);
+    mw_blackbox_writer_open_cell(writer, 2, mw_clock_real_ns(), 1, &title);
     file->cells[0].sequence++;
     for (int i = 0; i < 3; i++) {
         mw_blackbox_writer_add_sample(writer, i, i);
@@ -310,9 +315,11 @@ keep_writing(void *argument)
         (void)snprintf(label, sizeof label, "%lld", (long long)i);
         title = title_of(label, label);
         title.execution_count = i;
-        slot = mw_blackbox_writer_open_cell(writer->writer, i, i, &title);
+        slot = mw_blackbox_writer_open_cell(writer->writer, i, mw_clock_real_ns(), i,
+                                            &title);
         result.rss_start_bytes = i;
-        mw_blackbox_writer_close_cell(writer->writer, slot, MW_BLACKBOX_OK, &result, i);
+        result.drift_bytes = i;
+        mw_blackbox_writer_close_cell(writer->writer, slot, MW_BLACKBOX_OK, &result);
     }
     return NULL;
 }
@@ -355,7 +362,7 @@ test_nothing_torn_is_taken_for_whole(void **state)
             assert_int_equal(cell->title.execution_count, cell->number);
             assert_int_equal(cell->t_mono_ns, cell->number);
             if (cell->status == MW_BLACKBOX_OK) {
-                assert_int_equal(cell->drift_bytes, cell->number);
+                assert_int_equal(cell->result.drift_bytes, cell->number);
                 assert_int_equal(cell->result.rss_start_bytes, cell->number);
             }
             cells++;
@@ -466,7 +473,7 @@ test_texts_that_do_not_end(void **state)
     struct mw_blackbox_title title = title_of("In [1]", "");
     struct mw_blackbox_view view;
 
-    mw_blackbox_writer_open_cell(writer, 1, 1, &title);
+    mw_blackbox_writer_open_cell(writer, 1, mw_clock_real_ns(), 1, &title);
     memset(file->head.identity.boot_id, 'b', sizeof file->head.identity.boot_id);
     memset(file->head.identity.notebook, 'n', sizeof file->head.identity.notebook);
     memset(&file->cells[0].cell.title, 't', sizeof title);

@@ -27,13 +27,14 @@ a_cell(void)
         .t_real_ns = INT64_C(1795435200123456789),
         .rss_start_bytes = 10,
         .rss_peak_bytes = 20,
-        .drift_bytes = -5,
         .result = {.duration_ns = 500,
                    .rss_start_bytes = 10,
                    .rss_end_bytes = 15,
                    .rss_peak_bytes = 20,
                    .used_bytes = 5,
                    .peaked_bytes = 5,
+                   .risen_bytes = 10,
+                   .drift_bytes = -5,
                    .peak_from_kernel = true,
                    .peak_error_bytes = 0,
                    .anon_bytes = MW_ABSENT,
@@ -81,7 +82,7 @@ body_of(enum mw_message_kind kind, const struct mw_blackbox_identity *who,
     "{\"schema\":1,\"kind\":\"" kind "\",\"kernel_id\":\"a-kernel\","                  \
     "\"host\":\"machine\",\"user\":\"ann\",\"pid\":123,\"notebook\":null,"             \
     "\"message\":17,\"dropped\":2,\"interval_ns\":100000000,"                          \
-    "\"sampled_at\":\"2000-02-28T23:59:59.999Z\",\"t_mono_ns\":1500,"                  \
+    "\"sampled_at\":\"2000-02-28T23:59:59.999+00:00\",\"t_mono_ns\":1500,"             \
     "\"rss_bytes\":15,\"lifetime_peak_bytes\":null,\"limit_bytes\":null,"              \
     "\"limit_set_by\":null,\"limit_group\":null,"
 
@@ -90,7 +91,8 @@ body_of(enum mw_message_kind kind, const struct mw_blackbox_identity *who,
     "\"source\":\"x = \\\"1\\\"\","
 
 #define CELL                                                                           \
-    "\"cell\":{\"number\":3," TITLE "\"started_at\":\"2026-11-23T12:00:00.123Z\","     \
+    "\"cell\":{\"number\":3," TITLE                                                    \
+    "\"started_at\":\"2026-11-23T12:00:00.123+00:00\","                                \
     "\"running_ns\":500,\"rss_start_bytes\":10,\"rss_peak_bytes\":20}"
 
 static void
@@ -128,9 +130,10 @@ test_closed(void **state)
         "\"started_at\":\"2026-11-23T12:00:00.123+00:00\",\"duration_ns\":500,"
         "\"rss_start_bytes\":10,\"rss_end_bytes\":15,\"rss_peak_bytes\":20,"
         "\"used_bytes\":5,\"peaked_bytes\":5,\"risen_bytes\":10,\"drift_bytes\":-5,"
-        "\"peak_method\":\"kernel\",\"peak_error_bytes\":0,\"anon_bytes\":null,"
+        "\"peak_error_bytes\":0,\"anon_bytes\":null,"
         "\"file_bytes\":1,\"shmem_bytes\":2,\"swap_bytes\":3,"
         "\"system_mean_cpu_percent\":null,\"single_max_cpu_percent\":100,"
+        "\"peak_method\":\"kernel\","
         "\"children_count\":null,\"children_pss_bytes\":null,"
         "\"children_rss_bytes\":null,\"children_rss_peak_bytes\":null,"
         "\"children_missed\":null,\"own_pss_bytes\":null,\"status\":\"ok\","

@@ -210,7 +210,8 @@ test_a_cell(void **state)
     assert_non_null(strstr(message->body, "\"cell\":null"));
 
     mw_blackbox_put_text(title.source, sizeof title.source, "x = 1");
-    slot = mw_blackbox_writer_open_cell(place.writer, mw_clock_mono_ns(), 33, &title);
+    slot = mw_blackbox_writer_open_cell(place.writer, mw_clock_mono_ns(),
+                                        mw_clock_real_ns(), 33, &title);
     message = await(subscriber, "memwatch.open.a-kernel");
     assert_int_equal(figure(message, "\"rss_start_bytes\":"), 33);
     mw_blackbox_writer_add_sample(place.writer, mw_clock_mono_ns(), 55);
@@ -219,7 +220,7 @@ test_a_cell(void **state)
         message = await(subscriber, "memwatch.sample.a-kernel");
     }
     assert_non_null(strstr(message->body, "\"source\":\"x = 1\""));
-    mw_blackbox_writer_close_cell(place.writer, slot, MW_BLACKBOX_OK, &result, 0);
+    mw_blackbox_writer_close_cell(place.writer, slot, MW_BLACKBOX_OK, &result);
     message = await(subscriber, "memwatch.close.a-kernel");
     assert_int_equal(figure(message, "\"rss_end_bytes\":"), 44);
 
@@ -249,7 +250,8 @@ test_stuck_subscriber(void **state)
     assert_int_equal(zmq_connect(stuck, place.ipc), 0);
     assert_true(receive(stuck, &message)); /* it is there, and then not */
     await(subscriber, "memwatch.sample.a-kernel");
-    mw_blackbox_writer_open_cell(place.writer, mw_clock_mono_ns(), 33, &title);
+    mw_blackbox_writer_open_cell(place.writer, mw_clock_mono_ns(), mw_clock_real_ns(),
+                                 33, &title);
     while (dropped < 1500) {
         assert_false(is_late(t_begin_ns));
         for (int i = 0; i < 20; i++) {
@@ -576,7 +578,8 @@ test_only_the_listed_are_admitted(void **state)
     strangers[1] = connected_with(endpoint, &unlisted, server.public_key);
     strangers[2] = connected_with(endpoint, &listed, listed.public_key);
     friendly = connected_with(endpoint, &listed, server.public_key);
-    mw_blackbox_writer_open_cell(place.writer, mw_clock_mono_ns(), 33, &title);
+    mw_blackbox_writer_open_cell(place.writer, mw_clock_mono_ns(), mw_clock_real_ns(),
+                                 33, &title);
     while (status_of(publisher).refused == 0) {
         assert_false(is_late(t_begin_ns));
         nap();

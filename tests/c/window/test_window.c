@@ -19,7 +19,8 @@ close_at(const struct mw_window *window, int64_t rss_bytes)
     struct mw_memory end = memory_of(rss_bytes);
     struct mw_result result;
 
-    mw_window_close(window, 2500, &end, NULL, MIB, &result);
+    mw_window_close(window, 2500, &end, &(struct mw_closing){NULL, MIB, 49 * MIB},
+                    &result);
     return result;
 }
 
@@ -67,7 +68,8 @@ test_transient_seen_by_the_mark(void **state)
     assert_int_equal(result.used_bytes, MIB);
     assert_int_equal(result.rss_peak_bytes, 450 * MIB);
     assert_int_equal(result.peaked_bytes, 399 * MIB);
-    assert_int_equal(mw_result_risen_bytes(&result), 400 * MIB);
+    assert_int_equal(result.risen_bytes, 400 * MIB);
+    assert_int_equal(result.drift_bytes, MIB);
     assert_int_equal(result.peak_error_bytes, MIB);
 }
 
@@ -97,9 +99,8 @@ test_giving_back_is_negative_use(void **state)
     assert_int_equal(result.used_bytes, -30 * MIB);
     assert_int_equal(result.rss_peak_bytes, 50 * MIB);
     assert_int_equal(result.peaked_bytes, 30 * MIB);
-    assert_int_equal(mw_result_risen_bytes(&result), 0);
-    result = MW_RESULT_ABSENT;
-    assert_int_equal(mw_result_risen_bytes(&result), MW_ABSENT);
+    assert_int_equal(result.risen_bytes, 0);
+    assert_string_equal(mw_result_peak_method(&result), "kernel");
 }
 
 static void
@@ -117,6 +118,18 @@ test_without_the_mark_it_is_a_lower_bound(void **state)
     assert_int_equal(result.peak_error_bytes, MW_ABSENT);
 }
 
+static void
+test_absent_result_has_no_figure(void **state)
+{
+    struct mw_result result = mw_result_absent();
+
+    (void)state;
+    for (int i = 0; i < MW_RESULT_FIGURE_COUNT; i++) {
+        assert_int_equal(mw_result_get(&result, i), MW_ABSENT);
+    }
+    assert_null(mw_result_peak_method(&result));
+}
+
 static struct mw_cpu
 cpu_of(int64_t busy, int64_t total, int64_t busiest_percent, int64_t busiest_ticks)
 {
@@ -130,7 +143,8 @@ close_with_cpu(struct mw_window *window, struct mw_cpu cpu)
     struct mw_result result;
 
     mw_window_add_cpu(window, &cpu);
-    mw_window_close(window, 2500, &end, &cpu, MIB, &result);
+    mw_window_close(window, 2500, &end, &(struct mw_closing){&cpu, MIB, MW_ABSENT},
+                    &result);
     return result;
 }
 
@@ -190,6 +204,7 @@ main(void)
         cmocka_unit_test(test_transient_seen_by_the_mark),
         cmocka_unit_test(test_sample_above_the_mark_is_the_peak),
         cmocka_unit_test(test_giving_back_is_negative_use),
+        cmocka_unit_test(test_absent_result_has_no_figure),
         cmocka_unit_test(test_without_the_mark_it_is_a_lower_bound),
         cmocka_unit_test(test_cpu_over_the_window),
         cmocka_unit_test(test_cpu_of_a_window_of_one_tick),

@@ -19,7 +19,8 @@ peak_of(struct mw_window_list *windows, struct mw_watch *watch, int64_t rss_byte
     struct mw_result result;
 
     mw_window_list_close(windows, watch, 100, &end);
-    mw_window_close(&watch->window, 100, &end, NULL, MIB, &result);
+    mw_window_close(&watch->window, 100, &end,
+                    &(struct mw_closing){NULL, MIB, MW_ABSENT}, &result);
     return result.rss_peak_bytes;
 }
 

@@ -410,7 +410,7 @@ def test_nothing_there():
         (b"", "it ends too early"),
         (b"\0" * 65536, "nothing but zeroes"),
         (b"# a notebook\n" * 100, "it is no black box of memwatch"),
-        (b"memwatch" + b"\x03\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
+        (b"memwatch" + b"\x04\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
     ],
 )
 def test_a_file_that_is_no_box(tmp_path, content, told):

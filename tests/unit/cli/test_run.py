@@ -7,41 +7,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
+from command import MEMWATCH, NONESUCH, run, write
 from support import MIB, UNTIL_SAMPLED, wait_for
-
-MEMWATCH = str(Path(sys.executable).parent / "memwatch")
-
-
-NONESUCH = {"name": "nonesuch", "display_name": "nonesuch", "language": "none"}
-
-
-def write(folder, name, *cells, **metadata):
-    notebook = new_notebook(cells=[new_code_cell(each) for each in cells])
-    notebook.metadata.update(metadata)
-    path = folder / name
-    nbformat.write(notebook, path)
-    return path
-
-
-def run(*arguments, cwd, code=0):
-    done = subprocess.run(
-        [MEMWATCH, "run", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == code, done.stderr
-    # What a kernel prints when it is shut down is its own.
-    assert not re.search(r"memwatch/\S+\.py", done.stderr), done.stderr
-    done.stderr = "".join(
-        line for line in done.stderr.splitlines(True) if "IPKernelApp" not in line
-    )
-    return done
 
 
 def test_in_and_out(tmp_path):

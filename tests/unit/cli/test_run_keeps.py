@@ -21,8 +21,8 @@ from nbformat.v4 import (
     new_output,
     new_raw_cell,
 )
-from test_run import MEMWATCH, NONESUCH, run
 
+from command import MEMWATCH, NONESUCH, run
 from memwatch.cli import main
 from support import wait_for
 

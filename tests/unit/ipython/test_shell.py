@@ -197,7 +197,7 @@ def test_cell_inside_another_one_is_part_of_it(ip, capsys, code):
     memwatch.history.clear()
     (line,) = run(ip, code, capsys)
     assert line.n == 2
-    assert abs(line.used - 32) < 2  # some show an error
+    assert 30 < line.used < 48  # some show an error: that takes some MiB the first time
     (report,) = memwatch.history
     assert report.label == "In [2]"
     assert report.execution_count == 2

@@ -157,7 +157,7 @@ walk(None, closed, least=3, prepare=open_window)
     )
 
 
-@pytest.mark.parametrize("name", ["_core", "_host", "_children"])
+@pytest.mark.parametrize("name", ["_core", "_procps"])
 def test_import(name):
     pytest.importorskip(f"memwatch.{name}")
     run(f"""

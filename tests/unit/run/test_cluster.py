@@ -453,7 +453,11 @@ def bare_python(folder, version=None):
                 file.write_text(
                     text.replace(f'"{memwatch.__version__}"', f'"{version}"')
                 )
-    return str(folder / "bin/python")
+    # The coverage build is on PYTHONPATH; this Python must not find it there.
+    script = folder / "bin/bare"
+    script.write_text(f'#!/bin/sh\nunset PYTHONPATH\nexec "{folder}/bin/python" "$@"\n')
+    script.chmod(0o755)
+    return str(script)
 
 
 def test_a_worker_without_memwatch(tmp_path):

@@ -15,6 +15,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import IPython
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -386,7 +387,8 @@ def test_a_process_that_becomes_another_program():
         memory.open()
         driven.run('child.stdin.write(\'os.execvp("sleep", ["sleep", "600"])\')')
         driven.run("child.stdin.write(chr(10)), child.stdin.flush()")
-        wait_for(lambda: "sleep" in Path(f"/proc/{driven.child}/comm").read_text())
+        stat = Path(f"/proc/{driven.child}/stat")
+        wait_for(lambda: "(sleep) S " in stat.read_text())
         report = memory.close("ok")
         memory.open()
         later = memory.close("ok")
@@ -631,6 +633,10 @@ def test_a_cell_that_raises():
     assert states(found) == ["ok", "error", "ok"]
 
 
+@pytest.mark.skipif(
+    IPython.version_info < (9,),
+    reason="IPython 8 shows the error of a repr itself, and the cell succeeds",
+)
 def test_a_repr_that_raises():
     """The kernel's reply has no name for it, the output has."""
     source = "class A:\n    def __repr__(self): return 1/0\nA()"

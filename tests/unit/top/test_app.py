@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from test_processes import MIB, process
 
 from memwatch.top.processes import Process
-from messages import frames, message, until
+from messages import frames, message, process, until
+from support import MIB
 
 pytest.importorskip("textual")
 

@@ -15,22 +15,8 @@ from memwatch.top.messages import (
 )
 from memwatch.top.processes import HISTORY_LENGTH, SORTABLE, Process, sort
 from memwatch.top.table import choose, fit, headline, level, table
-from messages import message
-
-MIB = 2**20
-SECOND = 10**9
-
-
-def read(value, kind=None, kernel_id="kernel"):
-    return read_message(kind or value["kind"], kernel_id, json.dumps(value).encode())
-
-
-def process(now_ns=SECOND, **values):
-    value = message(**values)
-    seen = Process("stream", value["kernel_id"], value["pid"])
-    seen.see_message(read(value, kernel_id=value["kernel_id"]), now_ns)
-    return seen
-
+from messages import SECOND, message, process, read
+from support import MIB
 
 # ---- messages ----
 
