@@ -70,6 +70,10 @@ PyObject *core_window_open(PyTypeObject *type, struct mw_sampler *sampler,
  */
 PyObject *core_window_figure_names(void);
 
+/* The figures of a window that are read at its end, as a tuple of names; NULL:
+ * MemoryError. */
+PyObject *core_end_figures(void);
+
 /* ---- Process: another process, by its pid ---- */
 
 extern PyType_Spec core_process_spec;

@@ -163,6 +163,7 @@ static int
 core_exec(PyObject *module)
 {
     struct core_state *state = get_state(module);
+    PyObject *end_figures;
 
     state->lock = PyThread_allocate_lock();
     if (state->lock == NULL) {
@@ -186,6 +187,13 @@ core_exec(PyObject *module)
         PyModule_AddType(module, state->process_type) < 0) {
         return -1;
     }
+    end_figures = core_end_figures();
+    if (end_figures == NULL ||
+        PyModule_AddObjectRef(module, "END_FIGURES", end_figures) < 0) {
+        Py_XDECREF(end_figures);
+        return -1;
+    }
+    Py_DECREF(end_figures);
     if (PyModule_AddType(module, state->window_type) < 0 ||
         core_add_recording_functions(module) < 0 ||
         core_add_blackbox_functions(module) < 0) {

@@ -96,6 +96,27 @@ core_window_figure_names(void)
     return names;
 }
 
+PyObject *
+core_end_figures(void)
+{
+    PyObject *list = PyList_New(0);
+    PyObject *tuple = NULL;
+
+    for (const char *const *at = mw_end_figures; list != NULL && *at != NULL; at++) {
+        PyObject *name = PyUnicode_InternFromString(*at);
+
+        if (name == NULL || PyList_Append(list, name) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(name);
+    }
+    if (list != NULL) {
+        tuple = PyList_AsTuple(list);
+        Py_DECREF(list);
+    }
+    return tuple;
+}
+
 static PyObject *
 result_as_dict(const WindowObject *self, const struct mw_result *result)
 {

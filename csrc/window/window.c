@@ -7,6 +7,10 @@ const struct mw_figure mw_result_figures[MW_RESULT_FIGURE_COUNT] = {
     MW_RESULT_FIGURES(FIGURE)};
 #undef FIGURE
 
+#define NAME(name) #name,
+const char *const mw_end_figures[] = {MW_END_FIGURES(NAME) NULL};
+#undef NAME
+
 int64_t
 mw_result_get(const struct mw_result *self, int i)
 {
@@ -148,9 +152,8 @@ mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memo
     if (out->peak_from_kernel) {
         out->peak_error_bytes = closing->bound_bytes;
     }
-    out->anon_bytes = end->anon_bytes;
-    out->file_bytes = end->file_bytes;
-    out->shmem_bytes = end->shmem_bytes;
-    out->swap_bytes = end->swap_bytes;
+#define COPY(name) out->name = end->name;
+    MW_END_FIGURES(COPY)
+#undef COPY
     close_cpu(self, closing->cpu, out);
 }

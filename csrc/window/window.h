@@ -21,12 +21,19 @@ struct mw_window {
     int64_t busiest_ticks;   /* the length of that interval */
 };
 
+/* What the process held when the window closed: fields of struct mw_memory, copied. */
+#define MW_END_FIGURES(FIGURE)                                                         \
+    FIGURE(anon_bytes)                                                                 \
+    FIGURE(file_bytes)                                                                 \
+    FIGURE(shmem_bytes)                                                                \
+    FIGURE(swap_bytes)
+
 /* The figures of a closed window, each an int64_t: the one list of them. A figure is a
  * field of struct mw_result and, by the same name, a key of what memwatch._core
- * returns, of the JSON of messages, and a field of CellReport in
- * python/memwatch/report.py, which documents it. To add one: add it here, set it in
- * mw_window_close(), and add it there.
- */
+ * returns and of the JSON of messages, and a field of CellReport in
+ * python/memwatch/report.py, which documents it. To add a field of struct mw_memory,
+ * add a line above; to add another figure, add a line below and set it in
+ * mw_window_close(). */
 #define MW_RESULT_FIGURES(FIGURE)                                                      \
     FIGURE(duration_ns) /* MW_ABSENT if the clock did not advance */                   \
     FIGURE(rss_start_bytes)                                                            \
@@ -37,10 +44,7 @@ struct mw_window {
     FIGURE(risen_bytes)      /* max(0, peak - start) */                                \
     FIGURE(drift_bytes)      /* start - end of the window before */                    \
     FIGURE(peak_error_bytes) /* what the kernel's counters may have held back */       \
-    FIGURE(anon_bytes)       /* at the end, like the next four */                      \
-    FIGURE(file_bytes)                                                                 \
-    FIGURE(shmem_bytes)                                                                \
-    FIGURE(swap_bytes)                                                                 \
+    MW_END_FIGURES(FIGURE)                                                             \
     FIGURE(system_mean_cpu_percent) /* all processors, over the window */              \
     FIGURE(single_max_cpu_percent)  /* the busiest, over its busiest interval */
 
@@ -61,6 +65,9 @@ struct mw_figure {
 enum { MW_RESULT_FIGURE_COUNT = 0 MW_RESULT_FIGURES(COUNT) };
 #undef COUNT
 extern const struct mw_figure mw_result_figures[MW_RESULT_FIGURE_COUNT];
+
+/* The names of MW_END_FIGURES, NULL at the end. */
+extern const char *const mw_end_figures[];
 
 /* The value of mw_result_figures[i]. */
 int64_t mw_result_get(const struct mw_result *self, int i);

@@ -1,24 +1,8 @@
 import os
-from typing import Any, Literal, TypedDict, final
+from typing import Any, TypedDict, final
 
-class _Figures(TypedDict):
-    started_at: str
-    duration_ns: int | None
-    rss_start_bytes: int
-    rss_end_bytes: int
-    rss_peak_bytes: int
-    used_bytes: int
-    peaked_bytes: int
-    risen_bytes: int
-    drift_bytes: int | None
-    peak_method: Literal["kernel", "sampled"]
-    peak_error_bytes: int | None
-    anon_bytes: int | None
-    file_bytes: int | None
-    shmem_bytes: int | None
-    swap_bytes: int | None
-    system_mean_cpu_percent: int | None
-    single_max_cpu_percent: int | None
+END_FIGURES: tuple[str, ...]
+"""The figures of a window that are read at its end, besides rss_end_bytes."""
 
 class _Accuracy(TypedDict):
     exact: bool
@@ -77,8 +61,8 @@ class Window:
         status: str | None = None,
         previous_rss_end_bytes: int | None = None,
         /,
-    ) -> tuple[_Figures, bytes, bytes] | None: ...
-    def close_at_last_sample(self) -> tuple[_Figures, bytes, bytes] | None: ...
+    ) -> tuple[dict[str, Any], bytes, bytes] | None: ...
+    def close_at_last_sample(self) -> tuple[dict[str, Any], bytes, bytes] | None: ...
     def cancel(self) -> None: ...
     @property
     def thread_error(self) -> str | None: ...

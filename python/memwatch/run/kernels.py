@@ -18,10 +18,7 @@ from ..warn import cause_of
 
 __all__ = ["KernelMemory", "SocketFolder", "use_sockets"]
 
-_SUMMED = (
-    "rss_start_bytes", "rss_end_bytes", "used_bytes", "anon_bytes", "file_bytes",
-    "shmem_bytes", "swap_bytes",
-)  # fmt: skip
+_SUMMED = ("rss_start_bytes", "rss_end_bytes", "used_bytes", *_core.END_FIGURES)
 
 _ENDED = (errno.ESRCH, errno.ENOENT, errno.ENODATA)
 """What reading a process that has ended fails with; ENODATA: it is a zombie."""
@@ -142,9 +139,8 @@ class KernelMemory:
 
 def _end_at_zero(figures: dict[str, Any]) -> None:
     """The process has ended: it holds nothing. Its peak stays."""
-    for name in ("rss_end_bytes", "anon_bytes", "file_bytes", "shmem_bytes"):
+    for name in ("rss_end_bytes", *_core.END_FIGURES):
         figures[name] = 0
-    figures["swap_bytes"] = 0
     figures["used_bytes"] = -figures["rss_start_bytes"]
     figures["peaked_bytes"] = figures["rss_peak_bytes"]
 

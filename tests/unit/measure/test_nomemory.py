@@ -176,7 +176,7 @@ def load():
 walk(load, least=5)
 gc.collect()
 module = load()
-assert module.start() if "{name}" == "_children" else module.memory()
+assert module.start_children() if "{name}" == "_procps" else module.memory()
 from memwatch import _core
 assert _core.sampler()["open_windows"] == 0
 """)
