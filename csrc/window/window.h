@@ -26,7 +26,8 @@ struct mw_window {
     FIGURE(anon_bytes)                                                                 \
     FIGURE(file_bytes)                                                                 \
     FIGURE(shmem_bytes)                                                                \
-    FIGURE(swap_bytes)
+    FIGURE(swap_bytes)                                                                 \
+    FIGURE(threads)
 
 /* The figures of a closed window, each an int64_t: the one list of them. A figure is a
  * field of struct mw_result and, by the same name, a key of what memwatch._core

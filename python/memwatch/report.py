@@ -97,6 +97,9 @@ class CellReport:
         Bytes, at the end: RssShmem of ``status``; shared memory.
     ``swap_bytes``
         Bytes, at the end: VmSwap of ``status``; what is swapped out.
+    ``threads``
+        At the end: the number of threads of this process, memwatch's among them; Threads
+        of ``status``.
     ``timeline``
         The shape of the memory over time: ``t_ns`` (nanoseconds since the window
         opened) and ``rss_bytes`` (bytes, from ``/proc/self/statm``), at most 512
@@ -153,6 +156,7 @@ class CellReport:
     file_bytes: int | None = None
     shmem_bytes: int | None = None
     swap_bytes: int | None = None
+    threads: int | None = None
     system_mean_cpu_percent: int | None = None
     single_max_cpu_percent: int | None = None
     children_count: int | None = None

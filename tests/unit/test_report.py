@@ -33,6 +33,7 @@ FIELDS = [
     "file_bytes",
     "shmem_bytes",
     "swap_bytes",
+    "threads",
     "system_mean_cpu_percent",
     "single_max_cpu_percent",
     "children_count",

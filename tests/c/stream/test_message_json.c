@@ -41,6 +41,7 @@ a_cell(void)
                    .file_bytes = 1,
                    .shmem_bytes = 2,
                    .swap_bytes = 3,
+                   .threads = 4,
                    .system_mean_cpu_percent = MW_ABSENT,
                    .single_max_cpu_percent = 100},
         .title = {.execution_count = 4},
@@ -131,7 +132,7 @@ test_closed(void **state)
         "\"rss_start_bytes\":10,\"rss_end_bytes\":15,\"rss_peak_bytes\":20,"
         "\"used_bytes\":5,\"peaked_bytes\":5,\"risen_bytes\":10,\"drift_bytes\":-5,"
         "\"peak_error_bytes\":0,\"anon_bytes\":null,"
-        "\"file_bytes\":1,\"shmem_bytes\":2,\"swap_bytes\":3,"
+        "\"file_bytes\":1,\"shmem_bytes\":2,\"swap_bytes\":3,\"threads\":4,"
         "\"system_mean_cpu_percent\":null,\"single_max_cpu_percent\":100,"
         "\"peak_method\":\"kernel\","
         "\"children_count\":null,\"children_pss_bytes\":null,"

@@ -339,3 +339,17 @@ assert w.report.peak_method == "sampled" or after["VmHWM"] < before["VmHWM"]
 assert len(after["threads"]) == len(before["threads"]) + 1
 """
     )
+
+
+def test_threads_that_a_block_leaves_are_counted():
+    with memwatch.watch() as before:
+        pass
+    stop = threading.Event()
+    left = [threading.Thread(target=stop.wait) for _ in range(3)]
+    with memwatch.watch() as w:
+        for each in left:
+            each.start()
+    stop.set()
+    for each in left:
+        each.join()
+    assert w.report.threads == before.report.threads + 3
