@@ -75,6 +75,6 @@ def _running_ipython(function: str) -> Any:
         if ipython is not None:
             return ipython
     raise RuntimeError(
-        f"memwatch.{function}() watches the cells of IPython, and none is running here;"
-        ' to measure a block of any code, use: with memwatch.watch("label") as w: ...'
+        f"memwatch.{function}() needs a running IPython; to measure a block of code"
+        ' without IPython, use: with memwatch.watch("label") as w: ...'
     )

@@ -78,14 +78,14 @@ def _naming(told: str) -> Iterator[None]:
 
 def _target(told: str) -> str:
     if not told:
-        raise FileNotFoundError(errno.ENOENT, "no path is given")
+        raise FileNotFoundError(errno.ENOENT, "the path is empty")
     if "\0" in told:
-        raise OSError(errno.EINVAL, "no path has a NUL in it")
+        raise OSError(errno.EINVAL, "the path contains a NUL character")
     try:
         return os.path.realpath(told)
     except FileNotFoundError:
         raise FileNotFoundError(
-            errno.ENOENT, "the working folder does not exist any more"
+            errno.ENOENT, "the working directory no longer exists"
         ) from None
 
 
@@ -102,7 +102,7 @@ def _write(told: str, pieces: Iterable[str], new_mode: int | None) -> None:
     mode = _mode_of(told, target)
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+        raise FileNotFoundError(errno.ENOENT, "no such directory")
     temporary, descriptor = _temporary(folder, mode, new_mode)
     try:
         with open(
@@ -128,17 +128,17 @@ def _mode_of(told: str, target: str) -> int | None:
         there = os.stat(target)
     except FileNotFoundError:
         if told.endswith("/"):
-            raise FileNotFoundError(errno.ENOENT, "there is no such folder") from None
+            raise FileNotFoundError(errno.ENOENT, "no such directory") from None
         return None
     if stat.S_ISDIR(there.st_mode):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        raise IsADirectoryError(errno.EISDIR, "it is a directory")
     if told.endswith("/"):
-        raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder")
+        raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a directory")
     if not stat.S_ISREG(there.st_mode):
         # Replacing /dev/null by a file would be the end of it.
-        raise OSError(errno.EINVAL, "it is there and no regular file")
+        raise OSError(errno.EINVAL, "it exists and is not a regular file")
     if not os.access(target, os.W_OK):
-        raise PermissionError(errno.EACCES, "it may not be written")
+        raise PermissionError(errno.EACCES, "permission denied")
     return stat.S_IMODE(there.st_mode)
 
 

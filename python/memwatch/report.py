@@ -98,8 +98,8 @@ class CellReport:
     ``swap_bytes``
         Bytes, at the end: VmSwap of ``status``; what is swapped out.
     ``threads``
-        At the end: the number of threads of this process, memwatch's among them; Threads
-        of ``status``.
+        At the end: the number of threads of this process, memwatch's own among them;
+        Threads of ``status``.
     ``timeline``
         The shape of the memory over time: ``t_ns`` (nanoseconds since the window
         opened) and ``rss_bytes`` (bytes, from ``/proc/self/statm``), at most 512

@@ -29,8 +29,8 @@ class FailureWarning:
             return
         self._told = True
         _warn(
-            f"memwatch cannot measure: {type(error).__name__}: {cause_of(error)}; "
-            "your code runs on unmeasured, and this is said only once"
+            f"memwatch stopped measuring: {type(error).__name__}: {cause_of(error)};"
+            " your code keeps running; this warning is shown once"
         )
 
 

@@ -17,7 +17,8 @@ PYTHON_FOLDERS = [
 # Files that do no I/O, start no threads and read no clock.
 PURE_C = {
     "base/date.h", "base/date.c", "base/sample.h", "linux/parse.h", "linux/parse.c",
-    "blackbox/layout.h", "blackbox/layout.c", "stream/message_json.h", "stream/message_json.c",
+    "blackbox/layout.h", "blackbox/layout.c",
+    "stream/message_json.h", "stream/message_json.c",
     "stream/follower.h", "stream/follower.c",
 }  # fmt: skip
 IO_HEADERS = {"fcntl.h", "unistd.h", "pthread.h", "stdio.h", "sys/mman.h", "time.h"}

@@ -66,16 +66,16 @@ def test_symbolic_link_stays_one(tmp_path, exists):
 @pytest.mark.parametrize(
     ("path", "number", "told"),
     [
-        ("", errno.ENOENT, "no path is given"),
-        ("nowhere/a.txt", errno.ENOENT, "there is no such folder"),
-        ("nowhere/", errno.ENOENT, "there is no such folder"),
-        ("folder", errno.EISDIR, "it is a folder"),
-        ("folder/", errno.EISDIR, "it is a folder"),
-        ("old.txt/", errno.ENOTDIR, "it is a file, not a folder"),
+        ("", errno.ENOENT, "the path is empty"),
+        ("nowhere/a.txt", errno.ENOENT, "no such directory"),
+        ("nowhere/", errno.ENOENT, "no such directory"),
+        ("folder", errno.EISDIR, "it is a directory"),
+        ("folder/", errno.EISDIR, "it is a directory"),
+        ("old.txt/", errno.ENOTDIR, "it is a file, not a directory"),
         ("old.txt/a.txt", errno.ENOTDIR, "Not a directory"),
         ("loop", errno.ELOOP, "Too many levels of symbolic links"),
-        ("pipe", errno.EINVAL, "it is there and no regular file"),
-        ("a\0b", errno.EINVAL, "no path has a NUL in it"),
+        ("pipe", errno.EINVAL, "it exists and is not a regular file"),
+        ("a\0b", errno.EINVAL, "the path contains a NUL character"),
         ("x" * 300, errno.ENAMETOOLONG, "File name too long"),
     ],
 )
@@ -97,7 +97,7 @@ def test_bad_paths(tmp_path, monkeypatch, path, number, told):
 
 
 def test_device_is_not_replaced():
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         write_whole("/dev/null", ["x"])
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
@@ -182,7 +182,7 @@ def test_read_only_folder_and_file(public):
         "        print(error.strerror, os.path.basename(error.filename))\n"
     )
     assert told.splitlines() == [
-        "it may not be written fixed.txt",
+        "permission denied fixed.txt",
         "Permission denied a.txt",
     ]
     assert (folder / "fixed.txt").read_text() == "old"

@@ -103,17 +103,17 @@ def test_doctor_lists_every_part_that_is_missing(alone):
         package = {"libproc2": "libproc2-dev", "libzmq": "libzmq3-dev"}[library]
         option = {"libproc2": "procps", "libzmq": "stream"}[library]
         assert told[name] == (
-            f"no: memwatch was built without {library}; to get it:"
+            f"no: memwatch was built without {library}; install:"
             f" apt-get install {package} pkg-config && pip install --force-reinstall"
             f" --no-deps -Csetup-args=-D{option}=enabled . (in the source folder of"
             " memwatch)"
         )
     assert told["run"] == (
-        "no: jinja2, nbclient, nbformat, rich not installed; to get it:"
+        "no: jinja2, nbclient, nbformat, rich not installed; install:"
         " pip install jinja2 nbclient nbformat rich"
     )
     assert told["data frames"] == (
-        "no: pandas, polars not installed; to get it:"
+        "no: pandas, polars not installed; install:"
         " pip install pandas or pip install polars"
     )
     assert all(each.startswith("no: ") for each in told.values())

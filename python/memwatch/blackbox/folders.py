@@ -65,12 +65,12 @@ def make_runtime_folder() -> Path:
     except OSError as error:
         if os.path.lexists(folder) and folder.lstat().st_uid != os.geteuid():
             raise PermissionError(
-                f"the runtime folder {folder} is another user's: set"
+                f"the runtime folder {folder} belongs to another user; set"
                 " JUPYTER_RUNTIME_DIR to a folder of your own"
             ) from None
         why = os.strerror(error.errno or 0)
         raise OSError(
-            error.errno, f"the runtime folder {folder} cannot be made: {why}"
+            error.errno, f"cannot create the runtime folder {folder}: {why}"
         ) from None
     return folder
 
@@ -130,7 +130,7 @@ def ask(folder: Path, call: Callable[[], _T]) -> _T:
         _safe[folder] = None
     if not _is_silent(folder):
         _silent_since[folder] = time.monotonic()
-    raise TimeoutError(f"the file system of {folder} does not answer")
+    raise TimeoutError(f"the file system of {folder} does not respond")
 
 
 def _is_silent(folder: Path) -> bool:
@@ -205,9 +205,7 @@ def _make_own_folder(folder: Path) -> None:
         _core.make_folder(folder)
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        raise OSError(
-            error.errno, f"the folder {folder} cannot be used: {why}"
-        ) from None
+        raise OSError(error.errno, f"cannot use the folder {folder}: {why}") from None
 
 
 def _jupyter_runtime_folder() -> str | None:

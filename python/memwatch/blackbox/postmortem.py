@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import _core
 from ..display.lines import mib, printable
+from ..measure.capabilities import SET_BY
 from ..report import iso_8601
 from .reader import (
     BlackBoxError,
@@ -42,7 +43,7 @@ _SHORTEST_GROWTH_NS = 20_000_000
 _LOG_SLACK_NS = 10_000_000_000
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC  # of the whole machine: PROC_PID_INIT_INO
 _MOST_LOOKED_AT = 16
-_CLEAN = "ended by a clean exit, which could not remove the black box"
+_CLEAN = "clean exit, which could not remove the black box"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class PostMortem:
     limit_set_by: str | None
     limit_group: str | None
     oom_kills_before: int | None
-    """The count of its control group when the box was made."""
+    """The count of its cgroup when the box was made."""
     oom_kills_now: int | None
     signal: int | None
     """That it ended by."""
@@ -227,22 +228,22 @@ def _verdict(
     alive: bool | None, signal: int | None, before: int | None, now: int | None
 ) -> str:
     if alive:
-        return "it still runs"
+        return "still running"
     rose = None if before is None or now is None or now < before else now > before
     if signal == signals.SIGKILL and rose:
         return "OOM-killed"
     if signal is not None:
         return f"killed by signal {signal} ({_name_of(signal)})"
     if alive is None:
-        return "unknown: it ran on another machine, in another container or boot"
-    return "gone, without a clean exit; by which signal is not known"
+        return "unknown: the process ran on another machine, container or boot"
+    return "ended without a clean exit; the signal is unknown"
 
 
 def _name_of(signal: int) -> str:
     try:
         return signals.Signals(signal).name
     except ValueError:
-        return "no signal that has a name here"
+        return "unknown signal"
 
 
 def _is_in_the_log(box: Box) -> bool:
@@ -346,7 +347,7 @@ def _in_one_line(found: PostMortem) -> str:
     return (
         f"memwatch: process {found.pid} {ended} {where}: {rss},"
         f" limit {_size(found.limit_bytes)};"
-        f" `memwatch postmortem {found.pid}` tells more"
+        f" see `memwatch postmortem {found.pid}`"
     )
 
 
@@ -359,16 +360,16 @@ def describe(found: PostMortem) -> list[tuple[str, str]]:
     rows = [("process", _who(found)), ("ended", found.verdict + _why(found))]
     for cell in found.cells:
         ran = "?" if cell.ran_ns is None else f"{cell.ran_ns / 1e9:.2f} s"
-        begun = f"begun {cell.started_at}, {ran} before the last sample"
-        rows.append(("cell", f"{cell.label or 'a block'}, {begun}"))
+        began = f"began {cell.started_at}, {ran} before the last sample"
+        rows.append(("cell", f"{cell.label or 'a block'}, {began}"))
         if cell.source:
             rows.append(("source", cell.source))
         peak, start = _size(cell.rss_peak_bytes), _size(cell.rss_start_bytes)
-        rows.append(("memory", f"{start} at its start, peak {peak}"))
+        rows.append(("memory", f"{start} at the start, peak {peak}"))
     if not found.cells:
         previous = found.previous_cell
-        told = "none was running"
-        rows.append(("cell", told + (f"; the last was {previous}" if previous else "")))
+        last = f"; the last was {previous}" if previous else ""
+        rows.append(("cell", f"none was running{last}"))
     rows += [
         ("RSS", f"{_size(found.rss_bytes)} at the last sample"),
         ("sampled", _sampled(found)),
@@ -385,8 +386,8 @@ def _who(found: PostMortem) -> str:
         f"{found.pid}",
         f"kernel {found.kernel_id}" if found.kernel_id else "",
         f"for {found.notebook}" if found.notebook else "",
-        f"of {found.user}" if found.user else "",
-        f"on {found.host}" if found.host else "",
+        f"user {found.user}" if found.user else "",
+        f"host {found.host}" if found.host else "",
     ]
     return ", ".join(each for each in parts if each)
 
@@ -397,9 +398,9 @@ def _why(found: PostMortem) -> str:
     if found.alive:
         return ""
     if found.signal_told_by == "you":
-        return ", by the signal that you gave"
+        return ", by the signal you gave"
     if found.signal_told_by is not None:
-        return f", by what {found.signal_told_by} says"
+        return f", according to {found.signal_told_by}"
     return ""
 
 
@@ -408,7 +409,7 @@ def _sampled(found: PostMortem) -> str:
         return "never"
     told = f"{found.sampled_at}, {_duration(found.sample_age_ns)} ago"
     if found.sample_interval_ns is not None:
-        told += f"; one was taken every {found.sample_interval_ns / 1e6:.0f} ms"
+        told += f"; one every {found.sample_interval_ns / 1e6:.0f} ms"
     return told
 
 
@@ -425,18 +426,16 @@ def _duration(ns: int) -> str:
 
 def _growing(found: PostMortem) -> str:
     if found.growth_bytes_per_s is None:
-        return "unknown: too few samples of a running cell"
+        return "unknown: too few samples"
     return f"{mib(found.growth_bytes_per_s, 2)} MiB/s in the cell's last second"
 
 
 def _limit(found: PostMortem) -> str:
     if found.limit_bytes is None:
-        return "none is known"
-    by = {
-        "cgroup": f"set by the control group {found.limit_group}",
-        "jupyterhub": "set by JupyterHub",
-        "memory": "the machine's memory",
-    }.get(found.limit_set_by or "", "nobody knows by whom")
+        return "unknown"
+    by = SET_BY.get(found.limit_set_by or "", "set by an unknown limit")
+    if found.limit_set_by == "cgroup":
+        by += f" {found.limit_group}"
     share = ""
     if found.rss_bytes is not None and found.limit_bytes > 0:
         share = f"; {100 * found.rss_bytes // found.limit_bytes} % of it at the end"
@@ -446,9 +445,9 @@ def _limit(found: PostMortem) -> str:
 def _kills(found: PostMortem) -> str:
     before, now = found.oom_kills_before, found.oom_kills_now
     if before is None or now is None or now < before:
-        return "unknown: no control group shows a count"
+        return "unknown: no cgroup counter"
     if now == before:
-        return "none in its control group since it was watched"
-    return f"{now - before} in its control group since it was watched" + (
-        "" if found.verdict == "OOM-killed" else ": this process, or another"
+        return "none in its cgroup since it was watched"
+    return f"{now - before} in its cgroup since it was watched" + (
+        "" if found.verdict == "OOM-killed" else " (this process or another)"
     )

@@ -113,9 +113,9 @@ if TYPE_CHECKING:
         """``cgroup``, ``jupyterhub`` or ``memory``, as in ``memwatch doctor``."""
         limit_group: str | None
         oom_kills: int | None
-        """Of its control group, then."""
+        """Of its cgroup, then."""
         oom_file: str | None
-        """Where that was read, below the mount of the control groups."""
+        """Where that was read, below the mount of the cgroups."""
         boot_id: str | None
         user: str | None
         host: str | None

@@ -105,8 +105,8 @@ def renew() -> None:
     if _make():
         warn_once(
             "lost box",
-            f"the black box {lost} was removed by another program: the new one is"
-            f" {box_path()}; what it said of earlier cells is lost",
+            f"another program removed the black box {lost}; the new one is"
+            f" {box_path()} and does not contain earlier cells",
         )
 
 
@@ -138,7 +138,7 @@ def _make() -> bool:
             if path is None or _own.copy is None:
                 raise
             warn_once(
-                "copy", f"the black box has no copy {_own.copy}: {cause_of(error)}"
+                "copy", f"cannot copy the black box to {_own.copy}: {cause_of(error)}"
             )
             _own.copy = None
             _core.start_recording(path, **_own.arguments)
@@ -159,14 +159,14 @@ def _find_place() -> tuple[Path | None, Path | None]:
     except OSError as error:
         if not _own.record_dir:
             raise
-        warn_once("record_dir", f"the black box lies elsewhere: {cause_of(error)}")
+        warn_once("record_dir", f"cannot use c.MemWatch.record_dir: {cause_of(error)}")
         return find_place()
 
 
 def _tell(error: Exception) -> None:
     warn_once(
         "recording",
-        f"there is no black box, so nothing will be known of a killed kernel:"
+        "cannot create the black box, so a killed kernel cannot be examined:"
         f" {cause_of(error)}",
     )
 

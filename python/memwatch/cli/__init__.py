@@ -1,4 +1,4 @@
-"""The command ``memwatch``. A sub-command is loaded when it is called."""
+"""The command ``memwatch``. Loads a sub-command when it is called."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .. import __version__
 __all__ = ["main"]
 
 _COMMANDS = ("doctor", "keygen", "postmortem", "run", "top")
-"""Each is a module of this package, and in it ``command``."""
+"""Each is a module of this package that defines ``command``."""
 
 
 class _Stderr(io.FileIO):
-    """Descriptor 2. What cannot be written is dropped: no message may end a run."""
+    """Descriptor 2. Drops what cannot be written, so that no message ends a run."""
 
     def write(self, data: Any) -> int:
         try:
@@ -30,16 +30,16 @@ class _Stderr(io.FileIO):
 
 
 def _prepare_streams() -> None:
-    """Make no message and no character a reason to end with another exit code.
+    """Keep the exit code independent of what can be printed.
 
-    stderr drops what cannot be written (a full disk, a closed pipe, a terminal that
-    was closed). stdout replaces characters that its encoding does not have.
+    stderr drops what cannot be written (full disk, closed pipe, closed terminal).
+    stdout replaces characters that its encoding lacks.
     """
-    # The next file that is opened would be taken for a standard stream that is closed.
+    # If a standard stream is closed, the next file opened would take its descriptor.
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
-    # Not where somebody has put others in their place, as tests do.
+    # Tests replace the streams; leave theirs alone.
     if sys.stderr is sys.__stderr__:
         sys.stderr = io.TextIOWrapper(
             io.BufferedWriter(_Stderr(2, "w", closefd=False)),
@@ -57,11 +57,11 @@ class _Commands(click.Group):
         try:
             return super().main(*arguments, **options)
         except OSError as error:
-            if error.filename is not None:  # a file: that is not stdout
+            if error.filename is not None:  # a file, not stdout
                 raise
-            # What is still buffered must not fail once more when Python ends.
+            # Python flushes the rest at exit: that must not fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            click.echo(f"Error: stdout cannot be written: {error.strerror}", err=True)
+            click.echo(f"Error: cannot write to stdout: {error.strerror}", err=True)
             sys.exit(2)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -80,19 +80,19 @@ class _Commands(click.Group):
         word = args[0]
         if word not in _COMMANDS and not word.startswith("-"):
             near = difflib.get_close_matches(word, _COMMANDS, n=1)
-            there = f"what there is: {', '.join(_COMMANDS)}"
-            meant = f"did you mean '{near[0]}'?" if near else there
-            ctx.fail(f"no sub-command '{word}': {meant}")
+            known = f"expected one of: {', '.join(_COMMANDS)}"
+            hint = f"did you mean '{near[0]}'?" if near else known
+            ctx.fail(f"unknown command '{word}': {hint}")
         return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="memwatch", message="%(prog)s %(version)s")
 def main() -> None:
-    """What notebook cells cost in memory.
+    """Measure what notebook cells cost in memory.
 
-    In IPython and Jupyter it is `%load_ext memwatch`; here is what is done from a
+    In IPython and Jupyter, type `%load_ext memwatch`. These commands are for a
     terminal.
 
-    Exit codes: 0 fine, 2 wrong usage.
+    Exit codes: 0 success, 2 bad usage.
     """

@@ -1,4 +1,4 @@
-"""``memwatch doctor``: what this machine allows, in a few lines."""
+"""``memwatch doctor``: what can be measured on this machine."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..measure import capabilities
 __all__ = ["command"]
 
 
-@click.command("doctor", short_help="Tell what can be measured here, how exactly.")
-@click.option("--json", "as_json", is_flag=True, help="The same as data; bytes.")
+@click.command("doctor", short_help="Report what can be measured on this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; sizes in bytes.")
 def command(as_json: bool) -> None:
-    """Tell what can be measured on this machine, how exactly, and why not more.
+    """Report what can be measured on this machine, how exactly, and why not more.
 
-    Everything is tried out, a child process among it. The last lines say which optional
-    parts of memwatch can be used, and what to type to get the others. Paste this in a
-    bug report.
+    Every capability is tried, some on a child process. The last lines list the optional
+    parts of memwatch and the command that installs each. Paste the output into a bug
+    report.
     """
     facts = capabilities.gather()
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
-    for subject, told in _describe(facts):
-        click.echo(f"{subject:<11} {told}")
+    for subject, text in _describe(facts):
+        click.echo(f"{subject:<11} {text}")
 
 
 def _describe(facts: capabilities.Facts) -> list[tuple[str, str]]:
@@ -40,7 +40,7 @@ def _describe(facts: capabilities.Facts) -> list[tuple[str, str]]:
         ("cgroup", _cgroup(facts)),
         ("JupyterHub", _jupyterhub(facts)),
         ("memory", _memory(facts)),
-        ("a child", _children(facts)),
+        ("child", _children(facts)),
         ("ptrace", _ptrace(facts)),
         *((name, _optional(part)) for name, part in facts["optional"].items()),
     ]
@@ -93,9 +93,10 @@ def _memory(facts: capabilities.Facts) -> str:
 def _children(facts: capabilities.Facts) -> str:
     child, why = facts["children"], facts["why"]
     return (
-        f"RSS read: {_answer(child['rss'], why.get('children.rss'))};"
-        f" PSS read: {_answer(child['pss'], why.get('children.pss'))};"
-        f" high-water mark reset: {_answer(child['mark'], why.get('children.mark'))}"
+        f"read RSS: {_answer(child['rss'], why.get('children.rss'))};"
+        f" read PSS: {_answer(child['pss'], why.get('children.pss'))};"
+        " reset the high-water mark:"
+        f" {_answer(child['mark'], why.get('children.mark'))}"
     )
 
 
@@ -103,13 +104,13 @@ def _ptrace(facts: capabilities.Facts) -> str:
     child, why = facts["children"], facts["why"]
     scope = child["yama_ptrace_scope"]
     yama = (
-        why.get("children.yama_ptrace_scope", "Yama is not there")
+        why.get("children.yama_ptrace_scope", "Yama is not enabled")
         if scope is None
         else f"Yama's ptrace_scope is {scope}"
     )
     return (
-        f"a child seized: {_answer(child['seize'], why.get('children.seize'))};"
-        " its mark read at its exit:"
+        f"seize a child: {_answer(child['seize'], why.get('children.seize'))};"
+        " read its high-water mark at exit:"
         f" {_answer(child['last_mark'], why.get('children.last_mark'))}; {yama}"
     )
 
@@ -117,7 +118,7 @@ def _ptrace(facts: capabilities.Facts) -> str:
 def _optional(part: capabilities.OptionalPart) -> str:
     if part["available"]:
         return "yes"
-    return f"no: {part['why']}; to get it: {part['install']}"
+    return f"no: {part['why']}; install: {part['install']}"
 
 
 def _answer(able: bool | None, reason: str | None) -> str:

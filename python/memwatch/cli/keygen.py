@@ -1,4 +1,4 @@
-"""``memwatch keygen``: a pair of CURVE keys."""
+"""``memwatch keygen``: create a pair of CURVE keys."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from ..stream import keys
 __all__ = ["command"]
 
 
-@click.command("keygen", short_help="Make a pair of CURVE keys for the stream.")
+@click.command("keygen", short_help="Create a pair of CURVE keys for publishing.")
 @click.argument("name", default="own")
 def command(name: str) -> None:
-    """Make NAME.key, to be given away, and NAME.key_secret, which nobody else may see.
+    """Create a public key NAME.key and a secret key NAME.key_secret.
 
-    Without a NAME it is "own", which kernels and `memwatch top` on this machine are
-    known by. A name makes keys for somebody else. They lie in memwatch/keys of
-    Jupyter's configuration folder; the public keys of those who may connect to this
-    machine belong into its admitted/.
+    NAME defaults to 'own', the identity of kernels and `memwatch top` on this machine.
+    The files lie in memwatch/keys in Jupyter's configuration folder. Put the public
+    keys of allowed peers into admitted/ there.
     """
     try:
         public, secret = keys.make_keys(name)
     except keys.KeysError as error:
         raise click.UsageError(str(error)) from None
-    click.echo(f"public, to be given away: {public}")
-    click.echo(f"secret, to be kept:       {secret}")
-    click.echo(f"who may connect to you:   {public.parent / 'admitted'}/*.key")
+    click.echo(f"public key:    {public} (copy it to your peers)")
+    click.echo(f"secret key:    {secret} (keep it private)")
+    click.echo(f"allowed peers: {public.parent / 'admitted'}/*.key")

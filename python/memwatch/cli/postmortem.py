@@ -1,4 +1,4 @@
-"""``memwatch postmortem``: what is known of a process that was killed."""
+"""``memwatch postmortem``: what a killed process was doing."""
 
 from __future__ import annotations
 
@@ -29,48 +29,48 @@ def _signal(
         if name in signals.Signals.__members__:
             return int(signals.Signals[name])
     raise click.BadParameter(
-        f"'{given}' is no signal: a number or a name, 9 or SIGKILL"
+        f"invalid signal '{given}': expected for example 9 or SIGKILL"
     )
 
 
-@click.command("postmortem", short_help="Tell what a killed process was doing.")
+@click.command("postmortem", short_help="Report what a killed process was doing.")
 @click.argument("which", metavar="[PID|FILE]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="The same as data; bytes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; sizes in bytes.")
 @click.option(
     "--signal",
     callback=_signal,
     metavar="SIGNAL",
-    help="What it ended by, if you saw that: a shell's status 137 is 128 + signal 9.",
+    help="Signal that ended the process, if you know it; exit code 137 is signal 9.",
 )
 @click.option(
     "--record-dir",
     default="",
     metavar="DIR",
-    help="Look there, too: what c.MemWatch.record_dir was set to.",
+    help="Also look for black boxes in DIR (c.MemWatch.record_dir).",
 )
 def command(
     which: str | None, as_json: bool, signal: int | None, record_dir: str
 ) -> None:
-    """Tell which cell a process was running when it was killed, and how far it got.
+    """Report which cell a killed process was running and what it held.
 
-    From the black box that it left in Jupyter's runtime folder, or in the folder
-    'memwatch-UID' of $XDG_RUNTIME_DIR or /dev/shm: the newest one, that of process PID,
-    or FILE. 'OOM-killed' is said only where the count of its control group
-    rose and the signal is known.
+    Reads the newest black box that a killed process left behind, or that of process
+    PID, or FILE. Black boxes lie in Jupyter's runtime folder, or in 'memwatch-UID' in
+    $XDG_RUNTIME_DIR or /dev/shm.
+
+    Reports 'OOM-killed' only if the signal is known and the cgroup's OOM-kill counter
+    increased.
     """
     found = _boxes(which, record_dir)
     if not found:
-        told = (
-            f"no process that was killed has left a black box in {_places(record_dir)}"
-        )
-        click.echo(json.dumps(None) if as_json else told)
+        message = f"no black box of a killed process in {_places(record_dir)}"
+        click.echo(json.dumps(None) if as_json else message)
         return
     report = examine(*found[0], signal)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))
         return
-    for subject, told in describe(report):
-        click.echo(f"{subject:<10} {printable(told)}")
+    for subject, text in describe(report):
+        click.echo(f"{subject:<10} {printable(text)}")
     if which is None and len(found) > 1:
         others = ", ".join(str(box["pid"]) for _, box in found[1:6])
         more = len(found) - 6
@@ -91,8 +91,8 @@ def _boxes(which: str | None, record_dir: str) -> list[tuple[Path, Box]]:
         found = find_dead(int(which), record_dir)
         if not found:
             raise click.UsageError(
-                f"process {which} has left no black box in {_places(record_dir)}:"
-                " `memwatch postmortem` takes the newest that there is"
+                f"no black box of process {which} in {_places(record_dir)};"
+                " `memwatch postmortem` without a PID reads the newest one"
             )
         return found
     try:

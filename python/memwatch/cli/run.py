@@ -1,4 +1,4 @@
-"""``memwatch run``: notebooks with nobody looking, and what each cell cost."""
+"""``memwatch run``: execute notebooks and measure every cell."""
 
 from __future__ import annotations
 
@@ -33,86 +33,100 @@ def _seconds(ctx: click.Context, option: click.Parameter, text: str | None) -> A
 
 @click.command(
     "run",
-    short_help="Run notebooks, and tell what each cell costs in memory.",
+    short_help="Run notebooks and measure what each cell costs in memory.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("notebooks", nargs=-1, metavar="NOTEBOOK... [OUT]")
-@click.option("-o", "--output", metavar="OUT", help="Where the executed notebook goes.")
-@click.option("--output-dir", metavar="DIR", help="The same for several; their names.")
-@click.option("--in-place", is_flag=True, help="Replace the notebooks themselves.")
-@click.option("--no-output", is_flag=True, help="Write no notebook; the default.")
+@click.option("-o", "--output", metavar="OUT", help="File for the executed notebook.")
+@click.option(
+    "--output-dir", metavar="DIR",
+    help="Directory for executed notebooks; file names are kept.",
+)  # fmt: skip
+@click.option(
+    "--in-place", is_flag=True, help="Write executed notebooks over their inputs."
+)
+@click.option(
+    "--no-output", is_flag=True, help="Write no executed notebook (the default)."
+)
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), default=1, metavar="N",
-    help="How many at a time; 1 if not given.",
+    help="Number of notebooks to run at a time (default: 1).",
 )  # fmt: skip
-@click.option("--kernel", metavar="NAME", help="Instead of the one each names.")
+@click.option(
+    "--kernel", metavar="NAME", help="Kernel to use instead of the notebook's own."
+)
 @click.option(
     "--timeout", callback=_seconds, metavar="SECONDS",
-    help="For each cell; no limit if not given.",
+    help="Maximum seconds per cell (default: no limit).",
 )  # fmt: skip
 @click.option(
     "--startup-timeout", callback=_seconds, default="60",
-    metavar="SECONDS", help="For the kernel to be ready; 60 if not given.",
+    metavar="SECONDS", help="Maximum seconds for a kernel to start (default: 60).",
 )  # fmt: skip
-@click.option("--allow-errors", is_flag=True, help="Go on after a cell that raises.")
-@click.option("--cwd", metavar="DIR", help="Run there, not in the notebook's folder.")
+@click.option("--allow-errors", is_flag=True, help="Continue after a cell that raises.")
+@click.option(
+    "--cwd", metavar="DIR",
+    help="Working directory of the kernels (default: the notebook's own).",
+)  # fmt: skip
 @click.option(
     "-p", "--parameter", "typed", type=(str, str), multiple=True,
-    metavar="NAME VALUE", help="Set a parameter, a number where VALUE is one.",
+    metavar="NAME VALUE", help="Set a parameter; VALUE may be a number, True or None.",
 )  # fmt: skip
 @click.option(
     "-r", "--parameter-raw", "raw", type=(str, str), multiple=True,
-    metavar="NAME VALUE", help="The same; VALUE stays text.",
+    metavar="NAME VALUE", help="Set a parameter to the text VALUE.",
 )  # fmt: skip
 @click.option(
     "-f", "--parameters-file", "files", multiple=True, metavar="FILE",
-    help="Parameters from a YAML or JSON file.",
+    help="Read parameters from a YAML or JSON file.",
 )  # fmt: skip
 @click.option(
     "-y", "--parameters-yaml", "yaml", multiple=True, metavar="TEXT",
-    help="Parameters as YAML text.",
+    help="Read parameters from YAML text.",
 )  # fmt: skip
 @click.option(
-    "--no-metadata", is_flag=True, help="Write no figures into the executed notebook."
+    "--no-metadata", is_flag=True, help="Write no figures into executed notebooks."
 )
-@click.option("--json", "json_", metavar="FILE", help="All figures, for programs.")
-@click.option("--csv", metavar="FILE", help="One row a cell.")
-@click.option("--html", metavar="FILE", help="One page to look at, without network.")
-@click.option("--markdown", metavar="FILE", help="A summary for CI; - is stdout.")
+@click.option(
+    "--json", "json_", metavar="FILE", help="Write all figures as JSON (- is stdout)."
+)
+@click.option("--csv", metavar="FILE", help="Write a CSV table with one row per cell.")
+@click.option("--html", metavar="FILE", help="Write a page with tables and charts.")
+@click.option("--markdown", metavar="FILE", help="Write a Markdown summary for CI.")
 @click.option(
     "--max-peak", metavar=_SIZE_METAVAR,
-    help="What the kernel may hold at most: 2GiB, 60% of the limit. Else exit 3.",
+    help="Highest RSS allowed: 2GiB, or 60% of the memory limit. Exit 3 if exceeded.",
 )  # fmt: skip
 @click.option(
     "--max-used", metavar=_SIZE_METAVAR,
-    help="What a notebook may keep, from its first cell to its last. Else exit 3.",
+    help="Growth allowed from first to last cell. Exit 3 if exceeded.",
 )  # fmt: skip
 @click.option(
     "--baseline", metavar="FILE",
-    help="What --json wrote earlier: no cell may cost more than then. Else exit 3.",
+    help="JSON of an earlier run to compare with. Exit 3 if a cell costs more.",
 )  # fmt: skip
 @click.option(
     "--tolerance", metavar=_SIZE_METAVAR, default="10%",
-    help="How much more is fine: 10% if not given, and never less than 1 MiB.",
+    help="Increase over the baseline that is allowed (default: 10%, at least 1 MiB).",
 )  # fmt: skip
-@click.option("--dask", metavar="ADDRESS", help="Run on the cluster of this scheduler.")
+@click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster at ADDRESS.")
 @click.option(
     "--retries", type=click.IntRange(0), default=2, metavar="N",
-    help="With --dask: how often to begin anew where a worker dies; 2 if not given.",
+    help="With --dask: restarts of a notebook whose worker dies (default: 2).",
 )  # fmt: skip
 def command(notebooks: tuple[str, ...], **given: Any) -> None:
-    """Run notebooks from first cell to last, and tell what each cell costs in memory.
+    """Run notebooks and measure what each cell costs in memory.
 
-    Each NOTEBOOK is a file, a folder or a pattern. Measured is the kernel's process,
-    from outside: any language, nothing to install in it. Without OUT and the output
-    options no notebook is written.
+    NOTEBOOK is a file, a directory or a pattern. The kernel process is measured from
+    outside, so any kernel language works and the kernel needs no memwatch. Executed
+    notebooks are written only to OUT or with an output option.
 
-    Exit codes: 0 fine, 1 a cell raised or took too long, 2 something could not be read,
-    run or written, 3 a budget was exceeded, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP),
-    137 a kernel was killed.
+    Exit codes: 0 success; 1 a cell raised or timed out; 2 bad usage, bad input, or a
+    file could not be written; 3 a budget was exceeded; 130 interrupted (Ctrl-C,
+    SIGTERM, SIGHUP); 137 a kernel was killed.
     """
     if not notebooks:
-        raise click.UsageError("no notebook is given: memwatch run NOTEBOOK.ipynb")
+        raise click.UsageError("no notebook given; try: memwatch run NOTEBOOK.ipynb")
     from ..run.extras import MissingExtraError, need
 
     try:
@@ -145,7 +159,7 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
     )
     cwd = given["cwd"]
     if cwd is not None and not os.path.isdir(cwd):
-        raise click.UsageError(f"--cwd: '{cwd}' is not a folder")
+        raise click.UsageError(f"--cwd: '{cwd}' is not a directory")
     try:
         if given["baseline"] is not None:
             batch.earlier = exports.load(given["baseline"])
@@ -180,7 +194,7 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ignore signals while the reports are written, which would be lost else."""
+    """Ignore signals while the reports are written, so that none is lost."""
     which = (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
     before = [signals.signal(each, signals.SIG_IGN) for each in which]
     try:
@@ -195,8 +209,8 @@ def _tasks(
 ) -> tuple[Sequence[Any], list[str]]:
     from ..run import inputs
 
-    told = given["output"] or given["output_dir"]
-    all_inputs = bool(told or given["in_place"] or given["no_output"])
+    output_given = given["output"] or given["output_dir"]
+    all_inputs = bool(output_given or given["in_place"] or given["no_output"])
     chosen, output = inputs.split_two(notebooks, all_inputs=all_inputs)
     found, errors = inputs.expand(chosen)
     tasks = inputs.plan(

@@ -1,4 +1,4 @@
-"""``memwatch top``: all watched processes, live."""
+"""``memwatch top``: a live table of all watched processes."""
 
 from __future__ import annotations
 
@@ -25,42 +25,44 @@ __all__ = ["command"]
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _LISTEN_S = 2.5
-"""Before --once looks: who is idle tells something once a second."""
+"""How long --once collects messages: an idle kernel sends one a second."""
 
 
 # fmt: off
-@click.command("top", short_help="Show all watched processes, live.")
+@click.command("top", short_help="Show a live table of all watched processes.")
 @click.option(
     "--connect", multiple=True, metavar="ENDPOINT",
-    help="Also show what is published there; may be given several times.",
+    help="Also show the kernel that publishes at ENDPOINT; may be repeated.",
 )
 @click.option(
     "--bind", metavar="ENDPOINT",
-    help="Also show what is published to here: tcp://127.0.0.1:5555, ipc://PATH.",
+    help="Also show kernels that publish to ENDPOINT, such as tcp://127.0.0.1:5555.",
 )
 @click.option(
     "--server-key", metavar="FILE|KEY",
-    help="The public key of those that --connect calls: its file, or itself.",
+    help="Public key of the kernels given by --connect: a file or the key itself.",
 )
-@click.option("--curve", is_flag=True, help="Ask for keys on loopback, too.")
+@click.option("--curve", is_flag=True, help="Require keys on loopback too.")
 @click.option(
     "--rate", type=click.FloatRange(0.1, 50), default=2.0, show_default=True,
-    metavar="HZ", help="Refreshes a second, 0.1 to 50.",
+    metavar="HZ", help="Refreshes per second, 0.1 to 50.",
 )
-@click.option("--once", is_flag=True, help="One table, and that is all.")
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON a refresh.")
+@click.option("--once", is_flag=True, help="Print one table and exit.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one line of JSON per refresh."
+)
 @click.option(
     "--count", type=click.IntRange(min=1), metavar="N",
-    help="Stop after so many refreshes.",
+    help="Exit after N refreshes.",
 )
 @click.option(
     "--sort", "column", type=click.Choice(SORTABLE), default="rss", show_default=True,
-    metavar="COLUMN", help=f"By which column: {', '.join(SORTABLE)}.",
+    metavar="COLUMN", help=f"Column to sort by: {', '.join(SORTABLE)}.",
 )
-@click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option("--reverse", is_flag=True, help="Reverse the order.")
 @click.option(
     "--record-dir", default="", metavar="DIR",
-    help="Also show what has its black box there: see c.MemWatch.record_dir.",
+    help="Also look for black boxes in DIR (c.MemWatch.record_dir).",
 )
 def command(
     connect: tuple[str, ...],
@@ -75,18 +77,17 @@ def command(
     reverse: bool,
     record_dir: str,
 ) -> None:
-    """Show every watched process: its cell, its memory, how near it is to its limit.
+    """Show a live table of all watched processes.
 
-    Those of this machine are always shown, and of yourself only: they are read from
-    their black boxes. The share is RSS in hundredths of the limit, marked !, !!, !!!
-    from 60, 80 and 95 on.
+    Always includes your own watched processes on this machine. SHARE is RSS as a
+    percentage of the memory limit, marked !, !! and !!! from 60, 80 and 95 % on.
 
-    Beyond this machine keys are needed: memwatch keygen.
+    Connections to other machines require keys: see `memwatch keygen`.
     """
     if sys.stdout is None:
-        raise click.UsageError("stdout is closed: there is nothing to print to")
+        raise click.UsageError("stdout is closed; redirect it to a file or a terminal")
     if not (once or as_json or sys.stdout.isatty()):
-        raise click.UsageError("this is no terminal: --once or --json is what you want")
+        raise click.UsageError("stdout is not a terminal; use --once or --json")
     collector = _listen(connect, bind, server_key, curve)
     view = Overview(collector, record_dir)
     try:
@@ -111,7 +112,7 @@ def _listen(
     if not connect and bind is None:
         if server_key is not None or curve:
             raise click.UsageError(
-                "--server-key goes with --connect, --curve with --bind"
+                "--server-key requires --connect, and --curve requires --bind"
             )
         return None
     from ..top.collector import Collector, CollectorError
@@ -124,8 +125,8 @@ def _listen(
         from ..stream.keys import keys_folder
 
         click.echo(
-            "memwatch: nobody is admitted yet: put the public keys of those who may"
-            f" publish here into {keys_folder() / 'admitted'}",
+            "memwatch: no public key is admitted yet; put the public keys of the"
+            f" publishers into {keys_folder() / 'admitted'}",
             err=True,
         )
     return collector
@@ -140,8 +141,8 @@ def _run_screen(
         from ..optional import install_command
 
         raise click.UsageError(
-            f"the live table needs textual: {install_command('top')} ({error});"
-            " --once and --json do not need it"
+            f"the live table requires textual: {install_command('top')} ({error});"
+            " --once and --json work without it"
         ) from None
     Screen(view, rate, count=count, column=column, reverse=reverse).run()
 
@@ -167,7 +168,7 @@ def _print(
             processes = [each for each in processes if each.state(now_ns) != "gone"]
         processes = sort(processes, column, now_ns, reverse=reverse)
         if as_json:
-            told = {
+            values = {
                 "schema": 1,
                 "at": _now(),
                 "t_mono_ns": now_ns,
@@ -175,7 +176,7 @@ def _print(
                 "stream": _stream(view.collector),
             }
             rows = _rows(processes, now_ns, view.collector)
-            text = f'{_ENCODER.encode(told)[:-1]},"processes":[{",".join(rows)}]}}'
+            text = f'{_ENCODER.encode(values)[:-1]},"processes":[{",".join(rows)}]}}'
         elif not processes:
             text = NOBODY
         else:
@@ -186,22 +187,22 @@ def _print(
         if once and view.why_unreadable is not None:
             click.echo(f"memwatch: {view.why_unreadable}", err=True)
         shown += 1
-        # What was missed is not made up for.
+        # A late refresh does not shorten the next interval.
         show_at = max(show_at + 1 / rate, time.monotonic())
 
 
 def _rows(
     processes: list[Process], now_ns: int, collector: Collector | None
 ) -> Iterator[str]:
-    for place, each in enumerate(processes):
+    for position, each in enumerate(processes):
         # Ten thousand take half a second.
-        if collector is not None and not place & 127:
+        if collector is not None and not position & 127:
             collector.guard()
         yield _ENCODER.encode(each.to_dict(now_ns))
 
 
 def _wait(collector: Collector | None, until: float) -> None:
-    """Until CLOCK_MONOTONIC says so; what comes meanwhile is fetched."""
+    """Collect messages until CLOCK_MONOTONIC reaches `until`, in seconds."""
     if collector is None:
         time.sleep(max(0.0, until - time.monotonic()))
         return

@@ -228,7 +228,7 @@ def _lowest(points: Points) -> int:
 def _thinned(values: Sequence[int], width: int) -> list[int]:
     """At most `width` values, each the highest of its share of `values`."""
     if width < 1:
-        raise ValueError(f"width is {width}: at least 1 is needed")
+        raise ValueError(f"expected a width of at least 1, got {width}")
     count = len(values)
     if count <= width:
         return list(values)
@@ -240,7 +240,7 @@ def over_time(points: Points, width: int) -> list[int]:
     """`width` columns of equal time, each the highest in it."""
     begin, extent = points[0][0], points[-1][0] - points[0][0]
     if width < 1:
-        raise ValueError(f"width is {width}: at least 1 is needed")
+        raise ValueError(f"expected a width of at least 1, got {width}")
     if not extent:
         return [max(size for _, size in points)] * width
     columns: list[int | None] = [None] * width
@@ -258,7 +258,7 @@ def over_time(points: Points, width: int) -> list[int]:
 def _scale(low: int, high: int, height: int) -> list[str]:
     """What stands before each line, highest first."""
     if height < 2:
-        raise ValueError(f"height is {height}: at least 2 is needed")
+        raise ValueError(f"expected a height of at least 2, got {height}")
     top = low + max(high - low, _MIN_SHAPE_BYTES)
     told = [mib(top, 2), *[""] * (height - 2), mib(low, 2)]
     width = max(map(len, told))

@@ -13,6 +13,7 @@ from ..display.lines import mib
 from ..warn import cause_of
 
 __all__ = [
+    "SET_BY",
     "Facts",
     "describe_group",
     "describe_limit",
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
         """As ``CellReport.peak_error_bytes``; None where sampled."""
 
     class Group(TypedDict):
-        """The control group of this process; None: no limit, or no count to be seen."""
+        """The cgroup of this process; None: no limit, or no count to be seen."""
 
         limit_bytes: int | None
         """The least memory.max to be seen; version 1: hierarchical_memory_limit."""
@@ -163,7 +164,7 @@ def describe_peak(peak: Peak, why: Why) -> str:
         return f"unknown: {why['peak.method']}"
     if peak["method"] == "sampled":
         return (
-            "sampled, a lower bound: the kernel's high-water mark cannot be reset"
+            "sampled and may be too low: the kernel's high-water mark cannot be reset"
             f" ({why['peak.bound_bytes']})"
         )
     bound = mib(peak["bound_bytes"], 2)
@@ -171,20 +172,21 @@ def describe_peak(peak: Peak, why: Why) -> str:
 
 
 def describe_group(group: Group, why: Why) -> str:
-    """What the control group allows."""
+    """What the cgroup allows."""
     if "cgroup.limit_bytes" in why:
         return f"unknown: {why['cgroup.limit_bytes']}"
     if group["limit_bytes"] is None:
-        return "none set by a control group"
+        return "no limit"
     size = mib(group["limit_bytes"], 2)
-    return f"{size} MiB, set by the control group {group['group']}"
+    return f"{size} MiB, set by the cgroup {group['group']}"
 
 
-_SET_BY = {
-    "cgroup": "set by the control group",
+SET_BY = {
+    "cgroup": "set by the cgroup",
     "jupyterhub": "set by JupyterHub",
     "memory": "the machine's memory",
 }
+"""Who sets a memory limit, in words, by the names of `Limit.set_by`."""
 
 
 def describe_limit(limit: Limit, why: Why) -> str:
@@ -193,7 +195,7 @@ def describe_limit(limit: Limit, why: Why) -> str:
         return f"unknown: {why['cgroup.limit_bytes']}"
     if limit["set_by"] is None:
         return f"unknown: {why['limit.limit_bytes']}"
-    return f"{mib(limit['limit_bytes'], 2)} MiB, {_SET_BY[limit['set_by']]}"
+    return f"{mib(limit['limit_bytes'], 2)} MiB, {SET_BY[limit['set_by']]}"
 
 
 def gather() -> Facts:
@@ -238,14 +240,14 @@ def find_accuracy(why: Why) -> tuple[Rss, Peak]:
 
 
 def find_group(why: Why) -> Group:
-    """The control group's limit; what it cannot tell goes to `why`."""
+    """The cgroup's limit; what it cannot tell goes to `why`."""
     try:
         found = _core.cgroup()
     except OSError as error:
         why["cgroup.limit_bytes"] = why["cgroup.oom_kills"] = cause_of(error)
         return Group(limit_bytes=None, group=None, oom_kills=None)
     if found["oom_kills"] is None:
-        why["cgroup.oom_kills"] = "no control group shows a count"
+        why["cgroup.oom_kills"] = "no cgroup shows a counter"
     return Group(**found)
 
 

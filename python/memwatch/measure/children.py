@@ -61,4 +61,4 @@ def close_window(window: ChildrenWindow | None) -> ChildrenFigures:
 
 
 def _tell(error: OSError) -> None:
-    warn_once("children", f"children cannot be read: {cause_of(error)}")
+    warn_once("children", f"cannot measure child processes: {cause_of(error)}")

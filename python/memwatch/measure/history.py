@@ -159,8 +159,8 @@ class History(Sequence[CellReport]):
         from ..optional import install_command
 
         raise ImportError(
-            "memwatch.history.to_frame() needs pandas or polars, and neither can be"
-            f" imported here: {install_command('data frames')}"
+            "memwatch.history.to_frame() requires pandas or polars:"
+            f" {install_command('data frames')}"
         )
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
@@ -200,7 +200,7 @@ class History(Sequence[CellReport]):
             from ..optional import install_command
 
             raise ImportError(
-                f"plotting needs matplotlib: {install_command('plot')} ({error})"
+                f"plotting requires matplotlib: {install_command('plot')} ({error})"
             ) from error
         from . import capabilities
 

@@ -57,7 +57,7 @@ def warn_if_peaks_are_sampled() -> None:
         why: dict[str, str] = {}
         _, peak = capabilities.find_accuracy(why)
         told = capabilities.describe_peak(peak, why)
-        warn_once("peaks", f"peaks are {told}; `memwatch doctor` tells more")
+        warn_once("peaks", f"peaks are {told}; see `memwatch doctor`")
 
 
 def _warn_of_absent_figures(peak_method: str, duration_ns: int | None) -> None:
@@ -65,14 +65,14 @@ def _warn_of_absent_figures(peak_method: str, duration_ns: int | None) -> None:
         warn_if_peaks_are_sampled()
         warn_once(
             "peaks",
-            "a peak is sampled, a lower bound: the kernel's high-water mark could not"
-            " be read or reset this time, as it can be at others",
+            "this peak is sampled and may be too low: the kernel's high-water mark"
+            " could not be read or reset this time",
         )
     if duration_ns is None:
         warn_once(
             "duration",
-            "the monotonic clock stands still, or runs backwards: there are no"
-            " durations, and no timelines",
+            "the monotonic clock does not advance, so reports have no duration and no"
+            " timeline",
         )
 
 
@@ -97,9 +97,9 @@ class OpenWindow:
         if no_thread is not None:
             warn_once(
                 "thread",
-                f"the sampler's thread cannot be created ({no_thread}): cells are"
-                " measured without it, and their timelines have only a start and an"
-                " end; the next cell tries again",
+                f"cannot create the sampler's thread ({no_thread}); peaks are still"
+                " measured, but timelines have only a start and an end; the next cell"
+                " tries again",
             )
 
     def close(
@@ -164,8 +164,8 @@ class watch:
     def __enter__(self) -> watch:
         if self._window is not None:
             raise RuntimeError(
-                f"watch({self.label!r}) is already open: it measures one block at a"
-                " time; use another watch() for the inner block"
+                f"watch({self.label!r}) is already open; use another watch() for the"
+                " inner block"
             )
         self.report = None
         warn_if_peaks_are_sampled()

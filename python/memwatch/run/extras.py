@@ -23,6 +23,6 @@ def need(module: str, part: str, what: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise MissingExtraError(
-            f"{what} needs {module.partition('.')[0]}:"
+            f"{what} requires {module.partition('.')[0]}:"
             f" {install_command(part)} ({error})"
         ) from error

@@ -73,24 +73,22 @@ def expand(given: Sequence[str]) -> tuple[list[Found], list[InputError]]:
         except InputError as error:
             errors.append(error)
         except FileNotFoundError:
-            errors.append(
-                InputError(f"{each}: the working folder does not exist any more")
-            )
+            errors.append(InputError(f"{each}: the working directory no longer exists"))
     return list(found.values()), errors
 
 
 def _named_by(given: str) -> list[Found]:
     if not given or "\0" in given:
-        raise InputError("an empty path names no notebook")
+        raise InputError("the path of a notebook is empty")
     if os.path.isdir(given):
         below = _below(given, "**/*.ipynb")
         if not below:
-            raise InputError(f"{given}: no .ipynb in this folder or below it")
+            raise InputError(f"{given}: no .ipynb file in this directory or below")
         return below
     if os.path.lexists(given):
         return [Found(given, os.path.basename(given))]
     if not glob.has_magic(given):
-        raise InputError(f"{given}: there is no such file")
+        raise InputError(f"{given}: no such file")
     parts = Path(given).parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     folder = str(Path(*parts[:fixed])) if fixed else ""
@@ -147,8 +145,9 @@ def split_two(
         if isinstance(own, dict) and _same_name(own.get("notebook"), first):
             return [first], second
     raise InputError(
-        f"{second} is there and not what running {first} wrote: --output {second}"
-        " replaces it; --no-output, --output-dir DIR or --in-place run both"
+        f"{second} exists and was not written by a run of {first}; use --output"
+        f" {second} to replace it, or --no-output, --output-dir DIR or --in-place to"
+        " run both"
     )
 
 
@@ -174,11 +173,11 @@ def plan(
     file, for an output that is one of the notebooks themselves.
     """
     if sum((output is not None, output_dir is not None, in_place)) > 1:
-        raise InputError("one of OUT, --output-dir and --in-place, not two of them")
+        raise InputError("OUT, --output-dir and --in-place exclude each other")
     if output is not None and len(found) > 1:
         raise InputError(
-            f"{len(found)} notebooks cannot all be written to {output}:"
-            " --output-dir DIR keeps their names, --in-place replaces them"
+            f"cannot write {len(found)} notebooks to {output}; use --output-dir DIR or"
+            " --in-place"
         )
     tasks = [
         Task(
@@ -205,13 +204,13 @@ def _refuse_collisions(tasks: list[Task]) -> None:
         target = os.path.realpath(task.output)
         if target in inputs:
             raise InputError(
-                f"{task.output}: writing it would replace the notebook"
-                f" {inputs[target]}, which is to be run: --in-place if that is meant"
+                f"{task.output} would replace the input {inputs[target]}; use"
+                " --in-place if you want that"
             )
         if target in writers:
             raise InputError(
                 f"{writers[target]} and {task.notebook} would both write"
-                f" {task.output}: give their folder, or run them one by one"
+                f" {task.output}; run their directory, or run them one by one"
             )
         writers[target] = task.notebook
 
@@ -243,7 +242,7 @@ def read_whole(told: str, max_bytes: int) -> bytes:
         try:
             there = os.fstat(descriptor)
             if not stat.S_ISREG(there.st_mode):
-                raise InputError(f"{told}: it is no file")
+                raise InputError(f"{told}: not a file")
             _refuse_large(told, there.st_size, max_bytes)
             with open(descriptor, "rb", closefd=False) as file:
                 data = file.read(max_bytes + 1)
@@ -257,15 +256,15 @@ def read_whole(told: str, max_bytes: int) -> bytes:
 
 def _cause(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        return "no such file"
     return error.strerror or cause_of(error)
 
 
 def _refuse_large(told: str, size_bytes: int, max_bytes: int) -> None:
     if size_bytes > max_bytes:
         raise InputError(
-            f"{told}: {size_bytes / _MIB:,.0f} MiB, and at most"
-            f" {max_bytes / _MIB:,.0f} MiB are read: clear its outputs"
+            f"{told}: {size_bytes / _MIB:,.0f} MiB, more than the maximum of"
+            f" {max_bytes / _MIB:,.0f} MiB; clear its outputs"
             f" (jupyter nbconvert --clear-output --inplace {told})"
         )
 
@@ -282,13 +281,15 @@ def parse_notebook(
     notebook = _json(data, told)
     major = notebook.get("nbformat")
     if not isinstance(major, int) or isinstance(major, bool):
-        raise InputError(f"{told}: no notebook: its JSON has no number 'nbformat'")
+        raise InputError(f"{told}: not a notebook: its JSON has no number 'nbformat'")
     if major > 4:
-        raise InputError(f"{told}: a notebook of format {major}; format 4 can be run")
+        raise InputError(
+            f"{told}: unsupported notebook format {major}: expected 4 or lower"
+        )
     try:
         return _valid(nbformat, notebook, told, notes)
     except RecursionError:
-        raise InputError(f"{told}: its JSON is nested too deep") from None
+        raise InputError(f"{told}: the JSON is nested too deeply") from None
 
 
 def _json(data: bytes, told: str) -> dict[str, Any]:
@@ -298,18 +299,19 @@ def _json(data: bytes, told: str) -> dict[str, Any]:
         notebook = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{told}: no notebook: not UTF-8 at byte {error.start}"
+            f"{told}: not a notebook: invalid UTF-8 at byte {error.start}"
         ) from None
     except RecursionError:
-        raise InputError(f"{told}: its JSON is nested too deep") from None
+        raise InputError(f"{told}: the JSON is nested too deeply") from None
     except ValueError as error:  # no JSON, and numbers of more than 4300 digits
         if b"\n<<<<<<< " in data and b"\n>>>>>>> " in data:
             raise InputError(
-                f"{told}: no JSON: git's conflict markers are in it (nbdime helps)"
+                f"{told}: contains git conflict markers; resolve them first, for"
+                " example with nbdime"
             ) from None
-        raise InputError(f"{told}: no notebook: not JSON ({error})") from None
+        raise InputError(f"{told}: not a notebook: invalid JSON ({error})") from None
     if not isinstance(notebook, dict):
-        raise InputError(f"{told}: no notebook: its JSON is no object")
+        raise InputError(f"{told}: not a notebook: its JSON is not an object")
     return notebook
 
 
@@ -322,7 +324,7 @@ def _valid(
             notebook = _converted(nbformat, notebook)
             notes.append("it has an old format, and is read as format 4")
         if notebook.get("cells") == []:
-            raise InputError(f"{told}: it has no cells: nothing to run")
+            raise InputError(f"{told}: the notebook has no cells")
         _repair(notebook, notes)
         node = nbformat.from_dict(notebook)
         # They take much for granted: what is none of it is found by them or below.
@@ -335,15 +337,12 @@ def _valid(
         except nbformat.ValidationError as error:
             notes.append(f"it is not valid, and is run as it is: {_where(error)}")
     except nbformat.ValidationError as error:
-        raise InputError(f"{told}: no valid notebook: {_where(error)}") from None
+        raise InputError(f"{told}: invalid notebook: {_where(error)}") from None
     except (InputError, RecursionError):
         raise
     except Exception as error:  # nbformat's code, at the mercy of what is in a file
         reason = " ".join(f"{type(error).__name__} {error}".split())[:160]
-        raise InputError(
-            f"{told}: no valid notebook: its parts are not what they should be"
-            f" ({reason})"
-        ) from None
+        raise InputError(f"{told}: invalid notebook ({reason})") from None
     valid: NotebookNode = node
     return valid
 

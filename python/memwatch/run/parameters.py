@@ -46,7 +46,7 @@ def collect(
     found.update(raw)
     for name in found:
         if not isinstance(name, str) or not name.isidentifier():
-            raise InputError(f"{name!r} is no name that a parameter can have")
+            raise InputError(f"invalid parameter name: {name!r}")
     return found
 
 
@@ -58,11 +58,11 @@ def _table(text: bytes, told: str) -> dict[Any, Any]:
         found = yaml.load(text, Loader=NoDatesSafeLoader)
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{told}: no YAML and no JSON ({reason})") from None
+        raise InputError(f"{told}: invalid YAML or JSON ({reason})") from None
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise InputError(f"{told}: a table is expected, as 'name: value'")
+        raise InputError(f"{told}: expected a mapping of names to values")
     return found
 
 
@@ -103,7 +103,7 @@ def inject(
         )
     except (PapermillException, ValueError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"parameters cannot be set: {reason}") from None
+        raise InputError(f"cannot set parameters: {reason}") from None
     finally:
         log.setLevel(level)
     for cell in bare:

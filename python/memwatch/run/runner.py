@@ -144,7 +144,7 @@ class _Client(NotebookClient):
         try:
             return await asyncio.wait_for(starting, limit)
         except asyncio.TimeoutError:
-            raise TimeoutError(f"it is not ready after {limit:g} s") from None
+            raise TimeoutError(f"not ready after {limit:g} s") from None
 
     async def async_execute_cell(self, *arguments: Any, **options: Any) -> NotebookNode:
         try:
@@ -355,7 +355,7 @@ class Runner:
         self.progress.kills_before = _oom_kills()
         try:
             if self.progress.pid is None:
-                raise OSError("the kernel is no process of this machine")
+                raise OSError("the kernel does not run on this machine")
             self.progress.memory = KernelMemory(self.progress.pid)
         except OSError as error:
             self.progress.why_not = cause_of(error)
@@ -463,7 +463,7 @@ class Runner:
 
 
 def _oom_kills() -> int | None:
-    """The count of the control group that the kernel shares with us."""
+    """The count of the cgroup that the kernel shares with us."""
     try:
         return _core.cgroup()["oom_kills"]
     except OSError:

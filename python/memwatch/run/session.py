@@ -54,13 +54,13 @@ class Outputs:
                 check_writable(path)
             except OSError as error:
                 raise inputs.InputError(
-                    f"--{option}: {path} cannot be written: {cause_of(error)}"
+                    f"--{option}: cannot write {path}: {cause_of(error)}"
                 ) from None
             target = os.path.realpath(path)
             if target in taken:
                 raise inputs.InputError(
-                    f"--{option}: {path} is written by another option, or is a"
-                    " notebook: give another name"
+                    f"--{option}: {path} is a notebook of this run or the file of"
+                    " another option; use another name"
                 )
             taken.add(target)
         if self.html is not None:

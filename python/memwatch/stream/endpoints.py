@@ -6,7 +6,7 @@ import os
 
 __all__ = ["is_beyond"]
 
-_FORM = "an endpoint is ipc://PATH or tcp://ADDRESS:PORT"
+_FORM = "expected ipc://PATH or tcp://ADDRESS:PORT"
 _MAX_PATH_BYTES = 107
 """Of a Unix socket: sun_path."""
 
@@ -20,24 +20,26 @@ def is_beyond(endpoint: str, *, connects: bool) -> bool:
     """
     scheme, separator, rest = endpoint.partition("://")
     if not separator or not rest or not _is_clean(endpoint):
-        raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
+        raise ValueError(f"invalid endpoint {endpoint!r}: {_FORM}")
     if scheme == "ipc":
         if not rest.startswith("/"):
             # Of ipc://@NAME, which is no file, nobody could be kept away.
-            raise ValueError(f"{endpoint} is no full path: ipc:///FOLDER/NAME")
+            raise ValueError(
+                f"{endpoint}: expected an absolute path, ipc:///FOLDER/NAME"
+            )
         if len(os.fsencode(rest)) > _MAX_PATH_BYTES:
             raise ValueError(
-                f"{endpoint}: a socket's path has {_MAX_PATH_BYTES} bytes at most: name"
-                " a shorter one, or set JUPYTER_RUNTIME_DIR to a shorter folder"
+                f"{endpoint}: the path of a socket has at most {_MAX_PATH_BYTES} bytes;"
+                " use a shorter one, or set JUPYTER_RUNTIME_DIR to a shorter path"
             )
         return False
     if scheme != "tcp":
-        raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
+        raise ValueError(f"invalid endpoint {endpoint!r}: {_FORM}")
     address, separator, port = rest.rpartition(":")
     if not separator or not address or ";" in address:
-        raise ValueError(f"{endpoint!r} is no endpoint: {_FORM}")
+        raise ValueError(f"invalid endpoint {endpoint!r}: {_FORM}")
     if port != "*" and not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise ValueError(f"{endpoint}: {port!r} is no port")
+        raise ValueError(f"{endpoint}: invalid port {port!r}")
     if address == "localhost" or (address == "lo" and not connects):
         return False
     import ipaddress  # a millisecond, which few need

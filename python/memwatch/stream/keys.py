@@ -60,14 +60,12 @@ def make_keys(name: str = "own") -> tuple[Path, Path]:
     Returns both paths. KeysError; never overwrites a key.
     """
     if not _NAME.fullmatch(name):
-        raise KeysError(f"'{name}' is no name for a key: use letters, digits, - _ .")
+        raise KeysError(f"invalid key name '{name}': use letters, digits, - _ .")
     folder = keys_folder()
     public, secret = folder / f"{name}.key", folder / f"{name}.key_secret"
     for path in (public, secret):
         if os.path.lexists(path):
-            raise KeysError(
-                f"{path} is there already: remove it first, or choose another name"
-            )
+            raise KeysError(f"{path} already exists; remove it or use another name")
     stream = _stream()
     try:
         for each in (folder, folder / "admitted"):
@@ -78,7 +76,7 @@ def make_keys(name: str = "own") -> tuple[Path, Path]:
         write_whole(secret, _certificate(pair.public, pair.secret), new_mode=0o600)
         write_whole(public, _certificate(pair.public))
     except OSError as error:
-        raise KeysError(f"no keys are made in {folder}: {_told(error)}") from None
+        raise KeysError(f"cannot create keys in {folder}: {_told(error)}") from None
     return public, secret
 
 
@@ -89,15 +87,17 @@ def own_keys() -> KeyPair:
         mode = path.stat().st_mode
     except FileNotFoundError:
         raise KeysError(
-            f"there is no key of your own ({path}): make one with: memwatch keygen"
+            f"no own key ({path}); create one with: memwatch keygen"
         ) from None
     except OSError as error:
         raise KeysError(f"{path}: {error.strerror}") from None
     if mode & 0o077:
-        raise KeysError(f"{path} may be read by others: chmod 600 it")
+        raise KeysError(f"{path} is readable by other users; run: chmod 600 {path}")
     found = _read(path)
     if "secret" not in found:
-        raise KeysError(f"{path} has no secret key: make one with: memwatch keygen")
+        raise KeysError(
+            f"{path} contains no secret key; create one with: memwatch keygen"
+        )
     try:
         belongs = _stream().public_key(found["secret"])
     except OSError as error:
@@ -113,7 +113,7 @@ def public_key(given: str) -> str:
         return given
     found = _read(path)
     if "public" not in found:
-        raise KeysError(f"{path} has no public key")
+        raise KeysError(f"{path} contains no public key")
     return found["public"]
 
 
@@ -150,12 +150,14 @@ def _read(path: Path) -> dict[str, str]:
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read(_LARGEST_FILE)
     except OSError as error:
-        raise KeysError(f"the key {path} cannot be read: {error.strerror}") from None
+        raise KeysError(f"cannot read the key {path}: {error.strerror}") from None
     text = re.sub(r"(?m)^\s*#.*$", "", text)
     found = dict(_LINE.findall(text))
     for kind, key in found.items():
         if not _KEY.fullmatch(key):
-            raise KeysError(f"{path}: its {kind} key is no {_LENGTH} characters of Z85")
+            raise KeysError(
+                f"{path}: invalid {kind} key: expected {_LENGTH} characters of Z85"
+            )
     return found
 
 
@@ -165,7 +167,9 @@ def _stream() -> Any:
     except ImportError:
         from ..optional import describe_missing
 
-        raise KeysError(f"keys need libzmq; {describe_missing('publishing')}") from None
+        raise KeysError(
+            f"keys require libzmq; {describe_missing('publishing')}"
+        ) from None
     return _stream
 
 
@@ -181,8 +185,8 @@ def _jupyter_config_folder() -> str:
     home = home_folder()
     if home is None:
         raise KeysError(
-            "the home folder is not known: set HOME, or JUPYTER_CONFIG_DIR to the"
-            " folder that has memwatch/keys"
+            "the home directory is unknown; set HOME, or set JUPYTER_CONFIG_DIR to the"
+            " directory of memwatch/keys"
         )
     paths = sys.modules.get("jupyter_core.paths")
     if paths is not None:

@@ -75,7 +75,7 @@ def parse(typed: str) -> Endpoint:
     sign, address = typed[:1], typed[1:]
     if sign not in ("@", ">"):
         raise PublishError(
-            f"'{typed}' begins with neither @ nor >: @{typed or 'ENDPOINT'} to bind,"
+            f"invalid endpoint '{typed}': use @{typed or 'ENDPOINT'} to bind or"
             f" >{typed or 'ENDPOINT'} to connect"
         )
     from .endpoints import is_beyond
@@ -86,7 +86,9 @@ def parse(typed: str) -> Endpoint:
     except ValueError as wrong:
         raise PublishError(str(wrong)) from None
     if connects and (address.startswith("tcp://*:") or address.endswith((":*", ":0"))):
-        raise PublishError(f"'{typed}' tells not whom to connect to: >tcp://HOST:PORT")
+        raise PublishError(
+            f"'{typed}' names no host to connect to; use >tcp://HOST:PORT"
+        )
     return Endpoint(connects, address, needs_keys=beyond)
 
 
@@ -112,7 +114,7 @@ def start(endpoint: str, hz: float = 10.0, server_key: str = "") -> None:
     box = recording.box_path()
     if box is None:
         raise PublishError(
-            "nothing is published where nothing is recorded: c.MemWatch.record = True"
+            "publishing requires a black box; set c.MemWatch.record = True"
         )
     stream = _load()
     own, server, admitted = _keys(where, server_key)
@@ -163,7 +165,7 @@ def _follow_box() -> None:
             partial(make.func, recording.box_path(), **make.keywords), found["endpoint"]
         )
     except OSError as error:
-        warn_once("publishing", f"memwatch publishes nothing: {cause_of(error)}")
+        warn_once("publishing", f"memwatch does not publish: {cause_of(error)}")
 
 
 recording.followers["publishing"] = _follow_box
@@ -210,7 +212,7 @@ def start_as_configured(endpoint: str, hz: float, server_key: str) -> None:
     try:
         start(endpoint, hz, server_key)
     except PublishError as wrong:
-        warn_once("publishing", f"memwatch publishes nothing: {wrong}")
+        warn_once("publishing", f"memwatch does not publish: {wrong}")
 
 
 def _keys(
@@ -232,15 +234,15 @@ def _keys(
         raise PublishError(
             _reason(
                 where,
-                "the collector's public key is not set: c.MemWatch.publish_server_key",
+                "set c.MemWatch.publish_server_key to the collector's public key",
             )
         )
     if not admitted:
         raise PublishError(
             _reason(
                 where,
-                "nobody is admitted: put the public keys (*.key) of those who may"
-                f" connect into {keys_folder() / 'admitted'}",
+                "no public key is admitted; put those of allowed peers (*.key) into"
+                f" {keys_folder() / 'admitted'}",
             )
         )
     return own, None, admitted
@@ -250,8 +252,8 @@ def _reason(where: Endpoint, why: str) -> str:
     if not where.needs_keys:
         return why
     return (
-        f"{where} leaves this machine, where anybody could listen or pretend to be"
-        f" another: that takes CURVE keys; {why}"
+        f"{where} is reachable from other machines and therefore requires CURVE keys:"
+        f" {why}"
     )
 
 
@@ -262,7 +264,7 @@ def _load() -> Any:
         from ..optional import describe_missing
 
         raise PublishError(
-            f"publishing needs libzmq; {describe_missing('publishing')}"
+            f"publishing requires libzmq; {describe_missing('publishing')}"
         ) from None
     return _stream
 

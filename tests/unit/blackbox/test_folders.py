@@ -185,7 +185,7 @@ def test_no_home_and_no_name_make_no_folder_of_that_name(tmp_path):
     environment = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(xdg)}
     box, told = run_python(code, env=environment, cwd=work).splitlines()
     assert Path(box).parent == xdg / "memwatch-54321"
-    assert told.startswith("the home folder is not known: set HOME, or")
+    assert told.startswith("the home directory is unknown; set HOME, or")
     assert list(work.iterdir()) == []
 
 
@@ -319,7 +319,7 @@ def test_a_place_that_is_not_there(places):
     kernel = Kernel(f"--MemWatch.record_dir={places}/nowhere")
     try:
         shown = kernel.run("%load_ext memwatch")
-        assert f"the folder {places}/nowhere/{OWN} cannot be used: No such" in shown
+        assert f"cannot use the folder {places}/nowhere/{OWN}: No such" in shown
         (box,) = reader.find_boxes()
         assert box.parent == places / "jupyter/memwatch"
     finally:
@@ -344,5 +344,5 @@ def test_a_safe_place_that_was_set(places):
 def test_no_key_is_made_without_a_home(monkeypatch):
     monkeypatch.delenv("JUPYTER_CONFIG_DIR", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    with pytest.raises(keys.KeysError, match="the home folder is not known"):
+    with pytest.raises(keys.KeysError, match="the home directory is unknown"):
         keys.make_keys()

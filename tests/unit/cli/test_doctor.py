@@ -26,7 +26,7 @@ OPTIONAL = [
 ]  # fmt: skip
 WORDS = [
     "memwatch", "system", "RSS", "peak", "limit", "cgroup", "JupyterHub", "memory",
-    "a child", "ptrace", *OPTIONAL,
+    "child", "ptrace", *OPTIONAL,
 ]  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def test_limit_of_a_control_group(limited_group):
     assert found["cgroup"]["oom_kills"] == 0
     assert found["limit"] == {"limit_bytes": 512 * MIB, "set_by": "cgroup"}
     told = rows(doctor(**options))
-    assert told["limit"] == "512.00 MiB, set by the control group"
+    assert told["limit"] == "512.00 MiB, set by the cgroup"
     assert re.search(rf"{limited_group.name}; OOM kills: 0$", told["cgroup"])
 
 
@@ -275,14 +275,14 @@ def test_process_that_may_not_look_into_itself():
     assert found["why"]["children.seize"] == "Operation not permitted"
     told = rows(text)
     assert told["peak"] == (
-        "sampled, a lower bound: the kernel's high-water mark cannot be reset"
+        "sampled and may be too low: the kernel's high-water mark cannot be reset"
         " (Permission denied)"
     )
-    assert told["a child"] == (
-        "RSS read: yes; PSS read: no (Permission denied);"
-        " high-water mark reset: no (Permission denied)"
+    assert told["child"] == (
+        "read RSS: yes; read PSS: no (Permission denied);"
+        " reset the high-water mark: no (Permission denied)"
     )
-    assert told["ptrace"].startswith("a child seized: no (Operation not permitted);")
+    assert told["ptrace"].startswith("seize a child: no (Operation not permitted);")
 
 
 def test_out_of_descriptors_everything_is_unknown():
@@ -388,7 +388,7 @@ def test_version():
 def test_help_names_every_sub_command():
     done = memwatch_command("--help")
     assert done.returncode == 0
-    assert re.search(r"^  doctor +Tell what .*[^.]\.$", done.stdout, re.M)
+    assert re.search(r"^  doctor +Report what .*[^.]\.$", done.stdout, re.M)
     assert "..." not in done.stdout.partition("Commands:")[2]
     assert "bug report" in memwatch_command("doctor", "-h").stdout.replace("\n  ", " ")
 
@@ -396,8 +396,8 @@ def test_help_names_every_sub_command():
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        (["doktor"], "no sub-command 'doktor': did you mean 'doctor'?"),
-        (["xyzzy"], "no sub-command 'xyzzy': what there is: doctor, "),
+        (["doktor"], "unknown command 'doktor': did you mean 'doctor'?"),
+        (["xyzzy"], "unknown command 'xyzzy': expected one of: doctor, "),
         (["doctor", "--jsn"], "--json"),
         (["doctor", "now"], "now"),
         (["--nothing"], "--nothing"),
@@ -436,4 +436,4 @@ def test_a_full_stdout_is_one_line_and_exit_2(command):
             stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
         )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == ("Error: stdout cannot be written: No space left on device\n")
+    assert done.stderr == ("Error: cannot write to stdout: No space left on device\n")

@@ -123,10 +123,10 @@ def test_malformed_notebooks_do_not_stop_the_others(tmp_path):
     lines = done.stderr.splitlines()
     told = {name: [line for line in lines if f"{name}.ipynb" in line] for name in names}
     assert all(len(each) == 1 for each in told.values()), done.stderr
-    assert "not JSON" in told["text"][0]
-    assert "v3.ipynb: it has no cells: nothing to run" in told["v3"][0]
+    assert "invalid JSON" in told["text"][0]
+    assert "v3.ipynb: the notebook has no cells" in told["v3"][0]
     assert "no kernel 'nonesuch' on this machine" in told["kernel"][0]
-    assert "empty.ipynb: it has no cells: nothing to run" in told["empty"][0]
+    assert "empty.ipynb: the notebook has no cells" in told["empty"][0]
     assert "good.ipynb: ok: 1 cell" in told["good"][0]
     assert sum(".ipynb" in line for line in lines) == len(names)
     assert "fine" in (tmp_path / "out/good.ipynb").read_text()
@@ -202,10 +202,10 @@ def test_what_cannot_be_written_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "no notebook is given"),
+        ([], "no notebook given"),
         (["x.ipynb", "--max-peak", "much"], "--max-peak: "),
         (["x.ipynb", "--baseline", "none.json"], "none.json"),
-        (["x.ipynb", "--dask", "tcp://127.0.0.1:1"], "no Dask scheduler answers"),
+        (["x.ipynb", "--dask", "tcp://127.0.0.1:1"], "no Dask scheduler responds"),
     ],
 )
 def test_wrong_usage(tmp_path, arguments, told):

@@ -182,5 +182,5 @@ def test_a_regression_fails_a_build(tmp_path):
     )
     bad = memwatch_run(tmp_path, "notebooks/", *asked)
     assert bad.returncode == 2
-    assert "notebooks/c.ipynb: no notebook: not JSON (" in bad.stderr
+    assert "notebooks/c.ipynb: not a notebook: invalid JSON (" in bad.stderr
     assert "notebooks/b.ipynb: ok: 1 cell" in bad.stderr

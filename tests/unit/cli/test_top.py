@@ -128,7 +128,7 @@ def test_nobody_is_watched(nobody):
     ("arguments", "told"),
     [
         ([], "--once"),
-        (["--once", "--connect=nonsense"], "no endpoint"),
+        (["--once", "--connect=nonsense"], "invalid endpoint"),
         (["--once", "--connect=tcp://10.0.0.1:5555"], "--server-key"),
         (["--once", "--connect=tcp://lo:5555"], "--server-key"),
         (["--once", "--bind=tcp://*:0"], "keygen"),
@@ -329,7 +329,7 @@ def test_only_the_admitted_may_report(nobody, published, tmp_path):
     arguments = ["--bind=tcp://127.0.0.1:*", "--curve", "--rate=50"]
     alone = Top(*arguments, "--count=1", env=nobody)
     alone.process.wait(60)
-    assert "nobody is admitted" in alone.process.stderr.read()
+    assert "no public key is admitted" in alone.process.stderr.read()
 
     (folder / "admitted").mkdir(exist_ok=True)
     shutil.copy(folder / "friend.key", folder / "admitted")

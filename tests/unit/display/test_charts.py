@@ -254,7 +254,7 @@ def test_blocks():
     assert charts.blocks([], 8) == ""
     assert charts.blocks([0] * 500 + [1] + [0] * 499, 10) == "▁▁▁▁▁█▁▁▁▁"
     assert len(charts.blocks(range(1000), 33)) == 33
-    with pytest.raises(ValueError, match="width is 0: at least 1"):
+    with pytest.raises(ValueError, match="expected a width of at least 1"):
         charts.blocks([1], 0)
 
 
@@ -433,4 +433,4 @@ def test_without_matplotlib_the_error_names_what_to_install():
         "except ImportError as error:\n"
         "    print(error)"
     )
-    assert told.startswith("plotting needs matplotlib: pip install matplotlib (")
+    assert told.startswith("plotting requires matplotlib: pip install matplotlib (")

@@ -252,7 +252,7 @@ def test_save_at_home(show, tmp_path, monkeypatch):
         ("%memwatch save a.txt", "save: 'a.txt' ends in neither .json nor .csv"),
         (
             "%memwatch save /nowhere/a.csv",
-            "save: '/nowhere/a.csv' is not written: there is no such folder",
+            "save: '/nowhere/a.csv' is not written: no such directory",
         ),
         ("%memwatch save 'a.csv", "%memwatch save 'a.csv: no closing quotation"),
         ("%memwatch style 'ab c'", "%memwatch: no style 'ab c': there are classic"),

@@ -182,7 +182,7 @@ def test_plot_without_matplotlib_names_what_to_install():
     finally:
         kernel.close()
     text = "".join(each.get("text", "") for _, each in shown)
-    assert "plotting needs matplotlib: pip install matplotlib (" in text
+    assert "plotting requires matplotlib: pip install matplotlib (" in text
     assert "Traceback" not in text
 
 

@@ -273,9 +273,9 @@ def test_csv(history, tmp_path):
 def test_what_fails_leaves_the_old_file(history, tmp_path, name):
     path = tmp_path / "folder"
     path.mkdir()
-    with pytest.raises(IsADirectoryError, match="it is a folder"):
+    with pytest.raises(IsADirectoryError, match="it is a directory"):
         getattr(history, name)(path)
-    with pytest.raises(FileNotFoundError, match="no path is given"):
+    with pytest.raises(FileNotFoundError, match="the path is empty"):
         getattr(history, name)("")
     assert os.listdir(tmp_path) == ["folder"]
 

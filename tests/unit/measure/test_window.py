@@ -203,7 +203,7 @@ def test_import_without_ipython():
     )
     first, second, third = out.splitlines()
     assert first == "x False False"
-    assert second.startswith("memwatch.start_watching_memory() watches the cells")
+    assert second.startswith("memwatch.start_watching_memory() needs a running IPython")
     assert third.startswith("memwatch.stop_watching_memory() watches the cells")
 
 
@@ -294,7 +294,7 @@ def test_out_of_descriptors_in_earnest():
     )
     parent, warning, child = out.splitlines()
     assert parent == "parent"
-    assert warning.startswith("memwatch cannot measure: OSError: ")
+    assert warning.startswith("memwatch stopped measuring: OSError: ")
     assert "Too many open files" in warning
     assert child == "1 None"
 

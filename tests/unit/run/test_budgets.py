@@ -55,13 +55,11 @@ def test_what_is_no_size(text):
     with pytest.raises(BudgetError) as raised:
         parse_size(text)
     told = str(raised.value)
-    assert told == f"'{text}' is no size: 512MiB, 2GiB, 1.5GB, or 60%"
+    assert told == (f"invalid size '{text}': expected for example 512MiB, 1.5GB or 60%")
 
 
 def test_more_than_any_memory():
-    with pytest.raises(
-        BudgetError, match="'9000000000TiB' is more than any memory has"
-    ):
+    with pytest.raises(BudgetError, match="'9000000000TiB': too large"):
         parse_size("9000000000TiB")
 
 
@@ -169,11 +167,11 @@ def test_a_notebooks_own_budgets_hold_beside_the_options():
 @pytest.mark.parametrize(
     ("metadata", "told"),
     [
-        ({"memwatch": {"max_peak": "5"}}, "cell 2: max_peak: '5' is no size"),
-        ({"memwatch": {"max_used": 5}}, "cell 2: max_used is 5, and has to be a text"),
+        ({"memwatch": {"max_peak": "5"}}, "cell 2: max_peak: invalid size '5'"),
+        ({"memwatch": {"max_used": 5}}, "cell 2: invalid max_used 5: expected a text"),
         (
             {"tags": ["memwatch-max-peak="]},
-            "cell 2: tag 'memwatch-max-peak=': '' is no",
+            "cell 2: tag 'memwatch-max-peak=': invalid size ''",
         ),
     ],
 )

@@ -534,7 +534,7 @@ def test_the_scheduler_goes_away(two_workers, tmp_path):
 def test_no_scheduler(address):
     with pytest.raises(ClusterError) as caught:
         run_on_cluster([job("a", "1")], address, 2, lambda *_: None)
-    assert str(caught.value).startswith(f"no Dask scheduler answers at {address} (")
+    assert str(caught.value).startswith(f"no Dask scheduler responds at {address} (")
     assert "\n" not in str(caught.value)
 
 
@@ -569,7 +569,7 @@ def test_by_tls(tmp_path):
         (found,) = run([job("a", "1")], cluster)
         assert cluster.address.startswith("tls://")
     assert found.state == "ok"
-    with pytest.raises(ClusterError, match="no Dask scheduler answers at tls://"):
+    with pytest.raises(ClusterError, match="no Dask scheduler responds at tls://"):
         run_on_cluster([job("a", "1")], "tls://127.0.0.1:9", 2, lambda *_: None)
 
 
@@ -656,7 +656,7 @@ def test_the_command_without_a_cluster(tmp_path):
     done = command(tmp_path, "a.ipynb", "--dask", "nosuch://x")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(
-        "Error: no Dask scheduler answers at nosuch://x"
+        "Error: no Dask scheduler responds at nosuch://x"
     )
 
 

@@ -78,11 +78,11 @@ def test_what_names_none_leaves_the_others(folder):
     found, errors = names("no.ipynb", "a.ipynb", "x*.ipynb", "empty", "", "a\0b")
     assert found == [("a.ipynb", "a.ipynb")]
     assert errors == [
-        "no.ipynb: there is no such file",
+        "no.ipynb: no such file",
         "x*.ipynb: no file matches this pattern",
-        "empty: no .ipynb in this folder or below it",
-        "an empty path names no notebook",
-        "an empty path names no notebook",
+        "empty: no .ipynb file in this directory or below",
+        "the path of a notebook is empty",
+        "the path of a notebook is empty",
     ]
 
 
@@ -119,15 +119,15 @@ def test_where_outputs_go(folder):
         (
             ["nb"],
             {"output": "o.ipynb"},
-            "2 notebooks cannot all be written to o",
+            "2 notebooks to o",
         ),
         (
             ["nb/a.ipynb"],
             {"output": "./nb/a.ipynb"},
-            "would replace the notebook nb/a",
+            "would replace the input nb/a",
         ),
-        (["nb/a.ipynb"], {"output_dir": "nb"}, "--in-place if that is meant"),
-        (["nb/a.ipynb"], {"output": "x", "in_place": True}, "not two of them"),
+        (["nb/a.ipynb"], {"output_dir": "nb"}, "use --in-place if you want that"),
+        (["nb/a.ipynb"], {"output": "x", "in_place": True}, "exclude each other"),
     ],
 )
 def test_what_would_be_lost_is_refused(folder, given, options, told):
@@ -154,7 +154,9 @@ def test_two_paths_are_in_and_out(folder):
 def test_a_notebook_that_somebody_wrote_is_no_output(folder):
     write(folder / "a.ipynb")
     write(folder / "b.ipynb")
-    with pytest.raises(InputError, match=r"b\.ipynb is there and not what running a"):
+    with pytest.raises(
+        InputError, match=r"b\.ipynb exists and was not written by a run of a"
+    ):
         split("a.ipynb", "b.ipynb")
     with pytest.raises(InputError, match="--in-place"):
         split("a.ipynb", "a.ipynb")
@@ -222,27 +224,36 @@ DEEP = b'{"nbformat": 4, "cells": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
 MALFORMED = {
     "empty": (b"", "the file is empty"),
     "white": (b" \n", "the file is empty"),
-    "text": (b"# Title\n", "no notebook: not JSON (Expecting value: line 1 column 1"),
-    "half": (raw()[:-20], "no notebook: not JSON ("),
-    "binary": (b"\x89PNG\r\n\x1a\n\0\0\xff", "no notebook: not UTF-8 at byte 0"),
-    "list": (b"[]", "no notebook: its JSON is no object"),
-    "number": (b"3", "no notebook: its JSON is no object"),
-    "other JSON": (b'{"a": 1}', "no notebook: its JSON has no number 'nbformat'"),
-    "true": (b'{"nbformat": true}', "no notebook: its JSON has no number 'nbformat'"),
-    "deep": (DEEP, "its JSON is nested too deep"),
-    "digits": (b'{"nbformat": ' + b"9" * 5000 + b"}", "no notebook: not JSON ("),
+    "text": (
+        b"# Title\n",
+        "not a notebook: invalid JSON (Expecting value: line 1 column 1",
+    ),
+    "half": (raw()[:-20], "not a notebook: invalid JSON ("),
+    "binary": (b"\x89PNG\r\n\x1a\n\0\0\xff", "not a notebook: invalid UTF-8 at byte 0"),
+    "list": (b"[]", "not a notebook: its JSON is not an object"),
+    "number": (b"3", "not a notebook: its JSON is not an object"),
+    "other JSON": (b'{"a": 1}', "not a notebook: its JSON has no number 'nbformat'"),
+    "true": (
+        b'{"nbformat": true}',
+        "not a notebook: its JSON has no number 'nbformat'",
+    ),
+    "deep": (DEEP, "the JSON is nested too deeply"),
+    "digits": (b'{"nbformat": ' + b"9" * 5000 + b"}", "not a notebook: invalid JSON ("),
     "merge": (
         b'{"cells": [\n<<<<<<< HEAD\n1\n=======\n2\n>>>>>>> other\n]}',
-        "no JSON: git's conflict markers are in it (nbdime helps)",
+        "contains git conflict markers",
     ),
-    "v5": (b'{"nbformat": 5}', "a notebook of format 5; format 4 can be run"),
-    "no cells": (raw([]), "it has no cells: nothing to run"),
-    "cells gone": (b'{"nbformat": 4, "nbformat_minor": 4, "metadata": {}}', "no valid"),
-    "cells number": (raw(0), "no valid notebook: "),
-    "cells text": (raw("abc"), "no valid notebook: "),
-    "cell text": (raw(["x"]), "no valid notebook: "),
-    "source": (raw([cell(source=7)]), "no valid notebook: "),
-    "nulls": (raw([None]), "no valid notebook: "),
+    "v5": (b'{"nbformat": 5}', "unsupported notebook format 5: expected 4 or lower"),
+    "no cells": (raw([]), "the notebook has no cells"),
+    "cells gone": (
+        b'{"nbformat": 4, "nbformat_minor": 4, "metadata": {}}',
+        "invalid notebook",
+    ),
+    "cells number": (raw(0), "invalid notebook ("),
+    "cells text": (raw("abc"), "invalid notebook ("),
+    "cell text": (raw(["x"]), "invalid notebook ("),
+    "source": (raw([cell(source=7)]), "invalid notebook: "),
+    "nulls": (raw([None]), "invalid notebook ("),
 }
 
 
@@ -411,7 +422,7 @@ def test_a_working_folder_that_is_gone(folder):
     os.rmdir(folder / "gone")
     found, errors = names("x.ipynb", "../a.ipynb", str(folder / "a.ipynb"))
     assert [path for path, _ in found] == [str(folder / "a.ipynb")]
-    assert errors[0] == "x.ipynb: there is no such file"
+    assert errors[0] == "x.ipynb: no such file"
     assert errors[1].startswith("../a.ipynb: ")
 
 
@@ -421,21 +432,21 @@ def test_what_is_too_large_is_not_read(folder):
     with pytest.raises(InputError) as raised:
         inputs.read_notebook("huge.ipynb")
     assert str(raised.value) == (
-        "huge.ipynb: 500 MiB, and at most 256 MiB are read: clear its outputs"
+        "huge.ipynb: 500 MiB, more than the maximum of 256 MiB; clear its outputs"
         " (jupyter nbconvert --clear-output --inplace huge.ipynb)"
     )
     write(folder / "a.ipynb")
-    with pytest.raises(InputError, match="at most 0 MiB are read"):
+    with pytest.raises(InputError, match="more than the maximum of 0 MiB"):
         inputs.read_notebook("a.ipynb", max_bytes=100)
 
 
 def test_what_is_no_file(folder):
     os.mkfifo("pipe")
     for path, told in (
-        (".", "it is no file"),
-        ("pipe", "it is no file"),
-        ("/dev/null", "it is no file"),
-        ("no.ipynb", "there is no such file"),
+        (".", "not a file"),
+        ("pipe", "not a file"),
+        ("/dev/null", "not a file"),
+        ("no.ipynb", "no such file"),
         ("x" * 300, "File name too long"),
     ):
         with pytest.raises(InputError, match=rf": {told}$"):
@@ -466,15 +477,15 @@ def test_types_as_papermill_has_them(folder):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"typed": [("a b", "1")]}, "'a b' is no name that a parameter can have"),
-        ({"yaml": ["[1]"]}, "-y: a table is expected, as 'name: value'"),
-        ({"yaml": ["{1: 2}"]}, "1 is no name that a parameter can have"),
-        ({"yaml": ["{a: ["]}, "-y: no YAML and no JSON"),
+        ({"typed": [("a b", "1")]}, "invalid parameter name: 'a b'"),
+        ({"yaml": ["[1]"]}, "-y: expected a mapping of names to values"),
+        ({"yaml": ["{1: 2}"]}, "invalid parameter name: 1"),
+        ({"yaml": ["{a: ["]}, "-y: invalid YAML or JSON"),
         (
             {"yaml": ["!!python/object/apply:os.system ['x']"]},
-            "-y: no YAML and no JSON",
+            "-y: invalid YAML or JSON",
         ),
-        ({"files": ["no.yaml"]}, "no.yaml: there is no such file"),
+        ({"files": ["no.yaml"]}, "no.yaml: no such file"),
     ],
 )
 def test_bad_parameters(folder, given, told):
@@ -521,7 +532,7 @@ def test_metadata_of_papermill_that_is_not_its_own(folder):
 def test_a_language_that_papermill_does_not_know(folder):
     pytest.importorskip("papermill")
     path = write(folder / "a.ipynb", kernelspec={"name": "x", "display_name": "X"})
-    with pytest.raises(InputError, match="parameters cannot be set: "):
+    with pytest.raises(InputError, match="cannot set parameters: "):
         parameters.inject(inputs.read_notebook(path), {"a": 1})
     bash = {"name": "bash", "display_name": "Bash", "language": "bash"}
     path = write(folder / "b.ipynb", kernelspec=bash)
@@ -533,7 +544,7 @@ def test_what_is_missing_is_named():
     with pytest.raises(MissingExtraError) as raised:
         need("no_such.thing", "papermill", "setting parameters")
     told = (
-        "setting parameters needs no_such:"
+        "setting parameters requires no_such:"
         " pip install jinja2 nbclient nbformat rich papermill ("
     )
     assert str(raised.value).startswith(told)

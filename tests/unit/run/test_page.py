@@ -104,7 +104,7 @@ def test_what_is_not_known_is_not_zero():
 
 
 def test_whose_limit_it_is():
-    assert "500.00 MiB, set by the control group<" in page.render(*samples())
+    assert "500.00 MiB, set by the cgroup<" in page.render(*samples())
     one = run(cell(0, "x"), limit_bytes=500 * MIB, limit_set_by="memory")
     assert "500.00 MiB, the machine&#39;s memory<" in page.render([one])
     assert "500.00 MiB<" in page.render([run(limit_bytes=500 * MIB)])

@@ -362,7 +362,7 @@ def test_a_message_without_an_end_is_not_held_without_an_end(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((["nonsense"],), "no endpoint"),
+        ((["nonsense"],), "invalid endpoint"),
         ((["tcp://10.0.0.1:5555"],), "--server-key"),
         (([], "tcp://127.0.0.1:1", "k" * 40), "--connect"),
         (([], "ipc:///no/such/folder/a.ipc"), "cannot listen at"),
@@ -405,7 +405,7 @@ def test_an_ipc_socket_is_ours_alone(tmp_path):
         collector.close()
     assert not path.exists()
     path.write_text("somebody's")
-    with pytest.raises(CollectorError, match="no socket"):
+    with pytest.raises(CollectorError, match="not a socket"):
         Collector([], endpoint)
     assert path.read_text() == "somebody's"
 

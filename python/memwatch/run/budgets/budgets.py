@@ -72,13 +72,15 @@ def parse_size(text: str) -> Size:
     match = _SIZE.fullmatch(told)
     unit = match[2].upper() if match else ""
     if not match or (unit != "%" and unit not in _UNITS):
-        raise BudgetError(f"'{text}' is no size: 512MiB, 2GiB, 1.5GB, or 60%")
+        raise BudgetError(
+            f"invalid size '{text}': expected for example 512MiB, 1.5GB or 60%"
+        )
     number = Decimal(match[1])
     if unit == "%":
         return Size(told, None, number)
     size = int(number * _UNITS[unit])
     if size > _MOST_BYTES:
-        raise BudgetError(f"'{text}' is more than any memory has")
+        raise BudgetError(f"invalid size '{text}': too large")
     return Size(told, size)
 
 
@@ -145,7 +147,7 @@ def _in_metadata(metadata: Any, where: str) -> Iterator[Budget]:
             continue
         if not isinstance(text, str):
             raise BudgetError(
-                f"{where}: max_{what} is {text!r}, and has to be a text as '512MiB'"
+                f"{where}: invalid max_{what} {text!r}: expected a text like '512MiB'"
             )
         yield Budget(what, _parsed(text, f"{where}: max_{what}"), "its metadata")
 

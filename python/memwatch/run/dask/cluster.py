@@ -74,8 +74,8 @@ def _connect(distributed: Any, address: str) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ClusterError(
-            f"no Dask scheduler answers at {address} ({reason}):"
-            " `dask scheduler` prints the address to give"
+            f"no Dask scheduler responds at {address} ({reason}); use the address that"
+            " `dask scheduler` prints"
         ) from None
 
 
@@ -97,8 +97,8 @@ def _check(client: Any, address: str) -> None:
             raise ClusterError(_no_memwatch(worker))
         if isinstance(version, str) and version != __version__:
             raise ClusterError(
-                f"the worker {worker} has memwatch {version}, not {__version__}:"
-                " install the same on both"
+                f"the worker {worker} has memwatch {version}, not {__version__};"
+                " install the same version on both"
             )
     if not found and sys.stderr is not None:
         with suppress(OSError):
@@ -243,7 +243,7 @@ class _Batch:
         if not isinstance(error, ClusterError):
             told = " ".join(str(error).split()) or type(error).__name__
             error = ClusterError(
-                f"the workers of {self._address} do not answer: {told}"
+                f"the workers of {self._address} do not respond: {told}"
             )
         self._failure = error
 

@@ -89,7 +89,7 @@ def execute(task: Task) -> Outcome:
     if task.version != __version__:
         raise VersionError(
             f"the worker {worker.address} has memwatch {__version__}, not"
-            f" {task.version}: install the same on both"
+            f" {task.version}; install the same version on both"
         )
     attempt = _begin(worker, task)
     if attempt > task.attempts:

@@ -145,16 +145,16 @@ def load(path: str | os.PathLike[str]) -> list[NotebookRun]:
         found = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{told}: not JSON ({error}): --json of `memwatch run` writes what is"
-            " wanted here"
+            f"{told}: invalid JSON ({error}); expected a file written by `memwatch"
+            " run --json`"
         ) from None
     if not isinstance(found, dict) or not isinstance(found.get("notebooks"), list):
         other = ""
         if isinstance(found, dict) and "reports" in found:
-            other = ", but a history's, of one session"
+            other = "; it is the history of a session"
         if isinstance(found, dict) and "nbformat" in found:
-            other = ", but a notebook"
-        raise InputError(f"{told}: not what --json of `memwatch run` writes{other}")
+            other = "; it is a notebook"
+        raise InputError(f"{told}: not written by `memwatch run --json`{other}")
     if found.get("schema") != SCHEMA:
         raise InputError(
             f"{told}: written by another memwatch ({found.get('memwatch')}), in its"
@@ -164,7 +164,7 @@ def load(path: str | os.PathLike[str]) -> list[NotebookRun]:
         return [run_from_dict(each) for each in found["notebooks"]]
     except _UnfitError as error:
         raise InputError(
-            f"{told}: not what --json of `memwatch run` writes: {error}"
+            f"{told}: not written by `memwatch run --json`: {error}"
         ) from None
 
 
@@ -177,7 +177,7 @@ def run_from_dict(values: Any) -> NotebookRun:
     given = _fitting(NotebookRun, values, {"cells"})
     cells = values.get("cells")
     if not isinstance(cells, list):
-        raise _UnfitError("cells is no list")
+        raise _UnfitError("cells is not a list")
     return NotebookRun(**given, cells=[_cell(each) for each in cells])
 
 
@@ -194,7 +194,7 @@ def _report(values: Any) -> CellReport:
         isinstance(timeline, dict)
         and all(_integers(timeline.get(name)) for name in ("t_ns", "rss_bytes"))
     ):
-        raise _UnfitError("timeline is no pair of series")
+        raise _UnfitError("timeline is not a pair of series")
     return CellReport(**given, timeline=cast("Timeline | None", timeline))
 
 
@@ -205,7 +205,7 @@ def _integers(series: Any) -> bool:
 def _fitting(kind: type, values: Any, apart: set[str]) -> dict[str, Any]:
     """Those of `values` that `kind` has, each of the type that it is to have."""
     if not isinstance(values, dict):
-        raise _UnfitError(f"a {kind.__name__} is no object")
+        raise _UnfitError(f"a {kind.__name__} is not an object")
     hints = _hints(kind)
     given = {}
     for each in fields(kind):

@@ -34,7 +34,7 @@ def apply(notebook: NotebookNode, run: NotebookRun) -> None:
             0 <= each.index < len(notebook.cells)
             and notebook.cells[each.index].cell_type == "code"
         ):
-            raise ValueError(f"the notebook has no code cell at place {each.index}")
+            raise ValueError(f"the notebook has no code cell {each.index}")
     strip(notebook)
     for each in run.cells:
         apply_cell(notebook, each)

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from ...display.lines import mib
+from ...measure.capabilities import SET_BY
 from ...report import CellReport
 from ..budgets.violations import Violation, first_line, label_of, told, used_by
 from ..extras import need
@@ -20,11 +21,6 @@ from .exports import deliver
 __all__ = ["render", "write_page"]
 
 _UNKNOWN = "\N{EN DASH}"
-_SET_BY = {
-    "cgroup": "set by the control group",
-    "jupyterhub": "set by JupyterHub",
-    "memory": "the machine's memory",
-}
 _LONGEST_SOURCE = 20_000
 """Characters of a cell's text: what is longer is data, and nobody reads it."""
 
@@ -122,7 +118,7 @@ def _notebook(
 def _facts(run: NotebookRun) -> list[tuple[str, str]]:
     limit = None
     if run.limit_bytes is not None:
-        by = _SET_BY.get(run.limit_set_by or "", run.limit_set_by)
+        by = SET_BY.get(run.limit_set_by or "", run.limit_set_by)
         limit = f"{mib(run.limit_bytes, 2)} MiB{f', {by}' if by else ''}"
     facts = {
         "kernel": run.kernel_name,
