@@ -168,7 +168,7 @@ def test_full_stdout_is_named_and_cells_are_measured(tmp_path, code):
             [*command, "-c", code], stdout=full, stderr=subprocess.PIPE,
             text=True, timeout=120, check=False,
         )  # fmt: skip
-    assert "In [1] could not be printed to stdout: OSError" in done.stderr
+    assert "cannot print the line of In [1] to stdout: OSError" in done.stderr
     assert "unmeasured" not in done.stderr
 
 
