@@ -312,7 +312,7 @@ COMMANDS: dict[str, Command] = {
         ),
     ),
     "publish": Command(
-        "Publish samples and reports over ZeroMQ, or show what is published.",
+        "Publish over ZeroMQ, or show what is published.",
         _publish,
         Argument(
             "ENDPOINT",

@@ -9,7 +9,7 @@ import memwatch
 from memwatch.blackbox import recording
 from memwatch.stream import publishing
 from shells import open_windows, run_cell
-from support import check_python, readable_copy, run_python_told
+from support import check_python, readable_copy, run_python_streams
 
 
 def test_loading_and_starting_are_idempotent(ip, capsys):
@@ -123,7 +123,7 @@ run("%reload_ext memwatch")
 assert len(sys.modules["memwatch"].history) > before
 run("%unload_ext memwatch")
 """
-    out, err = run_python_told(
+    out, err = run_python_streams(
         script,
         env={**os.environ, "PYTHONPATH": str(folder), "IPYTHONDIR": str(tmp_path)},
     )
