@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,23 +238,41 @@ class Kernel:
         options.setdefault("stop_on_error", False)
         return self.client.execute(code, **options)
 
-    def output_of(self, message_id: str) -> str:
-        """The text of a cell that was sent."""
-        shown = []
+    def send_request(self, code: str, metadata: dict[str, Any], **header: Any) -> str:
+        """Send a cell with metadata, as notebook front ends do. The message id."""
+        content = {
+            "code": code, "silent": False, "store_history": True,
+            "user_expressions": {}, "allow_stdin": False, "stop_on_error": False,
+        }  # fmt: skip
+        session = self.client.session
+        message = session.msg("execute_request", content, metadata=metadata)
+        message["header"].update(header)
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def messages_of(self, message_id: str) -> Iterator[tuple[str, Any]]:
+        """The type and content of each output message of a cell that was sent."""
         while True:
             message = self.client.get_iopub_msg(timeout=60)
             if message["parent_header"].get("msg_id") != message_id:
                 continue
-            content = message["content"]
-            match message["msg_type"]:
+            kind, content = message["msg_type"], message["content"]
+            if kind == "status" and content["execution_state"] == "idle":
+                return
+            yield kind, content
+
+    def output_of(self, message_id: str) -> str:
+        """The text of a cell that was sent."""
+        shown = []
+        for kind, content in self.messages_of(message_id):
+            match kind:
                 case "stream":
                     shown.append(content["text"])
                 case "execute_result" | "display_data":
                     shown.append(content["data"]["text/plain"] + "\n")
                 case "error":
                     shown.append(f"{content['ename']}: {content['evalue']}\n")
-                case "status" if content["execution_state"] == "idle":
-                    return "".join(shown)
+        return "".join(shown)
 
     def reply_to(self, message_id: str) -> Any:
         """The reply on the shell channel to that request."""

@@ -230,15 +230,9 @@ def test_subshell_runs_cells_at_the_same_time(kernel):
 
     kernel.run("import threading\ngo = threading.Event()")
     waiting = kernel.client.execute("assert go.wait(60)  # in the main shell")
-    message = session.msg(
-        "execute_request",
-        {"code": "go.set()  # in a subshell", "silent": False, "store_history": True,
-         "user_expressions": {}, "allow_stdin": False, "stop_on_error": True},
-    )  # fmt: skip
-    message["header"]["subshell_id"] = subshell
-    kernel.client.shell_channel.send(message)
+    sent = kernel.send_request("go.set()  # in a subshell", {}, subshell_id=subshell)
 
-    shown = {waiting: "", message["header"]["msg_id"]: ""}
+    shown = {waiting: "", sent: ""}
     idle = set()
     while idle != set(shown):
         answer = kernel.client.get_iopub_msg(timeout=60)

@@ -13,7 +13,7 @@ STANDARD = {
     "typing", "warnings",
 }  # fmt: skip
 STANDARD_AT_LOAD = STANDARD | {
-    "argparse", "atexit", "contextlib", "functools", "math", "pwd", "re", "shlex",
+    "atexit", "contextlib", "functools", "getopt", "math", "pwd", "re", "shlex",
     "shutil", "socket", "weakref",
 }  # fmt: skip
 OWN = {

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
-from collections.abc import Callable
-from typing import Any, NoReturn
+from getopt import GetoptError, getopt
+from typing import Any
 
 from ..warn import say
 from .commands import (
     COMMANDS,
     Argument,
+    Command,
     CommandError,
     Session,
     check_word,
@@ -43,19 +43,30 @@ def run(session: Session, line: str) -> object:
         return None
     if word.startswith("-"):
         raise CommandError(f"%memwatch: unknown option: '{word}'; see %memwatch --help")
-    name = check_word(word, COMMANDS, "subcommand")
-    command = COMMANDS[name]
-    parser = _Parser(f"%memwatch {name}", command.help, command.details)
-    if command.argument is not None:
-        parser.add(command.argument)
-    if not _HELP_OPTIONS.isdisjoint(words):
-        say(parser.format_help().rstrip())
-        return None
-    # One message for `on now` and `style cpu now`, where argparse would write two.
-    given, rest = parser.parse_known_args(words)
+    prefix = "%memwatch"
+    try:
+        name = check_word(word, COMMANDS, "subcommand")
+        prefix, command = f"%memwatch {name}", COMMANDS[name]
+        if not _HELP_OPTIONS.isdisjoint(words):
+            say(_describe_command(name, command))
+            return None
+        value = _parse_argument(command.argument, words)
+    except CommandError as error:
+        raise CommandError(f"{prefix}: {error}") from None
+    return command.run(session, value)
+
+
+def _parse_argument(argument: Argument | None, words: list[str]) -> Any:
+    rest = words if argument is None else words[1:]
     if rest:
-        raise CommandError(f"%memwatch {name}: unexpected argument: '{' '.join(rest)}'")
-    return command.run(session, getattr(given, "value", None))
+        raise CommandError(f"unexpected argument: '{' '.join(rest)}'")
+    if argument is None:
+        return None
+    if words:
+        return argument.parse(words[0])
+    if argument.needed:
+        raise CommandError(f"missing argument: {argument.name}")
+    return argument.default
 
 
 def parse_cell_line(line: str) -> int | None:
@@ -66,29 +77,24 @@ def parse_cell_line(line: str) -> int | None:
     >>> parse_cell_line("-r 5")
     5
     """
-    words = _split(line)
-    if not _HELP_OPTIONS.isdisjoint(words):
-        return 0
-    parser = _Parser("%%memwatch", _CELL_MAGICS["%%memwatch"])
-    parser.add_argument(
-        "-r", "--repeat", type=parser.value_of(parse_count), metavar="N"
-    )
-    given, rest = parser.parse_known_args(words)
+    runs = None
+    try:
+        options, rest = getopt(_split(line), "r:h", ["repeat=", "help"])
+        for option, value in options:
+            if option in _HELP_OPTIONS:
+                return 0
+            runs = parse_count(value)
+    except (GetoptError, CommandError) as error:
+        raise CommandError(f"%%memwatch: {error}") from None
     if rest:
         hint = "; a cell magic takes no subcommand" if rest[0] in COMMANDS else ""
         raise CommandError(f"%%memwatch: unexpected argument: '{' '.join(rest)}'{hint}")
-    return given.repeat  # type: ignore[no-any-return]
+    return runs
 
 
 def describe() -> str:
     """The help of ``%memwatch``, as a docstring."""
-    rows = {}
-    for name, command in COMMANDS.items():
-        argument = command.argument
-        after = ""
-        if argument is not None:
-            after = f" {argument.name}" if argument.needed else f" [{argument.name}]"
-        rows[f"%memwatch {name}{after}"] = command.help
+    rows = {_usage(name, command): command.help for name, command in COMMANDS.items()}
     rows |= _CELL_MAGICS
     width = max(map(len, rows))
     table = "\n".join(f"    {typed:<{width}}  {text}" for typed, text in rows.items())
@@ -99,52 +105,25 @@ def describe() -> str:
     )
 
 
+def _describe_command(name: str, command: Command) -> str:
+    parts = [f"usage: {_usage(name, command)}", command.help]
+    if command.argument is not None:
+        parts.append(f"  {command.argument.name}  {command.argument.help}")
+    return "\n\n".join([*parts, command.details]).rstrip()
+
+
+def _usage(name: str, command: Command) -> str:
+    argument = command.argument
+    if argument is None:
+        return f"%memwatch {name}"
+    return f"%memwatch {name} " + (
+        argument.name if argument.needed else f"[{argument.name}]"
+    )
+
+
 def _split(line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError as error:
         reason = str(error).lower()  # "No closing quotation"
         raise CommandError(f"%memwatch {line.strip()}: {reason}") from None
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse that raises CommandError instead of exiting."""
-
-    def __init__(self, prog: str, text: str, details: str = "") -> None:
-        super().__init__(
-            prog=prog,
-            description=text,
-            epilog=details or None,
-            # The terminal's width is not that of a notebook.
-            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
-                prog, width=80
-            ),
-            allow_abbrev=False,
-        )
-        self.color = False  # 3.14 would write escape sequences into notebooks
-
-    def add(self, argument: Argument) -> None:
-        self.add_argument(
-            "value",
-            metavar=argument.name,
-            nargs=None if argument.needed else "?",
-            default=argument.default,
-            type=self.value_of(argument.parse),
-            help=argument.help,
-        )
-
-    def value_of(self, parse: Callable[[str], Any]) -> Callable[[str], Any]:
-        """`parse`, with the magic's name in front of its errors."""
-
-        def value(typed: str) -> Any:
-            try:
-                return parse(typed)
-            except CommandError as error:
-                if str(error).startswith("%"):
-                    raise
-                raise CommandError(f"{self.prog}: {error}") from None
-
-        return value
-
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(f"{self.prog}: {message}")

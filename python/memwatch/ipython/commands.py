@@ -21,14 +21,9 @@ from ..warn import say
 from .cell_watcher import CellWatcher
 
 __all__ = [
-    "COMMANDS",
-    "Argument",
-    "Command",
-    "CommandError",
-    "Session",
-    "check_word",
+    "COMMANDS", "Argument", "Command", "CommandError", "Session", "check_word",
     "parse_count",
-]
+]  # fmt: skip
 
 
 class CommandError(Exception):
@@ -234,7 +229,7 @@ def check_word(word: str, words: Iterable[str], kind: str) -> str:
 
     close = difflib.get_close_matches(word, words, n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"expected {', '.join(words)}"
-    raise CommandError(f"%memwatch: unknown {kind}: '{word}'; {hint}")
+    raise CommandError(f"unknown {kind}: '{word}'; {hint}")
 
 
 def _parse_style(typed: str) -> str:

@@ -9,20 +9,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 
 from ..display.lines import printable
 
 __all__ = [
-    "MAX_BODY_BYTES",
-    "Cell",
-    "Kind",
-    "Message",
-    "MessageError",
-    "printable",
-    "read_message",
-    "read_topic",
-]
+    "MAX_BODY_BYTES", "Cell", "Kind", "Message", "MessageError", "printable",
+    "read_message", "read_topic",
+]  # fmt: skip
 
 Kind = Literal["sample", "open", "close", "bye"]
 
@@ -36,12 +30,7 @@ _MAX_PATH = 512
 _MAX_SOURCE = 120
 _MAX_TIME = 40
 
-_KINDS: dict[str, Kind] = {
-    "sample": "sample",
-    "open": "open",
-    "close": "close",
-    "bye": "bye",
-}
+_KINDS: dict[str, Kind] = {each: each for each in get_args(Kind)}
 
 
 class MessageError(ValueError):

@@ -12,15 +12,8 @@ from ..display.lines import short
 from .processes import Process
 
 __all__ = [
-    "NO_PROCESSES",
-    "Column",
-    "choose",
-    "fit",
-    "headline",
-    "level",
-    "row",
-    "table",
-]
+    "NO_PROCESSES", "Column", "choose", "fit", "headline", "level", "row", "table",
+]  # fmt: skip
 
 NO_PROCESSES = "No watched processes. Run %load_ext memwatch in IPython or a notebook."
 _MIN_CELL = 14

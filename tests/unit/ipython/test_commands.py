@@ -202,7 +202,7 @@ def test_save_expands_the_home_directory(show, tmp_path, monkeypatch):
         ),
         (
             "%memwatch save",
-            "%memwatch save: the following arguments are required: PATH",
+            "%memwatch save: missing argument: PATH",
         ),
         ("%memwatch save ''", "%memwatch save: invalid path '': expected a name that"),
         (
@@ -216,12 +216,12 @@ def test_save_expands_the_home_directory(show, tmp_path, monkeypatch):
         ("%memwatch save 'a.csv", "%memwatch save 'a.csv: no closing quotation"),
         (
             "%memwatch style 'ab c'",
-            "%memwatch: unknown style: 'ab c'; expected classic",
+            "%memwatch style: unknown style: 'ab c'; expected classic",
         ),
         ("%%memwatch -r 0\n1", "%%memwatch: expected a positive integer, got '0'"),
         ("%%memwatch -r -1\n1", "%%memwatch: expected a positive integer, got '-1'"),
         ("%%memwatch -r nan\n1", "%%memwatch: expected a positive integer, got 'nan'"),
-        ("%%memwatch -r\n1", "%%memwatch: argument -r/--repeat: expected one argument"),
+        ("%%memwatch -r\n1", "%%memwatch: option -r requires argument"),
         (
             "%%memwatch top\n1",
             "unexpected argument: 'top'; a cell magic takes no subcommand",
@@ -246,7 +246,7 @@ def test_help(show, ip):
     for word in ("on", "off", "status", "last", "top", "history", "save", "style"):
         assert f"%memwatch {word}" in text
         usage = show(f"%memwatch {word} --help")
-        assert usage.startswith(f"usage: %memwatch {word} [-h]")
+        assert usage.startswith(f"usage: %memwatch {word}")
         assert max(map(len, usage.splitlines())) <= 88
     assert show("%%memwatch --help\nprint('not run')") == text
     assert "Number of reports" in show("%memwatch top --help")

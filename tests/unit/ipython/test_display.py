@@ -107,23 +107,8 @@ def test_invalid_display_is_one_warning_and_the_default(shell, monkeypatch):
 
 def messages(kernel, code, **metadata):
     """The type and content of each message that the cell sends."""
-    session = kernel.client.session
-    content = {
-        "code": code, "silent": False, "store_history": True, "user_expressions": {},
-        "allow_stdin": False, "stop_on_error": False,
-    }  # fmt: skip
-    message = session.msg("execute_request", content, metadata=metadata)
-    kernel.client.shell_channel.send(message)
-    shown = []
-    while True:
-        answer = kernel.client.get_iopub_msg(timeout=60)
-        if answer["parent_header"].get("msg_id") != message["header"]["msg_id"]:
-            continue
-        kind, content = answer["msg_type"], answer["content"]
-        if kind == "status" and content["execution_state"] == "idle":
-            return shown
-        if kind not in ("status", "execute_input"):
-            shown.append((kind, content))
+    found = kernel.messages_of(kernel.send_request(code, metadata))
+    return [each for each in found if each[0] not in ("status", "execute_input")]
 
 
 def test_kernel_sends_the_line_and_then_the_chart(kernel):

@@ -7,14 +7,7 @@ from support import lines_in
 
 def run_tagged(kernel, code, metadata):
     """Execute it with the cell's metadata, as JupyterLab does."""
-    client = kernel.client
-    content = {
-        "code": code, "silent": False, "store_history": True, "user_expressions": {},
-        "allow_stdin": False, "stop_on_error": False,
-    }  # fmt: skip
-    message = client.session.msg("execute_request", content, metadata=metadata)
-    client.shell_channel.send(message)
-    return kernel.output_of(message["header"]["msg_id"])
+    return kernel.output_of(kernel.send_request(code, metadata))
 
 
 def test_cell_tagged_quiet_has_no_line(kernel):
