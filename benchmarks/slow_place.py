@@ -79,7 +79,7 @@ def run(traits: dict, runtime: Path, hang: bool, mounted) -> dict:
     process.stdin.write("\n")
     process.stdin.flush()
     figures = json.loads([line for line in process.stderr if line.startswith("{")][-1])
-    mounted.go_on()
+    mounted.resume()
     process.wait(60)
     return figures
 

@@ -15,20 +15,19 @@ import pytest
 from browsing import chromium
 from support import MIB, Kernel, pages, wait_for
 
-# Black boxes go to Jupyter's runtime folder: not to that of who runs the tests.
+# Tests must not write black boxes to the user's own runtime folder.
 _runtime = tempfile.TemporaryDirectory(prefix="memwatch-runtime-")
 os.environ["JUPYTER_RUNTIME_DIR"] = _runtime.name
 os.environ["XDG_RUNTIME_DIR"] = _runtime.name
 
-# nohup ignores SIGHUP, and programs that the tests start would inherit that. What has a
-# handler is as by default in them.
+# nohup ignores SIGHUP, which child processes inherit; a handler is reset in them.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture
 def shell() -> Iterator[Any]:
-    """A fresh shell, as embedding programs make it, with memwatch not loaded."""
+    """A fresh shell without memwatch."""
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
@@ -63,7 +62,7 @@ def kernel() -> Iterator[Kernel]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium; whoever asks for it is skipped where there is none."""
+    """Headless Chromium; without it the test is skipped."""
     with chromium() as started:
         yield started
 
@@ -73,7 +72,7 @@ _GROUPS = Path("/sys/fs/cgroup/memory")
 
 @pytest.fixture
 def group() -> Iterator[Path]:
-    """A memory control group of 300 MiB, made for this test."""
+    """A memory cgroup with a limit of 300 MiB."""
     v2 = Path("/sys/fs/cgroup/cgroup.controllers")
     root = v2.parent if v2.exists() else _GROUPS
     folder = root / f"memwatch-test-{os.getpid()}"
@@ -84,7 +83,7 @@ def group() -> Iterator[Path]:
     except OSError as error:
         with contextlib.suppress(OSError):
             folder.rmdir()
-        pytest.skip(f"no memory control group can be made here: {error}")
+        pytest.skip(f"cannot create a memory cgroup: {error}")
     swap = folder / ("memory.swap.max" if v2.exists() else "memory.swappiness")
     with contextlib.suppress(OSError):
         swap.write_text("0")

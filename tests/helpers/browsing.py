@@ -1,4 +1,4 @@
-"""A real browser, for tests of what a person sees."""
+"""A real browser, for tests of rendered pages."""
 
 import os
 import shutil
@@ -11,19 +11,19 @@ from support import ROOT
 
 SCREENSHOTS = ROOT / "build/screenshots"
 
-# No sandbox: root and containers can have none, and it sees no page but ours.
+# No sandbox: root and containers cannot have one, and only test pages are loaded.
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-component-update", "--disable-background-networking", "--disable-sync",
 ]  # fmt: skip
 
 
-def need(found, what):
-    """Skip where that is not there; but fail who has said that it has to be."""
+def require(found, what):
+    """Skip the test without it; fail if MEMWATCH_NEEDS_BROWSER is set."""
     if not found:
         if os.environ.get("MEMWATCH_NEEDS_BROWSER"):
-            pytest.fail(f"{what} is not there")
-        pytest.skip(f"{what} is not there; `make browser` installs what it takes")
+            pytest.fail(f"{what} is not installed")
+        pytest.skip(f"{what} is not installed; run `make browser`")
 
 
 def importable(name):
@@ -35,8 +35,8 @@ def chromium():
     """Headless Chromium, driven by Playwright."""
     found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
     program = next(filter(None, found), None)
-    need(importable("playwright"), "Playwright")
-    need(program, "Chromium")
+    require(importable("playwright"), "Playwright")
+    require(program, "Chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -65,4 +65,4 @@ CONTRAST = """element => {
     ].sort((a, b) => a - b);
     return (both[1] + 0.05) / (both[0] + 0.05);
 }"""
-"""The contrast of an element's text to what is behind it, as WCAG has it."""
+"""The contrast of an element's text to its background, as defined by WCAG."""

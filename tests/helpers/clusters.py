@@ -6,33 +6,28 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from support import wait_for
+
 DEADLINE_S = 300
-"""Only a limit: on a busy machine Python alone may take half a minute to start."""
+"""Generous: on a busy machine Python alone may take half a minute to start."""
 
 
 def wait_until(
     condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S
 ) -> Any:
-    """What `condition` gives as soon as it is true; AssertionError when it is late."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what}")
+    """As support.wait_for(), with the deadline of a cluster."""
+    return wait_for(condition, seconds, what)
 
 
 class Cluster:
-    """A scheduler, and workers that come and go; each worker runs one task at a time.
+    """A scheduler and workers, each of which runs one task at a time.
 
-    Without nannies: who is killed stays dead. `prefix` is what a command starts with,
-    to run it elsewhere.
+    Without nannies: a killed worker is not restarted. `prefix` starts each command, to
+    run it elsewhere.
     """
 
     def __init__(
@@ -65,7 +60,7 @@ class Cluster:
     def add_worker(
         self, python: str = sys.executable, prefix: Sequence[str] = (), *options: str
     ) -> subprocess.Popen[bytes]:
-        """One more; it is there when wait_for_workers() says so."""
+        """Start a worker; wait_for_workers() waits until it is connected."""
         number = len(self.started)
         command = ["worker", self.address, "--nthreads", "1", "--no-nanny"]
         command += ["--no-dashboard", "--memory-limit", "0", *options]
@@ -77,7 +72,7 @@ class Cluster:
         return self.started[-1]
 
     def wait_for_workers(self) -> None:
-        """All that were added and not ended, and no other ones, are connected."""
+        """Wait until exactly the living workers are connected."""
         from distributed import Client
 
         with Client(self.address, set_as_default=False) as client:
@@ -91,18 +86,18 @@ class Cluster:
         return self.started[0].poll() is None
 
     def alive(self) -> list[subprocess.Popen[bytes]]:
-        """The workers that run."""
+        """The running workers."""
         return [each for each in self.workers if each.poll() is None]
 
     def kill(self, pid: int) -> None:
-        """A worker, as the kernel does it when memory is short."""
+        """Kill a worker, as the OOM killer does."""
         (worker,) = (each for each in self.workers if each.pid == pid)
         worker.kill()
         worker.wait(DEADLINE_S)
 
     def close(self) -> None:
-        """End all of it."""
-        # A worker that outlives its scheduler tries for long to reach it.
+        """End all processes."""
+        # Workers first: without a scheduler they would try to reconnect for long.
         for some in (self.workers, self.started):
             for each in some:
                 each.terminate()

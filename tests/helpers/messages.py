@@ -1,19 +1,19 @@
-"""Messages as memwatch publishes them, and publishers of them."""
+"""Messages as memwatch publishes them."""
 
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from memwatch.top.messages import Kind, Message, read_message
 from memwatch.top.processes import Process
 
 SECOND = 10**9
+"""Nanoseconds."""
 
 
 def message(kind: str = "sample", **values: Any) -> dict[str, Any]:
-    """One, complete; `values` go into it, those of ``cell`` into that."""
+    """A complete message with `values` in it, and those of ``cell`` in its cell."""
     cell = {
         "number": 3,
         "label": "In [4]",
@@ -50,30 +50,21 @@ def message(kind: str = "sample", **values: Any) -> dict[str, Any]:
 
 
 def frames(value: dict[str, Any]) -> list[bytes]:
-    """Its two frames."""
+    """The two frames of a message."""
     topic = f"memwatch.{value['kind']}.{value['kernel_id']}"
     return [topic.encode(), json.dumps(value).encode()]
-
-
-def until(look: Any, timeout_s: float = 60) -> Any:
-    """What `look` returns as soon as that is true."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not true after {timeout_s} s"
-        time.sleep(0.01)
-    return found
 
 
 def read(
     value: dict[str, Any], kind: Kind | None = None, kernel_id: str = "kernel"
 ) -> Message:
-    """The message as a collector reads it."""
+    """The message as the collector reads it."""
     return read_message(kind or value["kind"], kernel_id, json.dumps(value).encode())
 
 
 def process(now_ns: int = SECOND, **values: Any) -> Process:
-    """The process that such a message is about."""
+    """A process that has sent one message, received at `now_ns`."""
     value = message(**values)
-    seen = Process("stream", value["kernel_id"], value["pid"])
-    seen.see_message(read(value, kernel_id=value["kernel_id"]), now_ns)
-    return seen
+    found = Process("stream", value["kernel_id"], value["pid"])
+    found.update_from_message(read(value, kernel_id=value["kernel_id"]), now_ns)
+    return found

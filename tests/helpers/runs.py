@@ -1,4 +1,4 @@
-"""Runs of notebooks, made by hand: what tests of what comes out of them use."""
+"""Runs of notebooks made by hand, for tests of their outputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cell(
     seconds: float = 1.0,
     **fields: Any,
 ) -> CellRun:
-    """A cell that ran, sizes in MiB; it has the shape of a tent."""
+    """A cell that ran; sizes in MiB, its timeline rises to the peak and falls."""
     end = start if end is None else end
     peak = max(start, end) if peak is None else peak
     number = index + 1 if number is None else number

@@ -1,7 +1,7 @@
-"""A file system in memory, by FUSE, whose writes take a while: a server that is slow.
+"""A FUSE file system in memory with slow writes, like a slow network server.
 
-``slow_file_system()`` mounts it. A process of its own answers: stopped (SIGSTOP), it is
-a server that hangs. Needs /dev/fuse and the right to mount.
+``slow_file_system()`` mounts it. Another process serves it; stopped (SIGSTOP), it is a
+server that hangs. Needs /dev/fuse and permission to mount.
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class SlowFileSystem:
-    """It is mounted at `path`."""
+    """Mounted at `path`."""
 
     def __init__(self, path: Path, server: subprocess.Popen[str]) -> None:
         self.path = path
         self.server = server
 
     def hang(self) -> None:
-        """Answer nothing any more."""
+        """Stop answering."""
         self.server.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
+        """Answer again."""
         self.server.send_signal(signal.SIGCONT)
 
 
 @contextlib.contextmanager
 def slow_file_system(path: Path, write_s: float = 0.05) -> Iterator[SlowFileSystem]:
-    """Mount one at the folder `path`. OSError where that is not possible."""
+    """Mount it at the folder `path`. OSError if that is not possible."""
     server = subprocess.Popen(
         [sys.executable, __file__, str(path), str(write_s)],
         stdout=subprocess.PIPE, text=True,
@@ -51,7 +52,7 @@ def slow_file_system(path: Path, write_s: float = 0.05) -> Iterator[SlowFileSyst
     answer = server.stdout.readline().strip()
     try:
         if answer != "mounted":
-            raise OSError(f"no FUSE here: {answer}")
+            raise OSError(f"FUSE is not available: {answer}")
         yield SlowFileSystem(path, server)
     finally:
         server.send_signal(signal.SIGCONT)
@@ -92,7 +93,7 @@ class _Server:
             except OSError as error:
                 answer, error_number = b"", error.errno or errno.EIO
             head = struct.pack("=IiQ", 16 + len(answer), -error_number, unique)
-            with contextlib.suppress(FileNotFoundError):  # it was interrupted
+            with contextlib.suppress(FileNotFoundError):  # the request was interrupted
                 os.write(self.device, head + answer)
 
     def _answer(self, code: int, number: int, body: bytes) -> bytes:
@@ -156,7 +157,7 @@ class _Server:
             return found
         if code in (18, 20, 25, 29):  # RELEASE, FSYNC, FLUSH, RELEASEDIR
             return b""
-        raise OSError(errno.ENOSYS, "not here")
+        raise OSError(errno.ENOSYS, "not implemented")
 
     def _new(self, folder: _Node, name: bytes, mode: int) -> int:
         number = len(self.nodes) + 1

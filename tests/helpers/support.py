@@ -1,4 +1,4 @@
-"""What several tests use: the line's form, real shells, real kernels."""
+"""Shared by many tests: the line, memory, interpreters, real kernels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ CPU = re.compile(
 
 @dataclass(frozen=True)
 class Line:
-    """A classic line, read back."""
+    """A parsed classic line."""
 
     n: int
     used: float
@@ -56,21 +56,22 @@ def lines_in(text: str) -> list[Line]:
 
 
 def pages(mib: int) -> mmap.mmap:
-    """`mib` MiB of fresh memory, every page touched, given back when it is dropped.
+    """`mib` MiB of fresh memory, every page written, returned when it is dropped.
 
-    By mmap: what malloc has once held it may keep, and then the next has nothing to
-    do. Which is true, and reported, but not what a test can count on.
+    From mmap, because malloc may reuse freed memory, which does not raise RSS.
     """
     memory = mmap.mmap(-1, mib * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory[:: mmap.PAGESIZE] = b"x" * (len(memory) // mmap.PAGESIZE)
     return memory
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """What `condition` returns, as soon as that is true."""
+def wait_for(
+    condition: Callable[[], Any], seconds: float = 60, what: str = "condition"
+) -> Any:
+    """The result of `condition` as soon as it is true; AssertionError if it is late."""
     end = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < end, f"not true after {seconds} s"
+        assert time.monotonic() < end, f"{what}: not true after {seconds} s"
         time.sleep(0.001)
     return found
 
@@ -89,12 +90,12 @@ def until_sampled():
     while sleeps() < before + 3:
         time.sleep(0.001)
 """
-"""For a cell that `memwatch run` executes: until_sampled() returns when the sampler of
-the parent process has looked at the kernel. It sleeps after each sample."""
+"""For a cell that `memwatch run` executes: until_sampled() returns after the sampler of
+the parent process has taken samples. It sleeps after each sample."""
 
 
 def hold(pipe: Any, mib: int) -> None:
-    """For a process: hold `mib` MiB, and more when it is asked, until told None."""
+    """In a child process: hold `mib` MiB, and more on request, until it gets None."""
     held = [pages(mib)] if mib else []
     pipe.send("ready")
     while (more := pipe.recv()) is not None:
@@ -103,18 +104,18 @@ def hold(pipe: Any, mib: int) -> None:
 
 
 def run_python(code: str, *arguments: str, **options: Any) -> str:
-    """What a fresh interpreter prints that runs `code`; it must end well."""
-    return run_python_told(code, *arguments, **options)[0]
+    """Run `code` in a fresh interpreter, which must succeed; its stdout."""
+    return run_python_streams(code, *arguments, **options)[0]
 
 
 def check_python(code: str, *arguments: str, **options: Any) -> None:
-    """Run `code` in a fresh interpreter: it checks by itself, and comes to its end."""
+    """Run `code`, which has its own assertions, in a fresh interpreter to its end."""
     shown = run_python(f"{code}\nprint('at the end')\n", *arguments, **options)
     assert shown.endswith("at the end\n"), shown
 
 
-def run_python_told(code: str, *arguments: str, **options: Any) -> tuple[str, str]:
-    """The same, and what it says on stderr."""
+def run_python_streams(code: str, *arguments: str, **options: Any) -> tuple[str, str]:
+    """As run_python(); stdout and stderr."""
     done = subprocess.run(
         [sys.executable, *arguments, "-c", code],
         capture_output=True,
@@ -128,7 +129,7 @@ def run_python_told(code: str, *arguments: str, **options: Any) -> tuple[str, st
 
 
 def readable_copy(folder: Path) -> Path:
-    """memwatch once more, in `folder`: who is nobody need not read where it is."""
+    """A copy of memwatch in `folder` that the user nobody can read."""
     for each in (folder, *folder.parents[:-1]):
         if each.owner() == folder.owner():
             each.chmod(each.stat().st_mode | 0o055)
@@ -146,30 +147,30 @@ def forget_memwatch():
             del sys.modules[name]
 
 def become_nobody(dumpable):
-    # What is imported from now on has to be there already, or in a readable_copy().
+    # From now on, modules must be imported already or be in a readable_copy().
     if os.getuid() == 0:
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)
     assert ctypes.CDLL(None).prctl(4, dumpable, 0, 0, 0) == 0  # PR_SET_DUMPABLE
-    # A person of their own has a runtime folder of their own.
+    # Another user has another runtime folder.
     folder = tempfile.TemporaryDirectory(prefix='memwatch-nobody-')
     atexit.register(folder.cleanup)
     os.environ['JUPYTER_RUNTIME_DIR'] = folder.name
 """
-"""For run_python(): a process that others, with `dumpable` 0, may not look into."""
+"""For run_python(): become the user nobody; with `dumpable` 0 /proc is not readable."""
 
 
 NO_THREADS = """
 import ctypes, errno, os, platform, resource, struct, sys
 
 def refuse_threads(how):
-    # From now on no thread can be created, for one of the reasons that there are.
+    # From now on no thread can be created, for the given reason.
     if how == 'RLIMIT_NPROC':
         if os.getuid() == 0:
-            # It counts nobody's processes, and holds only without two of root's rights.
+            # Counts nobody's processes; applies only without two capabilities of root.
             os.setresuid(65534, 0, 0)
-            _drop_rights(21, 24)  # CAP_SYS_ADMIN, CAP_SYS_RESOURCE
+            _drop_capabilities(21, 24)  # CAP_SYS_ADMIN, CAP_SYS_RESOURCE
         resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
     elif how == 'RLIMIT_AS':
         with open('/proc/self/statm') as file:
@@ -178,18 +179,18 @@ def refuse_threads(how):
     else:
         _refuse_clone(getattr(errno, how))
 
-def _drop_rights(*rights):
+def _drop_capabilities(*capabilities):
     libc = ctypes.CDLL(None, use_errno=True)
     header = ctypes.create_string_buffer(struct.pack('Ii', 0x20080522, 0))
     data = (ctypes.c_uint32 * 6)()
     assert libc.capget(header, data) == 0, ctypes.get_errno()
-    for right in rights:
-        data[0] &= ~(1 << right)
-        data[1] &= ~(1 << right)
+    for capability in capabilities:
+        data[0] &= ~(1 << capability)
+        data[1] &= ~(1 << capability)
     assert libc.capset(header, data) == 0, ctypes.get_errno()
 
 def _refuse_clone(number):
-    # seccomp(2): clone and clone3 give that errno.
+    # seccomp(2): clone and clone3 fail with that errno.
     clone, clone3 = {'x86_64': (56, 435), 'aarch64': (220, 435)}[platform.machine()]
     lines = (
         (0x20, 0, 0, 0),  # load the number of the call
@@ -206,17 +207,17 @@ def _refuse_clone(number):
     assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
     assert libc.prctl(22, 2, program, 0, 0) == 0, ctypes.get_errno()  # PR_SET_SECCOMP
 """
-"""For run_python(): refuse_threads(how), with one of `HOW_THREADS_ARE_REFUSED`."""
-HOW_THREADS_ARE_REFUSED = ("RLIMIT_NPROC", "RLIMIT_AS", "EAGAIN", "EPERM")
+"""For run_python(): refuse_threads(how), with one of `THREAD_FAILURES`."""
+THREAD_FAILURES = ("RLIMIT_NPROC", "RLIMIT_AS", "EAGAIN", "EPERM")
 
 
 class Kernel:
-    """A real Jupyter kernel and a client of it."""
+    """A real Jupyter kernel and its client."""
 
     def __init__(self, *arguments: str) -> None:
         from jupyter_client import KernelManager
 
-        # Tests run in parallel: two kernels may be given the same port.
+        # Tests run in parallel: two kernels might get the same port.
         self.manager = KernelManager(kernel_name="python3")
         self._sockets = use_sockets(self.manager)
         self.manager.start_kernel(extra_arguments=["--log-level=ERROR", *arguments])
@@ -229,31 +230,49 @@ class Kernel:
             raise
 
     def run(self, code: str, **options: Any) -> str:
-        """What the cell shows: its output, its result and its error, as text."""
+        """Run a cell; its output, result and error as text."""
         return self.output_of(self.send(code, **options))
 
     def send(self, code: str, **options: Any) -> str:
-        """Have the cell executed; an error in it does not stop those after it."""
+        """Send a cell; its error does not stop later cells. The message id."""
         options.setdefault("stop_on_error", False)
         return self.client.execute(code, **options)
 
-    def output_of(self, message_id: str) -> str:
-        """The same of a cell that was sent before."""
-        shown = []
+    def send_request(self, code: str, metadata: dict[str, Any], **header: Any) -> str:
+        """Send a cell with metadata, as notebook front ends do. The message id."""
+        content = {
+            "code": code, "silent": False, "store_history": True,
+            "user_expressions": {}, "allow_stdin": False, "stop_on_error": False,
+        }  # fmt: skip
+        session = self.client.session
+        message = session.msg("execute_request", content, metadata=metadata)
+        message["header"].update(header)
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def messages_of(self, message_id: str) -> Iterator[tuple[str, Any]]:
+        """The type and content of each output message of a cell that was sent."""
         while True:
             message = self.client.get_iopub_msg(timeout=60)
             if message["parent_header"].get("msg_id") != message_id:
                 continue
-            content = message["content"]
-            match message["msg_type"]:
+            kind, content = message["msg_type"], message["content"]
+            if kind == "status" and content["execution_state"] == "idle":
+                return
+            yield kind, content
+
+    def output_of(self, message_id: str) -> str:
+        """The text of a cell that was sent."""
+        shown = []
+        for kind, content in self.messages_of(message_id):
+            match kind:
                 case "stream":
                     shown.append(content["text"])
                 case "execute_result" | "display_data":
                     shown.append(content["data"]["text/plain"] + "\n")
                 case "error":
                     shown.append(f"{content['ename']}: {content['evalue']}\n")
-                case "status" if content["execution_state"] == "idle":
-                    return "".join(shown)
+        return "".join(shown)
 
     def reply_to(self, message_id: str) -> Any:
         """The reply on the shell channel to that request."""
@@ -263,7 +282,7 @@ class Kernel:
                 return message
 
     def line(self, code: str) -> Line:
-        """The one line that the cell leaves."""
+        """Run a cell; its only memwatch line."""
         text = self.run(code)
         found = lines_in(text)
         assert len(found) == 1, text

@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real browser: what a person sees under a cell."""
+"""A real JupyterLab in a real browser: what it shows below a cell."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import nbformat
 import pytest
 
-from browsing import CONTRAST, SCREENSHOTS, importable, need
+from browsing import CONTRAST, SCREENSHOTS, importable, require
 from memwatch import CellReport
 from memwatch.display import charts
 from support import MIB, lines_in
@@ -30,10 +30,10 @@ GIVES_BACK = """\
 time.sleep(0.1); held.clear(); time.sleep(0.1)
 text = bytearray(300 << 20); time.sleep(0.1); del text
 time.sleep(0.1)"""
-NOTHING_TO_SEE = "kept = len(held)"
-CELLS = ["%load_ext memwatch", GROWS, NOTHING_TO_SEE, GIVES_BACK, "%memwatch plot"]
+NO_CHART = "kept = len(held)"
+CELLS = ["%load_ext memwatch", GROWS, NO_CHART, GIVES_BACK, "%memwatch plot"]
 SHAPES = (2, 4)
-"""The execution counts of those that have a shape."""
+"""The execution counts of the cells that get a chart."""
 
 
 def settings(folder, plugin, values):
@@ -45,12 +45,12 @@ def settings(folder, plugin, values):
 
 @contextmanager
 def jupyterlab(home, theme):
-    """JupyterLab with nobody's configuration; yields its address and its token."""
+    """JupyterLab without user configuration; yields its address and its token."""
     chosen = home / "settings"
     settings(chosen, "@jupyterlab/apputils-extension:themes", {"theme": theme})
     quiet = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
     settings(chosen, "@jupyterlab/apputils-extension:notification", quiet)
-    # All cells are in the page, and not only those that fit into it.
+    # Render all cells, not only the visible ones.
     settings(
         chosen, "@jupyterlab/notebook-extension:tracker", {"windowingMode": "none"}
     )
@@ -77,21 +77,21 @@ def jupyterlab(home, theme):
         stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
-    said = []
+    log = []
     try:
         address = None
         for line in server.stderr:
-            said.append(line)
+            log.append(line)
             match = re.search(r"http://127\.0\.0\.1:\d+/", line)
             if match:
                 address = match[0]
                 break
-        assert address, "".join(said)
-        # Whoever does not listen on holds the server up.
-        threading.Thread(target=said.extend, args=(server.stderr,), daemon=True).start()
+        assert address, "".join(log)
+        # An unread pipe would block the server.
+        threading.Thread(target=log.extend, args=(server.stderr,), daemon=True).start()
         yield address, token
     finally:
-        server.terminate()  # which ends its kernels
+        server.terminate()  # and its kernels
         try:
             server.wait(30)
         except subprocess.TimeoutExpired:
@@ -107,7 +107,7 @@ def write_notebooks(folder):
     nbformat.write(
         v4.new_notebook(cells=cells, metadata=kernel), folder / "shapes.ipynb"
     )
-    # As it comes from somebody else: not executed here, so not trusted.
+    # Not executed here, so not trusted.
     grown = CellReport(
         label="In [1]", duration_ns=10**9, rss_start_bytes=50 * MIB,
         rss_end_bytes=90 * MIB, rss_peak_bytes=100 * MIB,
@@ -125,7 +125,7 @@ def open_notebook(page, address, token, name):
 
 
 def run_all_cells(page):
-    # Cells that are run before the kernel has told its name and its state are lost.
+    # Requests before the kernel is idle are lost.
     page.locator("#jp-main-statusbar").get_by_text(re.compile("Idle$")).wait_for()
     page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
     page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
@@ -140,7 +140,7 @@ def is_saved(response):
     ("name", "theme"), [("light", "JupyterLab Light"), ("dark", "JupyterLab Dark")]
 )
 def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
-    need(importable("jupyterlab"), "JupyterLab")
+    require(importable("jupyterlab"), "JupyterLab")
     from playwright.sync_api import expect
 
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
         expect(page.locator("body")).to_have_attribute("data-jp-theme-light", is_light)
         run_all_cells(page)
 
-        # The last cell's line is the last thing that is written.
+        # The last cell's line is the last output.
         outputs = page.locator(".jp-OutputArea-output")
         expect(outputs.filter(has_text=re.compile(r"In \[5\] used"))).to_be_visible()
         lines = lines_in("\n".join(outputs.all_inner_texts()))
@@ -163,12 +163,12 @@ def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
         for number in (1, 3):
             assert page.get_by_role("img", name=f"Memory of In [{number}]").count() == 0
         for number in SHAPES:
-            told = re.compile(
+            description = re.compile(
                 rf"Memory of In \[{number}\] over \d\.\d\d s: used -?\d+\.\d\d MiB,"
                 r" peak (at least )?\d+\.\d\d MiB, peaked \d+\.\d\d MiB above current,"
                 r" total \d+\.\d\d MiB"
             )
-            picture = page.get_by_role("img", name=told)
+            picture = page.get_by_role("img", name=description)
             expect(picture).to_be_visible()
             assert picture.evaluate(CONTRAST) >= 4.5
             line = outputs.filter(has_text=re.compile(rf"In \[{number}\] used"))
@@ -177,14 +177,14 @@ def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
             caption = picture.locator("xpath=..").get_by_text(re.compile("^peak "))
             expect(caption).to_be_visible()
 
-        # The session's figure: once.
+        # The figure of the session, once.
         expect(page.locator(".jp-OutputArea img")).to_have_count(1)
         page.locator(".jp-OutputArea img").scroll_into_view_if_needed()
         page.screenshot(path=SCREENSHOTS / f"{name}.png")
         cell = page.locator(".jp-CodeCell").nth(1)
         cell.screenshot(path=SCREENSHOTS / f"{name}-cell.png")
 
-        # As at 200 % zoom: half the room, twice the pixels.
+        # As at 200 % zoom: half the size, twice the pixels.
         zoomed = browser.new_page(
             viewport={"width": 550, "height": 500}, device_scale_factor=2
         )
@@ -199,7 +199,7 @@ def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
         assert box["x"] + box["width"] <= 550
         zoomed.screenshot(path=SCREENSHOTS / f"{name}-200.png")
 
-        # Who does not trust a notebook sees no SVG, but the words.
+        # In an untrusted notebook the text replaces the SVG.
         open_notebook(page, address, token, "foreign.ipynb")
         expect(page.get_by_text("peak 100.00 MiB", exact=True)).to_be_visible()
         expect(

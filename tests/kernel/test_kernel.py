@@ -1,4 +1,4 @@
-"""Real Jupyter kernels, spoken to as a front end does."""
+"""Real Jupyter kernels, driven as a front end drives them."""
 
 import os
 import signal
@@ -7,27 +7,23 @@ from pathlib import Path
 import pytest
 
 from memwatch import _core
+from shells import needs_hwm_reset
 from support import CLASSIC, MIB, Kernel, lines_in, wait_for
 
-ACCURACY = _core.accuracy()
-BOUND_MIB = ACCURACY["bound_bytes"] / MIB
-
-needs_mark = pytest.mark.skipif(
-    not ACCURACY["hwm_resets"], reason="no high-water mark to reset"
-)
+BOUND_MIB = _core.accuracy()["bound_bytes"] / MIB
 
 
-def test_loading_cell_gets_a_line_from_the_load_on(bare_kernel):
+def test_loading_cell_is_measured_from_the_load(bare_kernel):
     line = bare_kernel.line("kept = b'x' * (32 << 20)\n%load_ext memwatch")
     assert line.n == 1
-    assert abs(line.used) < 1  # what came before the load is not counted
+    assert abs(line.used) < 1  # not from the cell's start
     assert bare_kernel.line("pass").n == 2
 
 
-@needs_mark
+@needs_hwm_reset
 @pytest.mark.parametrize("mib", [1, 16, 400])
-def test_peak_against_the_truth(kernel, mib):
-    """Pages that are known to the one, there for no longer than it takes."""
+def test_peak_of_a_known_number_of_pages(kernel, mib):
+    """Mapped, written once and unmapped at once."""
     kernel.run("import mmap")
     line = kernel.line(
         f"m = mmap.mmap(-1, {mib} << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
@@ -37,10 +33,10 @@ def test_peak_against_the_truth(kernel, mib):
     assert abs(line.peaked - mib) <= max(mib / 100, BOUND_MIB)
 
 
-@needs_mark
+@needs_hwm_reset
 @pytest.mark.parametrize("mib", [400, 16, 1])
 def test_peak_of_bytes_made_with_the_gil_held(mib):
-    """As a person types it. In a fresh kernel: what malloc has freed it may keep."""
+    """In a fresh kernel, because malloc may keep freed memory."""
     kernel = Kernel()
     try:
         kernel.run("%load_ext memwatch")
@@ -50,23 +46,23 @@ def test_peak_of_bytes_made_with_the_gil_held(mib):
     assert abs(line.peaked - mib) <= max(mib / 100, BOUND_MIB)
 
 
-@needs_mark
+@needs_hwm_reset
 def test_peak_of_a_numpy_temporary(kernel):
     kernel.run("import numpy as np; a = np.ones(2**23); r = 0.0")
-    line = kernel.line("r = (a * 2 + 1).sum()")  # 64 MiB, the sum is made in place
+    line = kernel.line("r = (a * 2 + 1).sum()")  # 64 MiB; the sum is computed in place
     assert abs(line.peaked - 64) <= max(0.64, BOUND_MIB)
 
 
-def test_fifty_cells_that_allocate_nothing(kernel):
+def test_cells_that_allocate_nothing(kernel):
     kernel.run("x = 1")
     found = [kernel.line("x = 1") for _ in range(50)]
     assert [line.peaked for line in found] == [0.0] * 50
     assert max(line.used for line in found) < 0.05
 
 
-@needs_mark
+@needs_hwm_reset
 def test_cells_that_allocate_nothing_after_small_frees(kernel):
-    """The reset sets the mark from approximate counters: above what was ever used."""
+    """The reset sets the high-water mark from approximate counters: too high."""
     kernel.run(
         "import mmap\n"
         "m = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
@@ -79,7 +75,7 @@ def test_cells_that_allocate_nothing_after_small_frees(kernel):
     assert [line.peaked for line in found] == [0.0] * len(found)
 
 
-def test_error_and_syntax_error(kernel):
+def test_errors_have_one_line(kernel):
     text = kernel.run("1 / 0")
     assert "ZeroDivisionError" in text
     assert len(lines_in(text)) == 1
@@ -102,7 +98,7 @@ import mmap, asyncio; shown = []
 @pytest.mark.parametrize(
     "code", ["raise BigError", "await asyncio.sleep(0)\nraise BigError"]
 )
-def test_showing_an_error_is_not_charged_to_the_cell(kernel, code):
+def test_formatting_an_error_is_not_charged_to_the_cell(kernel, code):
     kernel.run(KEEPS)
     text = kernel.run(code)
     assert "BigError" in text
@@ -127,7 +123,7 @@ def test_showing_an_error_is_not_charged_to_the_cell(kernel, code):
         ("print('x', end=''); 1/0", "xZeroDivisionError: division by zero\n"),
     ],
 )
-def test_line_stands_on_a_line_of_its_own(kernel, code, shown):
+def test_line_starts_on_a_new_line(kernel, code, shown):
     text = CLASSIC.sub("LINE", kernel.run(code))
     assert text == f"{shown}LINE\n"
 
@@ -140,7 +136,7 @@ def test_body_of_a_cell_magic_is_part_of_its_cell(kernel):
     assert text.startswith(f"['In [{line.n}]']\n")
 
 
-def test_empty_and_silent_cells(kernel):
+def test_empty_and_silent_cells_have_no_line(kernel):
     assert kernel.run("") == ""
     assert kernel.run("  \n") == ""
     assert kernel.run("x = 1", silent=True) == ""
@@ -160,7 +156,7 @@ def test_execution_count_is_the_cells_own(kernel):
 
 
 def test_interrupt(kernel):
-    """Ctrl-C, in a loop and in an await; the cell has begun when we send it."""
+    """Ctrl-C in a loop and in an await, after the cell has started."""
     for code in (
         "import os\nopen(mark, 'w').close()\nwhile True: pass",
         "import asyncio\nopen(mark, 'w').close()\nawait asyncio.sleep(600)",
@@ -171,7 +167,7 @@ def test_interrupt(kernel):
         wait_for(mark.exists)
         mark.unlink()
         os.kill(kernel.manager.provisioner.pid, signal.SIGINT)
-        # A kernel that awaits nothing of its sockets notices at the next message.
+        # A kernel that awaits handles the signal at its next message.
         kernel.client.kernel_info()
         text = kernel.output_of(message_id)
         assert "KeyboardInterrupt" in text or "CancelledError" in text
@@ -188,9 +184,9 @@ def test_top_level_await(kernel):
     assert line.peaked < 1
 
 
-@needs_mark
+@needs_hwm_reset
 def test_fork_and_multiprocessing(kernel):
-    """Children that reach their own peaks leave the parent's alone."""
+    """Peaks of child processes do not change the parent's."""
     code = (
         "import multiprocessing, os\n"
         "m = mmap.mmap(-1, 100 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
@@ -208,7 +204,7 @@ def test_fork_and_multiprocessing(kernel):
     )
     kernel.run("import mmap")
     text = kernel.run(code)
-    # From 3.12 on Python warns of a fork in a process with threads, as kernels are.
+    # From 3.12 on Python warns of forks in processes with threads.
     status, peaks = (
         each for each in text.splitlines() if each == "0" or each[0] == "["
     )
@@ -219,10 +215,10 @@ def test_fork_and_multiprocessing(kernel):
 
 
 def test_subshell_runs_cells_at_the_same_time(kernel):
-    """ipykernel 7: the main shell waits for what a subshell's cell will do."""
+    """ipykernel 7: a cell of the main shell waits for a cell of a subshell."""
     info = kernel.reply_to(kernel.client.kernel_info())
     if "kernel subshells" not in info["content"].get("supported_features", []):
-        pytest.skip("this ipykernel has no subshells (they came with version 7)")
+        pytest.skip("subshells need ipykernel 7")
 
     session = kernel.client.session
     control = kernel.client.control_channel
@@ -234,15 +230,9 @@ def test_subshell_runs_cells_at_the_same_time(kernel):
 
     kernel.run("import threading\ngo = threading.Event()")
     waiting = kernel.client.execute("assert go.wait(60)  # in the main shell")
-    message = session.msg(
-        "execute_request",
-        {"code": "go.set()  # in a subshell", "silent": False, "store_history": True,
-         "user_expressions": {}, "allow_stdin": False, "stop_on_error": True},
-    )  # fmt: skip
-    message["header"]["subshell_id"] = subshell
-    kernel.client.shell_channel.send(message)
+    sent = kernel.send_request("go.set()  # in a subshell", {}, subshell_id=subshell)
 
-    shown = {waiting: "", message["header"]["msg_id"]: ""}
+    shown = {waiting: "", sent: ""}
     idle = set()
     while idle != set(shown):
         answer = kernel.client.get_iopub_msg(timeout=60)
@@ -264,7 +254,7 @@ def test_auto_load_by_configuration(tmp_path):
     try:
         assert kernel.line("x = 1").n == 1
         text = kernel.run("import memwatch\nprint(memwatch._core.sampler())")
-        assert "'open_windows': 1" in text  # its own: the load opened none
+        assert "'open_windows': 1" in text  # this cell's own: the load opened none
     finally:
         kernel.close()
 
@@ -279,7 +269,7 @@ def test_cpu_style_by_configuration():
 
 
 def test_sampler_sleeps_between_cells(kernel):
-    """Between cells its thread does not wake: told by the kernel's own count."""
+    """Between cells its thread does not wake, by the kernel's count of switches."""
     text = kernel.run(
         "import os\n"
         "tasks = '/proc/self/task'\n"
@@ -299,14 +289,14 @@ def test_sampler_sleeps_between_cells(kernel):
         return int(line.split()[1])
 
     def is_parked():
-        """It is in a call, futex, whose timeout (the fourth argument) is none."""
+        """Whether it waits in futex() without a timeout (the fourth argument)."""
         call = (folder / "syscall").read_text().split()
         return len(call) == 9 and call[4] == "0x0"
 
     if not (folder / "syscall").exists():
-        pytest.skip("this system does not show the call that a thread waits in")
-    # It wakes once more to find that the window has closed, and parks: no clock will
-    # wake it. A silent cell opens no window: all through it nothing wakes the thread.
+        pytest.skip("/proc has no syscall file here")
+    # It wakes once more after the window has closed, then parks without a timeout. A
+    # silent cell opens no window, so nothing wakes it.
     wait_for(is_parked)
     before = wakes()
     kernel.run("sum(range(10**6))", silent=True)

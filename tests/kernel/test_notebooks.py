@@ -1,4 +1,4 @@
-"""The demo notebooks: what is committed shows the line, and they run."""
+"""The demo notebooks: their committed outputs have the lines, and they run."""
 
 import re
 import subprocess
@@ -24,12 +24,12 @@ def text_of(cell):
     )
 
 
-def test_both_are_there():
+def test_both_notebooks_exist():
     assert {path.stem for path in NOTEBOOKS} == {"slots_vs_noslots", "peaks"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_committed_cell_has_its_line(path):
+def test_every_committed_cell_has_a_line(path):
     for number, cell in enumerate(code_cells(path), start=1):
         last = text_of(cell).splitlines()[-1]
         match = CLASSIC.fullmatch(last)
@@ -52,7 +52,7 @@ def test_slots_save_memory():
     assert len(picture) == 1
 
 
-def test_ten_hertz_reports_zero_where_there_was_a_peak():
+def test_sampling_at_10_hz_misses_the_peak():
     table = text_of(code_cells(NOTEBOOKS[0])[7])
     (row,) = re.findall(r"^b'x' \* 400 MiB +([\d.]+) +[\d.]+ +([\d.]+)$", table, re.M)
     memwatch, ten_hertz = map(float, row)
@@ -60,14 +60,14 @@ def test_ten_hertz_reports_zero_where_there_was_a_peak():
     assert ten_hertz == 0
 
 
-def test_the_two_programs_differ_by_the_slots_alone():
+def test_programs_differ_only_in_slots():
     slots = (ROOT / "notebooks/slots.py").read_text().splitlines()
     noslots = (ROOT / "notebooks/noslots.py").read_text().splitlines()
     assert [line for line in slots if "__slots__" not in line] == noslots
     assert len(slots) == len(noslots) + 1
 
 
-def test_demo_runs_and_prints_lines_and_table():
+def test_demo_prints_lines_and_table():
     done = subprocess.run(
         [
             sys.executable,

@@ -1,5 +1,6 @@
-"""Terminal IPython, typed at through a pseudo-terminal; and an embedded shell."""
+"""Terminal IPython in a pseudo-terminal; embedded shells; scripts."""
 
+import os
 import re
 import subprocess
 import sys
@@ -22,12 +23,12 @@ class Terminal:
             encoding="utf-8",
             timeout=60,
             dimensions=(50, 200),
-            env={**__import__("os").environ, "TERM": "dumb"},
+            env={**os.environ, "TERM": "dumb"},
         )
         self.child.expect(self.prompt)
 
     def type(self, text):
-        """Type a line; what the screen shows until the next prompt."""
+        """Type a line; the output up to the next prompt."""
         self.child.sendline(text)
         return self.read()
 
@@ -49,7 +50,7 @@ def terminal():
         each.child.close(force=True)
 
 
-def test_a_session(terminal):
+def test_session(terminal):
     ipython = terminal()
     (line,) = lines_in(ipython.type("%load_ext memwatch"))
     assert line.n == 1
@@ -66,7 +67,7 @@ def test_a_session(terminal):
     assert "[cancelled]" not in text
 
 
-def test_the_session_in_blocks(terminal):
+def test_plot_in_blocks(terminal):
     ipython = terminal("--ext=memwatch")
     ipython.type("x = b'x' * (400 * 2**20); del x")
     for _ in range(3):
@@ -79,15 +80,15 @@ def test_the_session_in_blocks(terminal):
     assert len(rows) == 8
     top = rows[0].partition("┤")[2]
     bottom = rows[-1].partition("┤")[2]
-    assert len(bottom.split()) == 4  # a place for each cell
-    # The first reaches the top, those after it do not.
+    assert len(bottom.split()) == 4  # a bar for each cell
+    # Only the first bar reaches the top.
     assert "█" in top
     assert len(top.rstrip()) <= len(bottom.split()[0])
     assert re.search(r"^ +1 +2 +3 +4$", text, re.M)
     assert len(lines_in(text)) == 1
 
 
-def test_plot_shows_blocks_too(terminal):
+def test_history_plot_shows_blocks(terminal):
     pytest.importorskip("matplotlib")
     ipython = terminal("--ext=memwatch")
     ipython.type("x = b'x' * (64 * 2**20)")
@@ -96,7 +97,7 @@ def test_plot_shows_blocks_too(terminal):
     assert text.count("┤") == 8
 
 
-def test_display_in_a_terminal_is_blocks_if_asked_for(terminal):
+def test_sparkline_in_a_terminal_is_blocks(terminal):
     ipython = terminal("--ext=memwatch", "--MemWatch.display=sparkline")
     text = ipython.type("x = b'x' * (64 * 2**20); del x")
     assert len(lines_in(text)) == 1
@@ -127,7 +128,7 @@ def test_embedded_shell(tmp_path):
         "    inside = 'a local'\n"
         "    IPython.embed(simple_prompt=True, banner1='')\n"
         "work()\n"
-        "print('the program goes on')\n"
+        "print('the program continues')\n"
     )
     child = pexpect.spawn(
         sys.executable, [str(program)], encoding="utf-8", timeout=60,
@@ -140,14 +141,14 @@ def test_embedded_shell(tmp_path):
             child.expect(CLASSIC.pattern)
             child.expect("In \\[\\d+\\]: ")
         child.sendline("exit")
-        child.expect("the program goes on")
+        child.expect("the program continues")
         child.expect(pexpect.EOF)
     finally:
         child.close(force=True)
 
 
 @pytest.mark.parametrize("ending", [".ipy", ".py"])
-def test_script_is_measured_by_run(tmp_path, ending):
+def test_script_is_measured_by_the_run_magic(tmp_path, ending):
     """As the README says."""
     script = tmp_path / f"script{ending}"
     script.write_text("x = b'x' * (32 << 20)\n")
@@ -161,18 +162,18 @@ def test_script_is_measured_by_run(tmp_path, ending):
 
 
 @pytest.mark.parametrize("code", ["pass", "print('y' * 9000)"])
-def test_full_stdout_is_named_and_cells_are_measured(tmp_path, code):
+def test_full_stdout_is_one_warning(tmp_path, code):
     command = [sys.executable, "-u", "-m", "IPython", "--no-banner", "--ext=memwatch"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [*command, "-c", code], stdout=full, stderr=subprocess.PIPE,
             text=True, timeout=120, check=False,
         )  # fmt: skip
-    assert "In [1] could not be printed to stdout: OSError" in done.stderr
+    assert "cannot print the line of In [1] to stdout: OSError" in done.stderr
     assert "unmeasured" not in done.stderr
 
 
-def test_embedded_shell_that_loads_and_unloads_leaves_the_outer_one(terminal):
+def test_unloading_in_an_embedded_shell_keeps_the_outer_one(terminal):
     ipython = terminal("--ext=memwatch")
     ipython.type("from memwatch.blackbox import recording; box = recording.box_path()")
     ipython.child.sendline("from IPython import embed; embed(banner1='')")

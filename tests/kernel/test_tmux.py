@@ -1,4 +1,4 @@
-"""Terminal IPython in tmux: what stands on the screen, read back from it."""
+"""Terminal IPython in tmux: the screen, read back."""
 
 import shutil
 import subprocess
@@ -9,13 +9,15 @@ import pytest
 
 from support import lines_in
 
-pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here")
+pytestmark = pytest.mark.skipif(
+    shutil.which("tmux") is None, reason="tmux is not installed"
+)
 
 BLOCKS = set("▁▂▃▄▅▆▇█")
 
 
 class Screen:
-    """IPython in a tmux of its own."""
+    """IPython in its own tmux server."""
 
     def __init__(self, socket):
         self.tmux = ["tmux", "-L", socket]
@@ -41,7 +43,7 @@ class Screen:
         return text
 
     def type(self, line, number):
-        """Type it at In [number]; the screen when the next prompt is there."""
+        """Type it at In [number]; the screen with the next prompt."""
         self.run("send-keys", line, "Enter")
         return self.wait_for(f"In [{number + 1}]:")
 
@@ -53,7 +55,7 @@ def screen(tmp_path):
     running.run("kill-server")
 
 
-def test_the_line_the_top_and_the_blocks(screen):
+def test_line_top_and_plot(screen):
     text = screen.type("x = b'x' * (400 * 2**20); del x", 1)
     (line,) = lines_in(text)
     assert line.n == 1
@@ -64,7 +66,7 @@ def test_the_line_the_top_and_the_blocks(screen):
     text = screen.type("%memwatch top 1", 3)
     kept, rose = text[text.index("Kept the most") :].split("Rose the highest")
     assert "In [2] y = bytearray(64 << 20)" in kept
-    assert "In [1] x = b" in rose  # which IPython 8.0 types anew, as black has it
+    assert "In [1] x = b" in rose  # IPython 8.0 reformats it
 
     text = screen.type("%memwatch plot", 4)
     rows = [row for row in text.splitlines() if "┤" in row]

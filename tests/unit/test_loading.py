@@ -13,7 +13,7 @@ STANDARD = {
     "typing", "warnings",
 }  # fmt: skip
 STANDARD_AT_LOAD = STANDARD | {
-    "argparse", "atexit", "contextlib", "functools", "math", "pwd", "re", "shlex",
+    "atexit", "contextlib", "functools", "getopt", "math", "pwd", "re", "shlex",
     "shutil", "socket", "weakref",
 }  # fmt: skip
 OWN = {
@@ -22,9 +22,11 @@ OWN = {
 }  # fmt: skip
 OWN_AT_LOAD = OWN | {
     "blackbox", "blackbox.folders", "blackbox.reader", "blackbox.recording",
-    "display", "display.lines", "ipython", "ipython.cell_watcher", "ipython.commands",
-    "ipython.completion", "ipython.magics", "measure.capabilities", "stream",
-    "stream.publishing",
+    "display", "display.lines", "ipython", "ipython.cell_watcher",
+    "ipython.command_line", "ipython.commands", "ipython.completion",
+    "ipython.configuration", "ipython.magics", "ipython.running_cells",
+    "ipython.stdout_position", "ipython.traceback_hooks", "measure.capabilities",
+    "stream", "stream.publishing",
 }  # fmt: skip
 UNWANTED = {"ast", "asyncio", "difflib", "hashlib", "html", "inspect", "ssl"}
 """Named by themselves: they are dear, or nothing at load needs them."""

@@ -13,7 +13,7 @@ import pytest
 
 import memwatch
 from memwatch import optional
-from support import ROOT, lines_in, run_python, run_python_told
+from support import ROOT, lines_in, run_python, run_python_streams
 
 BIN = Path(sys.executable).parent
 BUILT = {"children": "libproc2", "cpu style": "libproc2", "publishing": "libzmq"}
@@ -171,7 +171,7 @@ def test_machine_memory_is_known_without_libproc2(alone):
 )
 def test_what_is_not_built_says_how_to_get_it(build, tmp_path, typed, part):
     site, _ = build
-    out, err = run_python_told(
+    out, err = run_python_streams(
         "from traitlets.config import Config\n"
         "from IPython.core.interactiveshell import InteractiveShell\n"
         "config = Config({'HistoryManager': {'enabled': False}})\n"

@@ -14,7 +14,7 @@ import click
 from ..files import drop_stdout
 from ..top.overview import Overview
 from ..top.processes import SORTABLE, Process, sort
-from ..top.table import NOBODY, headline, table
+from ..top.table import NO_PROCESSES, headline, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,8 +169,8 @@ def _print(
         processes = sort(processes, column, now_ns, reverse=reverse)
         if as_json:
             values = {
-                "schema": 1,
-                "at": _now(),
+                "schema": 2,
+                "refreshed_at": _now(),
                 "t_mono_ns": now_ns,
                 "unreadable_boxes": view.unreadable,
                 "stream": _stream(view.collector),
@@ -178,14 +178,14 @@ def _print(
             rows = _rows(processes, now_ns, view.collector)
             text = f'{_ENCODER.encode(values)[:-1]},"processes":[{",".join(rows)}]}}'
         elif not processes:
-            text = NOBODY
+            text = NO_PROCESSES
         else:
             width = shutil.get_terminal_size((120, 24)).columns
             text = f"{headline(processes, now_ns)}\n{table(processes, width, now_ns)}"
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
-        if once and view.why_unreadable is not None:
-            click.echo(f"memwatch: {view.why_unreadable}", err=True)
+        if once and view.unreadable_reason is not None:
+            click.echo(f"memwatch: {view.unreadable_reason}", err=True)
         shown += 1
         # A late refresh does not shorten the next interval.
         show_at = max(show_at + 1 / rate, time.monotonic())
@@ -228,8 +228,8 @@ def _stream(collector: Collector | None) -> dict[str, Any] | None:
         "endpoint": collector.endpoint,
         "received": collector.received,
         "refused": collector.refused,
-        "why_refused": collector.why_refused,
+        "refused_reason": collector.refused_reason,
         "lost": collector.lost,
-        "passed_over": collector.passed_over,
+        "skipped_messages": collector.skipped_messages,
         "restarts": collector.restarts,
     }

@@ -1,4 +1,4 @@
-"""The text below a cell magic, run as a cell would be, once or several times."""
+"""The body of a cell magic, run as a cell is, once or several times."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from typing import Any
 from ..measure.window import OpenWindow, history, status_of
 from ..report import CellReport
 
-__all__ = ["Body"]
+__all__ = ["CellBody"]
 
 
-class Body:
-    """The text below a cell magic of `shell`. SyntaxError where it is no Python.
+class CellBody:
+    """The compiled body of a cell magic of `shell`. SyntaxError if it is not Python.
 
-    Its magics work, as in %%time; ``await`` outside of a function does not.
+    Magics work in it, as in %%time; ``await`` outside of a function does not.
+
+    >>> CellBody(shell, "x = 1\\nx + 1").run()  # doctest: +SKIP
+    2
     """
 
     def __init__(self, shell: Any, text: str) -> None:
         self._shell = shell
         code = shell.transform_cell(text)
         self._number = int(shell.displayhook.prompt_count)
-        # By that name a traceback finds the source.
+        # A traceback finds the source by that name.
         name = shell.compile.cache(code, self._number, raw_code=text)
         tree = shell.transform_ast(shell.compile.ast_parse(code, filename=name))
         self._value: CodeType | None = None
@@ -33,11 +36,11 @@ class Body:
         self._statements: CodeType = shell.compile(tree, name, "exec")
 
     def run(self) -> Any:
-        """Run it once; the value of its last line if that is an expression, else None.
+        """Run it; the value of its last line if that is an expression, else None.
 
-        What it raises is raised.
+        Its exceptions are not caught.
         """
-        # IPython begins a traceback below this: with the user's own lines.
+        # IPython starts a traceback below this frame: with the user's own lines.
         __tracebackhide__ = "__ipython_bottom__"
         names = (self._shell.user_global_ns, self._shell.user_ns)
         exec(self._statements, *names)
@@ -46,8 +49,8 @@ class Body:
     def repeat(self, runs: int) -> list[CellReport]:
         """Run it `runs` times, each in a window of its own; the reports.
 
-        They are in the history, too. What it raises is raised, and no further run is
-        begun. OSError where /proc cannot be read.
+        The reports are also in the history. An exception ends the repetition. OSError
+        if /proc cannot be read.
         """
         __tracebackhide__ = "__ipython_bottom__"
         reports = []
@@ -62,11 +65,11 @@ class Body:
                 raise
             finally:
                 report = window.close(label=label, status=status_of(error))
-                error = None  # its traceback has this frame: a cycle
+                error = None  # its traceback refers to this frame: a cycle
                 if report is not None:
                     history.append(report)
                     reports.append(report)
-            # Only now: what the run made is what it kept.
+            # After the window: the value counts as kept.
             del value
         return reports
 

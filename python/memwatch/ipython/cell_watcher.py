@@ -1,10 +1,8 @@
-"""The small shim: IPython's events open and close windows."""
+"""IPython's events open and close the window of each cell."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from functools import wraps
 from threading import get_ident
 from typing import Any
 from weakref import ref
@@ -14,8 +12,11 @@ from ..blackbox import recording
 from ..measure.window import OpenWindow, history, status_of
 from ..report import CellReport, Status, first_line
 from ..warn import FailureWarning, cause_of, warn_once
+from .running_cells import error_of, results_around
+from .stdout_position import StdoutPosition
+from .traceback_hooks import TracebackHooks
 
-__all__ = ["CellWatcher", "inside_a_cell"]
+__all__ = ["CellWatcher"]
 
 _QUIET_TAG = "memwatch-quiet"
 
@@ -24,11 +25,11 @@ ShouldPrint = Callable[[CellReport], bool]
 
 
 class _Cell:
-    """A cell that is running."""
+    """A running cell."""
 
     __slots__ = (
-        "cell_id", "info", "key", "number", "report", "source", "store_history",
-        "thread", "told", "window",
+        "cell_id", "info", "key", "number", "report", "should_print", "source",
+        "store_history", "thread", "window",
     )  # fmt: skip
 
     def __init__(self, info: Any, number: int) -> None:
@@ -36,10 +37,10 @@ class _Cell:
         self.info: ref[Any] | None = None
         self.number = number
         self.thread = get_ident()
-        self.told: bool | None = None
-        """Whether its line is printed; None: as is configured."""
+        # None: as configured.
+        self.should_print: bool | None = None
+        # Set before the cell's end if its code has raised.
         self.report: CellReport | None = None
-        """There before the cell's end where its code has raised."""
         self.store_history: bool = info.store_history
         # IPython 8.0 has no cell ids.
         self.cell_id: str | None = getattr(info, "cell_id", None)
@@ -53,11 +54,14 @@ class _Cell:
 
 
 class CellWatcher:
-    """Opens a window for each cell of one shell and reports when the cell has ended.
+    """Opens a window for each cell of one shell and reports it when the cell ends.
 
-    Cells are known by IPython's own record of them (ExecutionInfo). They may run in
-    several threads, or await each other in one; each has a report. A cell that runs
-    inside another one, as the body of %%capture does, is part of that one.
+    Cells are identified by IPython's ExecutionInfo. They may run in several threads or
+    await each other in one; each has a report. A cell that runs inside another cell,
+    such as the body of %%capture, is part of that cell.
+
+    >>> watcher = CellWatcher(shell, print, lambda report: True)  # doctest: +SKIP
+    >>> watcher.start()  # doctest: +SKIP
     """
 
     def __init__(
@@ -66,16 +70,16 @@ class CellWatcher:
         self._shell = shell
         self._on_report = on_report
         self._should_print = should_print
-        self._trouble = FailureWarning()
+        self._failure = FailureWarning()
         self._previous: CellReport | None = None
-        # By the id of their ExecutionInfo, oldest first. Who runs a cell by
-        # run_cell_async() need not say when it ends: it goes when IPython forgets it.
+        # By the id of their ExecutionInfo, oldest first. run_cell_async() need not
+        # announce the end: such a cell leaves when IPython drops its ExecutionInfo.
         self._cells: dict[int, _Cell] = {}
         self._only: _Cell | None = None
-        self._stdout = _Stdout()
-        self._tracebacks = _Tracebacks(shell, self._code_has_ended)
-        # Kept: a reload of this module gives the class other functions, and IPython
-        # finds by equality what is to be unregistered.
+        self._stdout = StdoutPosition()
+        self._tracebacks = TracebackHooks(shell, self._code_failed)
+        # Kept: after a reload of this module the class has other functions, and IPython
+        # unregisters by equality.
         self._events = {
             "pre_run_cell": self._pre_run_cell,
             "post_run_cell": self._post_run_cell,
@@ -83,58 +87,58 @@ class CellWatcher:
         self.watching = False
 
     def start(self) -> None:
-        """Watch from now on; if a cell is running, this cell too. Twice is once."""
+        """Watch every cell from now on, the running one included. Idempotent."""
         self._only = None
         if self.watching:
             return
         for event, function in self._events.items():
             self._shell.events.register(event, function)
-        self._tracebacks.wrap()
+        self._tracebacks.install()
         self.watching = True
-        running = _results_around(self._shell)
+        running = results_around(self._shell)
         if running:
             try:
                 result = running[-1]
                 self._add(result.info, self._number(result))
             except Exception as error:
-                self._trouble.tell(error)
+                self._failure.tell(error)
 
     def stop(self) -> None:
-        """Watch no longer; the running cell is not reported. Without start: nothing."""
+        """Stop watching; the running cell gets no report. Idempotent."""
         if not self.watching:
             return
         for event, function in self._events.items():
             self._shell.events.unregister(event, function)
-        self._tracebacks.unwrap()
+        self._tracebacks.remove()
         self._stdout.leave()
         self.watching = False
         self._cells.clear()
         self._only = None
 
     def forget_cells(self) -> None:
-        """In a forked child: the cells that run are the parent's."""
+        """In a forked child: the running cells are the parent's."""
         self._cells.clear()
         self._only = None
 
     def watch_this_cell(self) -> None:
-        """Watch the running cell to its end, and print its line in any case."""
+        """Watch the running cell to its end and print its line in any case."""
         if not self.watching:
             self.start()
             self._only = self._cell_of_this_thread()
-            if self._only is None:  # silent: IPython would not tell its end
+            if self._only is None:  # silent: IPython would not announce its end
                 self.stop()
         self.print_this_cell(True)
 
-    def print_this_cell(self, told: bool) -> None:
-        """Print the running cell's line (True) or none (False), whatever is configured.
+    def print_this_cell(self, should_print: bool) -> None:
+        """Print the running cell's line or not, whatever is configured.
 
-        Not watched: nothing.
+        Does nothing if the cell is not watched.
         """
         cell = self._cell_of_this_thread()
         if cell is not None:
-            cell.told = told
+            cell.should_print = should_print
 
-    # What goes wrong below is ours, never the cell's: one warning, then silence.
+    # A failure below is memwatch's, never the cell's: one warning, then silence.
 
     def _pre_run_cell(self, info: Any) -> None:
         try:
@@ -142,10 +146,10 @@ class CellWatcher:
                 recording.renew()
             if self._cells and self._is_nested():
                 return
-            # By the inputs that there are: some IPythons have counted it already.
+            # By the number of inputs: some IPythons have already counted this cell.
             self._add(info, len(self._shell.history_manager.input_hist_parsed))
         except Exception as error:
-            self._trouble.tell(error)
+            self._failure.tell(error)
 
     def _post_run_cell(self, result: Any) -> None:
         try:
@@ -154,22 +158,18 @@ class CellWatcher:
                 return
             del self._cells[cell.key]
             if cell.report is None:
-                self._close(cell, result, status_of(_error_of(result)))
+                self._close(cell, result, status_of(error_of(result)))
             if cell.report is not None:
-                self._tell(cell, cell.report, result)
+                self._deliver(cell, cell.report, result)
             if not self._cells:
                 self._stdout.leave()
             if cell is self._only:
                 self.stop()
         except Exception as error:
-            self._trouble.tell(error)
+            self._failure.tell(error)
 
-    def _code_has_ended(self, result: Any, error: BaseException | None) -> None:
-        """A cell has raised `error`, None where that is not known: close its window.
-
-        What IPython does to show the error is not the cell's: the traceback of a
-        KeyError in pandas takes 11 MiB and 0.7 s.
-        """
+    def _code_failed(self, result: Any, error: BaseException | None) -> None:
+        """Close the window before IPython shows the error, None if it is unknown."""
         try:
             cell = self._find(result)
             if cell is not None and cell.report is None:
@@ -177,7 +177,7 @@ class CellWatcher:
                     cell, result, "error" if error is None else status_of(error)
                 )
         except Exception as failure:
-            self._trouble.tell(failure)
+            self._failure.tell(failure)
 
     def _add(self, info: Any, number: int) -> None:
         cells = self._cells
@@ -185,16 +185,16 @@ class CellWatcher:
         key = cell.key
         cell.info = ref(info, lambda _: cells.pop(key, None))
         if self._is_tagged_quiet(info):
-            cell.told = False
+            cell.should_print = False
         cells[key] = cell
         self._stdout.enter()
 
     def _is_tagged_quiet(self, info: Any) -> bool:
-        """Whether the front end says so, which few do: JupyterLab and Notebook 7."""
+        """Whether the cell has the tag; only JupyterLab and Notebook 7 send tags."""
         if hasattr(info, "cell_meta"):
             metadata = info.cell_meta
         elif hasattr(self._shell, "get_parent"):
-            # Older IPythons do not have it: the message that ipykernel is answering.
+            # Older IPythons: the request that ipykernel is answering.
             metadata = self._shell.get_parent().get("metadata")
         else:
             return False
@@ -204,26 +204,23 @@ class CellWatcher:
         return isinstance(tags, (list, tuple)) and _QUIET_TAG in tags
 
     def _is_nested(self) -> bool:
-        """Whether a cell begins inside one that has a window."""
-        return any(
-            id(each.info) in self._cells for each in _results_around(self._shell)
-        )
+        return any(id(each.info) in self._cells for each in results_around(self._shell))
 
     def _find(self, result: Any) -> _Cell | None:
-        """The cell that has ended so; None: an empty one, or part of another one.
+        """The cell that ended with `result`; None for an empty or a nested cell.
 
-        An interrupt can end a cell with a new record, or with None for a result: then
-        it is the youngest of this thread.
+        An interrupt can end a cell with a new ExecutionInfo or without a result: then
+        it is the youngest cell of this thread.
         """
         cells = self._cells
         info = getattr(result, "info", None)
         cell = cells.get(id(info))
         if cell is not None or not cells:
             return cell
-        # IPython tells the end of an empty cell, but not its beginning.
+        # IPython announces the end of an empty cell, but not its start.
         if info is not None and (not info.raw_cell or info.raw_cell.isspace()):
             return None
-        return None if _results_around(self._shell) else self._cell_of_this_thread()
+        return None if results_around(self._shell) else self._cell_of_this_thread()
 
     def _cell_of_this_thread(self) -> _Cell | None:
         thread = get_ident()
@@ -243,183 +240,36 @@ class CellWatcher:
             previous=self._previous,
         )
 
-    def _tell(self, cell: _Cell, report: CellReport, result: Any) -> None:
+    def _deliver(self, cell: _Cell, report: CellReport, result: Any) -> None:
         history.append(report)
         self._previous = report
-        if not (self._should_print(report) if cell.told is None else cell.told):
+        should_print = cell.should_print
+        if not (self._should_print(report) if should_print is None else should_print):
             return
         try:
-            if self._stdout.is_inside_a_line and not self._is_apart(result):
+            if self._stdout.is_inside_line and not self._is_separated(result):
                 print()
             self._on_report(self._number(result, cell.number), report)
         except Exception as error:
             warn_once(
                 "line",
-                f"the line of {report.label} could not be printed to stdout:"
-                f" {type(error).__name__}: {cause_of(error)}; cells are measured all"
-                " the same, and memwatch.history has their reports",
+                f"cannot print the line of {report.label} to stdout:"
+                f" {type(error).__name__}: {cause_of(error)}; cells are still measured,"
+                " their reports are in memwatch.history",
             )
 
-    def _is_apart(self, result: Any) -> bool:
-        """Whether a front end shows something else between stdout and the line.
+    def _is_separated(self, result: Any) -> bool:
+        """Whether the front end shows a value or an error between stdout and the line.
 
-        A kernel sends values and errors beside stdout, a terminal has them in it.
+        A kernel sends them as messages of their own; a terminal prints them.
         """
         return hasattr(self._shell, "kernel") and (
-            getattr(result, "result", None) is not None or _error_of(result) is not None
+            getattr(result, "result", None) is not None or error_of(result) is not None
         )
 
-    def _number(self, result: Any, otherwise: int | None = None) -> int:
-        """The cell's own number; else `otherwise`, or the one that the prompt shows."""
+    def _number(self, result: Any, default: int | None = None) -> int:
+        """The cell's own number, else `default`, else the number in the prompt."""
         number = getattr(result, "execution_count", None)
         if number is None:
-            number = otherwise
+            number = default
         return int(self._shell.execution_count if number is None else number)
-
-
-class _Stdout:
-    """Whether what cells print ends inside a line: a kernel's front end shows it so.
-
-    No stream tells. So while a cell runs, ``sys.stdout`` has a `write` of its own,
-    as IPython gives it one since version 9.
-    """
-
-    def __init__(self) -> None:
-        self.is_inside_a_line = False
-        self._stream: Any = None
-        self._write: Any = None
-        self._own: Any = None
-
-    def enter(self) -> None:
-        """A cell begins, at the beginning of a line."""
-        self.is_inside_a_line = False
-        stream: Any = sys.stdout
-        if stream is self._stream:
-            return
-        self.leave()
-        try:
-            own = vars(stream).get("write")
-            write = stream.write
-
-            def seen(text: Any) -> Any:
-                written = write(text)
-                if text:
-                    self.is_inside_a_line = text[-1] != "\n"
-                return written
-
-            stream.write = seen
-        except Exception:
-            return  # None, or nothing that can be changed: it is not known then
-        self._stream, self._write, self._own = stream, seen, own
-
-    def leave(self) -> None:
-        """No cell runs: `sys.stdout` is as it was, unless another changed it, too."""
-        stream, self._stream = self._stream, None
-        if stream is None:
-            return
-        if vars(stream).get("write") is self._write:
-            if self._own is None:
-                del stream.write
-            else:
-                stream.write = self._own
-        self._write = self._own = None
-
-
-class _Tracebacks:
-    """Tells that a cell has raised, before its shell shows the error."""
-
-    _SHOW = ("showtraceback", "showsyntaxerror", "showindentationerror")
-
-    def __init__(
-        self, shell: Any, has_ended: Callable[[Any, BaseException | None], None]
-    ) -> None:
-        self._shell = shell
-        self._has_ended = has_ended
-        # By name: ours, and what the shell itself had there, None where its class has.
-        self._wrapped: dict[str, tuple[Any, Any]] = {}
-
-    def wrap(self) -> None:
-        for name in self._SHOW:
-            if name not in self._wrapped:
-                own = vars(self._shell).get(name)
-                ours = self._wrapper(getattr(self._shell, name))
-                setattr(self._shell, name, ours)
-                self._wrapped[name] = (ours, own)
-
-    def unwrap(self) -> None:
-        """Undo it; what another has wrapped once more stays, and does nothing."""
-        for name, (ours, own) in list(self._wrapped.items()):
-            if vars(self._shell).get(name) is not ours:
-                continue
-            if own is None:
-                delattr(self._shell, name)
-            else:
-                setattr(self._shell, name, own)
-            del self._wrapped[name]
-
-    def _wrapper(self, show: Any) -> Any:
-        @wraps(show)
-        def shows(*args: Any, **kwargs: Any) -> Any:
-            result = _result_of_ended_code()
-            if result is not None:
-                self._has_ended(result, sys.exc_info()[1])
-            return show(*args, **kwargs)
-
-        return shows
-
-
-def _result_of_ended_code() -> Any:
-    """IPython's result of the cell whose error is about to be shown by this thread.
-
-    None where no cell has ended: code may show a traceback and go on.
-    """
-    frame = sys._getframe(2)
-    while frame is not None:
-        code = frame.f_code
-        if "IPython" in code.co_filename:
-            match code.co_name:
-                case "run_code":  # sets the error when the code has ended
-                    result = frame.f_locals.get("result")
-                    return (
-                        None
-                        if getattr(result, "error_in_exec", None) is None
-                        else result
-                    )
-                case "run_ast_nodes" | "run_cell_async" | "_run_cell":
-                    return frame.f_locals.get("result")
-                case "trigger":  # another's callback failed, before or after the cell
-                    return None
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
-
-
-def _error_of(result: Any) -> BaseException | None:
-    if result is None:
-        return KeyboardInterrupt()
-    error: BaseException | None = result.error_before_exec or result.error_in_exec
-    return error
-
-
-def inside_a_cell(shell: Any) -> bool:
-    """Whether this thread is running a cell of `shell`; not in a startup file."""
-    return bool(_results_around(shell))
-
-
-def _results_around(shell: Any) -> list[Any]:
-    """IPython's results of the cells of `shell` that this thread is running.
-
-    The innermost first. Silent ones are not there: IPython tells neither their
-    beginning nor their end.
-    """
-    results = []
-    frame = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == "run_cell_async" and "IPython" in code.co_filename:
-            variables = frame.f_locals
-            if variables.get("self") is shell and not variables.get("silent"):
-                result = variables.get("result")
-                if result is not None:
-                    results.append(result)
-        frame = frame.f_back  # type: ignore[assignment]
-    return results

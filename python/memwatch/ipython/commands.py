@@ -1,17 +1,14 @@
-"""The words after %memwatch: what there is, what each does, and what is wrong.
+"""The subcommands of %memwatch. Independent of IPython.
 
-Knows nothing of IPython: who calls turns CommandError into what a shell shows. To add a
-sub-command, add a function and a line in COMMANDS: help and Tab come with it.
+To add one, write a function and add it to COMMANDS; help and completion follow.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import shlex
 import shutil
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .. import _core
 from ..blackbox import recording
@@ -24,36 +21,29 @@ from ..warn import say
 from .cell_watcher import CellWatcher
 
 __all__ = [
-    "CELL_OPTIONS",
-    "COMMANDS",
-    "Argument",
-    "Command",
-    "CommandError",
-    "Session",
-    "describe",
-    "parse_cell_line",
-    "run",
-]
+    "COMMANDS", "Argument", "Command", "CommandError", "Session", "check_word",
+    "parse_count",
+]  # fmt: skip
 
 
 class CommandError(Exception):
-    """What was typed cannot be done; the message, one line, says why."""
+    """The command cannot be run; the message, one line, says why."""
 
 
 class Session(Protocol):
-    """What the sub-commands act upon: the shell's MemWatch."""
+    """What the subcommands act on: the shell's MemWatch."""
 
     style: Any
     publish: Any
     watcher: CellWatcher
 
     def shows(self, mime: str) -> bool:
-        """Whether results go out in that form too; a terminal shows text alone."""
+        """Whether the front end gets results of this MIME type."""
         ...
 
 
 class Argument(NamedTuple):
-    """What may follow a sub-command."""
+    """The argument of a subcommand."""
 
     name: str
     help: str
@@ -62,22 +52,22 @@ class Argument(NamedTuple):
     default: Any = None
     needed: bool = False
     complete: Callable[[str], Iterable[str]] = lambda typed: ()
-    """What Tab offers where so much is typed."""
+    """The completions of what has been typed."""
 
 
 class Command(NamedTuple):
-    """A sub-command."""
+    """A subcommand."""
 
     help: str
     run: Callable[[Session, Any], object]
-    """Gets the argument's value, None where there is no argument; what it returns is
-    what the magic evaluates to."""
+    """Gets the argument's value, None without an argument; the magic evaluates to what
+    it returns."""
     argument: Argument | None = None
-    more: str = ""
-    """What --help tells beside."""
+    details: str = ""
+    """The last paragraph of --help."""
 
 
-# ---- what each does ----
+# ---- actions ----
 
 
 def _on(session: Session, _: None) -> None:
@@ -119,7 +109,7 @@ def _describe_status(session: Session) -> list[str]:
         f"memwatch {__version__}: {watching}, style {session.style}",
         f"peak: {capabilities.describe_peak(found, why)}",
         f"RSS: {capabilities.describe_rss(rss, why)}",
-        f"this process: {now} MiB now, {peak} MiB at most since it began",
+        f"this process: {now} MiB now, peak {peak} MiB since its start",
         f"limit: {capabilities.describe_limit(limit, why)}",
         f"history: {len(history)} of at most {history.max_reports} reports",
         f"timelines: {held} of at most {most} MiB",
@@ -135,36 +125,34 @@ def _publish(session: Session, endpoint: str | None) -> None:
 
 
 def _last(session: Session, _: None) -> None:
-    # Asking malloc is dear where much is free, so only here.
-    from .. import _core
     from ..display import tables
 
     report = _last_cell()
     if report is None:
         say(tables.NOTHING)
         return
-
+    # Only here: malloc walks its free memory to answer.
     say(tables.story(report, _core.malloc_stats()))
 
 
 def _last_cell() -> CellReport | None:
-    """The newest report but of cells that only looked at the others.
+    """The newest report of a cell that does more than show other reports.
 
-    Or else asking twice would tell of the asking.
+    Otherwise a second `%memwatch last` would show the first.
     """
     newest = None
     for report in reversed(history):
         if newest is None:
             newest = report
         words = (report.source or "").split()
-        if words[:1] not in (["%memwatch"], ["memwatch"]) or words[1:2] not in _LOOKS:
+        is_magic = words[:1] in (["%memwatch"], ["memwatch"])
+        if not is_magic or words[1:2] not in _READ_ONLY:
             return report
     return newest
 
 
-_LOOKS: list[list[str]] = [
-    [], *([word] for word in ("status", "last", "top", "history", "save", "plot")),
-    ["publish"],
+_READ_ONLY: list[list[str]] = [
+    [], ["status"], ["last"], ["top"], ["history"], ["save"], ["plot"], ["publish"],
 ]  # fmt: skip
 
 
@@ -181,7 +169,7 @@ def _history(session: Session, count: int) -> None:
 
 
 def _plot(session: Session, _: None) -> object:
-    """The Axes, which show themselves; in a terminal blocks are printed."""
+    """The Axes, which display themselves; in a terminal print blocks."""
     if session.shows("image/png"):
         try:
             return history.plot()
@@ -199,36 +187,56 @@ def _save(session: Session, path: str) -> None:
     ending = os.path.splitext(path)[1].lower()
     writers = {".json": history.to_json, ".csv": history.to_csv}
     if ending not in writers:
-        raise CommandError(f"%memwatch save: '{path}' ends in neither .json nor .csv")
+        raise CommandError(
+            f"%memwatch save: invalid path '{path}': expected a name that ends in .json"
+            " or .csv"
+        )
     count = len(history)
     try:
         written = writers[ending](os.path.expanduser(path))
     except OSError as error:
         raise CommandError(
-            f"%memwatch save: '{path}' is not written: {error.strerror}"
+            f"%memwatch save: cannot write '{path}': {error.strerror}"
         ) from None
     say(f"{count} report{'' if count == 1 else 's'} in {written}")
 
 
-# ---- what may follow ----
+# ---- arguments ----
 
 
-def _count(typed: str) -> int:
-    # Not int(), which takes 1_000 and Bengali digits.
+def parse_count(typed: str) -> int:
+    """A positive integer in ASCII digits. CommandError.
+
+    >>> parse_count("5")
+    5
+    """
+    # int() alone accepts 1_000 and Bengali digits.
     if not (typed.isascii() and typed.isdecimal() and int(typed) > 0):
-        raise CommandError(f"'{typed}' is no whole number of 1 or more")
+        raise CommandError(f"expected a positive integer, got '{typed}'")
     return int(typed)
 
 
-def _style_name(typed: str) -> str:
-    return _known(typed, lines.STYLES, "style")
+def check_word(word: str, words: Iterable[str], kind: str) -> str:
+    """`word`, if it is among `words`; else CommandError with the closest of them.
+
+    >>> check_word("cpu", ["classic", "cpu"], "style")
+    'cpu'
+    """
+    words = list(words)
+    if word in words:
+        return word
+    import difflib  # takes a millisecond or two: only for a typing error
+
+    close = difflib.get_close_matches(word, words, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"expected {', '.join(words)}"
+    raise CommandError(f"unknown {kind}: '{word}'; {hint}")
 
 
-def _some_styles(typed: str) -> Iterable[str]:
-    return lines.STYLES
+def _parse_style(typed: str) -> str:
+    return check_word(typed, lines.STYLES, "style")
 
 
-def _endpoint(typed: str) -> str:
+def _parse_endpoint(typed: str) -> str:
     if typed not in ("on", "off"):
         try:
             publishing.parse(typed)
@@ -237,11 +245,7 @@ def _endpoint(typed: str) -> str:
     return typed
 
 
-def _some_endpoints(typed: str) -> Iterable[str]:
-    return ("on", "off", "@ipc:///", "@tcp://127.0.0.1:*", ">tcp://")
-
-
-def _some_files(typed: str) -> list[str]:
+def _complete_path(typed: str) -> list[str]:
     folder, start = os.path.split(typed)
     try:
         with os.scandir(os.path.expanduser(folder) or ".") as entries:
@@ -258,199 +262,63 @@ def _some_files(typed: str) -> list[str]:
     return [before + name for name in sorted(found)]
 
 
-_REPORTS = "how many reports"
-
 COMMANDS: dict[str, Command] = {
-    "on": Command("watch every cell, this one included", _on),
-    "off": Command("watch no longer", _off),
-    "status": Command("what is watched, how exactly, and the process", _status),
+    "on": Command("Watch every cell, including this one.", _on),
+    "off": Command("Stop watching.", _off),
+    "status": Command("Show what is watched, how exactly, and this process.", _status),
     "last": Command(
-        "all that is known of the last cell",
+        "Show all figures of the last cell.",
         _last,
-        more="Asks malloc what it holds and nobody uses, which takes a moment. Cells"
-        " that\nonly look (%memwatch last, top, ...) are not told of.",
+        details="Also asks malloc how much free memory it retains, which takes a"
+        " moment. Skips cells\nthat only show reports (%memwatch last, top, ...).",
     ),
     "top": Command(
-        "the cells that kept the most and rose the highest",
+        "Show the cells that kept the most and rose the highest.",
         _top,
-        Argument("N", f"{_REPORTS}; 5 if not given", _count, default=5),
+        Argument("N", "Number of reports (default: 5).", parse_count, default=5),
     ),
     "history": Command(
-        "the newest reports as a table",
+        "Show the newest reports as a table.",
         _history,
-        Argument("N", f"{_REPORTS}; 20 if not given", _count, default=20),
+        Argument("N", "Number of reports (default: 20).", parse_count, default=20),
     ),
-    "plot": Command("the session as a picture; in a terminal, in blocks", _plot),
+    "plot": Command("Plot the session; in a terminal, with block characters.", _plot),
     "save": Command(
-        "write all reports to a file, .json or .csv",
+        "Write all reports to a file, .json or .csv.",
         _save,
         Argument(
             "PATH",
-            "the file; its ending says what it will be",
+            "File to write; its ending selects the format.",
             str,
             needed=True,
-            complete=_some_files,
+            complete=_complete_path,
         ),
-        more="Whole or not at all: a file that is there stays as it is where this one"
-        " cannot be\nwritten. JSON has the timelines, too.",
+        details="Written atomically: if writing fails, an existing file is left"
+        " unchanged. JSON\nincludes the timelines.",
     ),
     "style": Command(
-        "which line is printed, or print another",
+        "Show or set the style of the line.",
         _style,
-        Argument("NAME", " or ".join(lines.STYLES), _style_name, complete=_some_styles),
+        Argument(
+            "NAME",
+            f"Style: {' or '.join(lines.STYLES)} (default: show the current one).",
+            _parse_style,
+            complete=lambda typed: lines.STYLES,
+        ),
     ),
     "publish": Command(
-        "publish what is watched over ZeroMQ, or tell what is published",
+        "Publish over ZeroMQ, or show what is published.",
         _publish,
         Argument(
             "ENDPOINT",
-            "@ENDPOINT to bind, >ENDPOINT to connect, on, off",
-            _endpoint,
-            complete=_some_endpoints,
-        ),
-        more="on: an ipc socket in Jupyter's runtime folder, which nobody else can"
-        " connect to.\ntcp:// beyond this machine takes keys: memwatch keygen.",
-    ),
-}
-"""The sub-commands by name, in the order in which they are told."""
-
-CELL_OPTIONS = ("-r", "--repeat", "-h", "--help")
-"""The options of ``%%memwatch``."""
-
-_CELLS = {
-    "%%memwatch": "watch this one cell while watching is off",
-    "%%memwatch -r N": "run this cell N times: median and range",
-    "%%memwatch_quiet": "run this cell without a line",
-}
-
-
-# ---- from a line to what is done ----
-
-
-def run(session: Session, line: str) -> object:
-    """Do what was typed after ``%memwatch``; what that evaluates to, or None.
-
-    CommandError where it cannot be done.
-    """
-    word, *words = _split(line) or ["status"]
-    if word in ("-h", "--help"):
-        say(describe())
-        return None
-    if word.startswith("-"):
-        raise CommandError(
-            f"%memwatch: no option '{word}'; %%memwatch, on cells, may have some"
-        )
-    name = _known(word, COMMANDS, "sub-command")
-    command = COMMANDS[name]
-    parser = _Parser(f"%memwatch {name}", command.help, command.more)
-    if command.argument is not None:
-        parser.add(command.argument)
-    if not {"-h", "--help"}.isdisjoint(words):
-        say(parser.format_help().rstrip())
-        return None
-    # Of a typed style: `on now` and `style cpu now` are equally too much.
-    given, rest = parser.parse_known_args(words)
-    if rest:
-        before = [each for each in words if each not in rest]
-        told = " ".join([f"%memwatch {name}", *before])
-        raise CommandError(f"{told}: '{' '.join(rest)}' is too much")
-    return command.run(session, getattr(given, "value", None))
-
-
-def parse_cell_line(line: str) -> int | None:
-    """How many runs the line of ``%%memwatch`` wants; 0: it wants help; None: one run.
-
-    CommandError where the line has anything else.
-    """
-    words = _split(line)
-    if not {"-h", "--help"}.isdisjoint(words):
-        return 0
-    parser = _Parser("%%memwatch", _CELLS["%%memwatch"], "")
-    parser.add_argument("-r", "--repeat", type=parser.value_of(_count), metavar="N")
-    given, rest = parser.parse_known_args(words)
-    if rest:
-        hint = ", and a cell magic has no sub-commands" if rest[0] in COMMANDS else ""
-        raise CommandError(f"%%memwatch: '{' '.join(rest)}' is too much{hint}")
-    return given.repeat  # type: ignore[no-any-return]
-
-
-def describe() -> str:
-    """What can be typed, as a docstring."""
-    rows = {}
-    for name, command in COMMANDS.items():
-        argument = command.argument
-        after = "" if argument is None else _brackets(argument)
-        rows[f"%memwatch {name}{after}"] = command.help
-    rows |= _CELLS
-    width = max(map(len, rows))
-    table = "\n".join(f"    {typed:<{width}}  {told}" for typed, told in rows.items())
-    return (
-        f"Tell what every cell costs in memory.\n\n::\n\n{table}\n\n"
-        "%memwatch SUB-COMMAND --help tells more of one. The reports of all cells are\n"
-        "in memwatch.history."
-    )
-
-
-def _brackets(argument: Argument) -> str:
-    return f" {argument.name}" if argument.needed else f" [{argument.name}]"
-
-
-def _split(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        why = str(error).lower()  # "No closing quotation"
-        raise CommandError(f"%memwatch {line.strip()}: {why}") from None
-
-
-def _known(word: str, words: Iterable[str], kind: str) -> str:
-    words = list(words)
-    if word in words:
-        return word
-    import difflib  # a millisecond or two, which a typing error may cost
-
-    close = difflib.get_close_matches(word, words, n=1)
-    meant = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(words)}"
-    raise CommandError(f"%memwatch: no {kind} '{word}': {meant}")
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse, that raises where it would exit."""
-
-    def __init__(self, prog: str, does: str, more: str) -> None:
-        super().__init__(
-            prog=prog,
-            description=does[0].upper() + does[1:] + ".",
-            epilog=more or None,
-            # Not as wide as the terminal, which a notebook's is not.
-            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
-                prog, width=80
+            "@ENDPOINT to bind, >ENDPOINT to connect, on or off.",
+            _parse_endpoint,
+            complete=lambda typed: (
+                "on", "off", "@ipc:///", "@tcp://127.0.0.1:*", ">tcp://",
             ),
-            allow_abbrev=False,
-        )
-        self.color = False  # 3.14 would write escape sequences into notebooks
-
-    def add(self, argument: Argument) -> None:
-        self.add_argument(
-            "value",
-            metavar=argument.name,
-            nargs=None if argument.needed else "?",
-            default=argument.default,
-            type=self.value_of(argument.parse),
-            help=argument.help,
-        )
-
-    def value_of(self, parse: Callable[[str], Any]) -> Callable[[str], Any]:
-        def value(typed: str) -> Any:
-            try:
-                return parse(typed)
-            except CommandError as wrong:
-                told = str(wrong)
-                if told.startswith("%"):
-                    raise
-                raise CommandError(f"{self.prog}: {told}") from None
-
-        return value
-
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(f"{self.prog}: {message}")
+        ),
+        details="on: an ipc socket in Jupyter's runtime folder, for your own processes"
+        " only.\nEndpoints that other machines can reach need keys: memwatch keygen.",
+    ),
+}  # fmt: skip
+"""The subcommands by name, in the order of the help."""

@@ -1,8 +1,9 @@
-"""What Tab offers after %memwatch."""
+"""Tab completion after %memwatch and %%memwatch."""
 
 from __future__ import annotations
 
-from .commands import CELL_OPTIONS, COMMANDS
+from .command_line import CELL_OPTIONS
+from .commands import COMMANDS
 
 __all__ = ["complete"]
 
@@ -10,10 +11,12 @@ _HELP = "--help"
 
 
 def complete(line: str, symbol: str) -> list[str]:
-    """What may replace `symbol`, the end of `line`, which goes up to the cursor.
+    """What may replace `symbol`, the end of `line`; `line` ends at the cursor.
 
-    `symbol` is what the shell thinks is being completed: at times only the end of a
-    word.
+    `symbol` is what the shell completes: sometimes only the end of a word.
+
+    >>> complete("%memwatch to", "to")
+    ['top']
     """
     words = line.split()
     typed = "" if not words or line[-1:].isspace() else words.pop()
@@ -24,7 +27,7 @@ def complete(line: str, symbol: str) -> list[str]:
 
 
 def _candidates(words: list[str], typed: str) -> list[str]:
-    """What may follow `words`, which are complete."""
+    """What may follow the complete `words`."""
     if not words:
         return []
     if words[0].startswith("%%"):

@@ -1,8 +1,7 @@
-"""%memwatch, %%memwatch, and their configuration: ``c.MemWatch.<trait>``."""
+"""%memwatch, %%memwatch and %%memwatch_quiet; loading and unloading the extension."""
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from typing import Any
@@ -10,16 +9,7 @@ from weakref import WeakSet
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
-from traitlets import (
-    Bool,
-    Enum,
-    Float,
-    Integer,
-    TraitError,
-    Unicode,
-    observe,
-    validate,
-)
+from traitlets import TraitError, observe, validate
 from traitlets.config import Config
 
 from .. import _core
@@ -32,9 +22,12 @@ from ..report import CellReport
 from ..state import keep
 from ..stream import publishing
 from ..warn import cause_of, say, warn_once
-from . import commands
-from .cell_watcher import CellWatcher, inside_a_cell
+from . import command_line
+from .cell_watcher import CellWatcher
+from .commands import CommandError
 from .completion import complete
+from .configuration import Configuration
+from .running_cells import is_inside_cell
 
 __all__ = ["MemWatch", "load", "stop", "unload"]
 
@@ -44,102 +37,19 @@ _COMPLETED = ("%memwatch", "%%memwatch")
 
 
 @magics_class
-class MemWatch(Magics):
-    """Tells what every cell costs in memory."""
+class MemWatch(Configuration, Magics):
+    """Shows what every cell costs in memory.
 
-    style = Enum(
-        sorted(lines.STYLES),
-        "classic",
-        help="The line: 'classic' as ipython_memory_usage prints it, or 'cpu' as its"
-        " version 1.8 does, with the share of the processors.",
-    ).tag(config=True)
+    >>> MemWatch(shell).watcher.start()  # doctest: +SKIP
+    """
 
-    display = Enum(
-        ["auto", "line", "sparkline"],
-        "auto",
-        help="What follows a cell besides its line. 'line': nothing. 'sparkline': a"
-        " picture of its memory over time; blocks in a terminal. 'auto': that picture"
-        " where a notebook's front end asked for the cell (it names the cell), the cell"
-        " took 0.1 s or more, and its memory moved by 1 MiB or more; nothing in a"
-        " terminal, a console and nbconvert.",
-    ).tag(config=True)
-
-    children = Bool(
-        False,
-        help="Whether to look at the processes that a cell starts, too: their RSS while"
-        " it runs, and their PSS at its end, which the line then tells.",
-    ).tag(config=True)
-
-    record = Bool(
-        True,
-        help="Whether to keep a black box: a file of 64 KiB in Jupyter's runtime"
-        " folder, gone at a clean exit, that tells after the kernel was killed which"
-        " cell was running, and how far it got.",
-    ).tag(config=True)
-
-    record_dir = Unicode(
-        "",
-        help="Another folder for the black box, for example on a volume that outlives a"
-        " pod; in it the box lies in 'memwatch-UID'. Where that is a network file"
-        " system, FUSE or one that copies on write, a copy is written there, up to 10"
-        " times a second, by a thread that no cell waits for. '': Jupyter's runtime"
-        " folder, or $XDG_RUNTIME_DIR or /dev/shm where that is such a file system.",
-    ).tag(config=True)
-
-    publish = Unicode(
-        "",
-        help="Where to publish what is watched, over ZeroMQ: '@ENDPOINT' binds,"
-        " '>ENDPOINT' connects, 'on' is an ipc socket in Jupyter's runtime folder, ''"
-        " nowhere. tcp:// beyond this machine takes keys (memwatch keygen).",
-    ).tag(config=True)
-
-    publish_hz = Float(
-        10.0,
-        min=0.01,
-        max=1000.0,
-        help="How many samples a second are published at most.",
-    ).tag(config=True)
-
-    publish_server_key = Unicode(
-        "",
-        help="Of the collector that is connected to: its public key, 40 characters, or"
-        " the file that has it.",
-    ).tag(config=True)
-
-    max_history_reports = Integer(
-        10_000,
-        min=1,
-        help="How many reports memwatch.history keeps; the oldest go first.",
-    ).tag(config=True)
-
-    max_timelines_mib = Float(
-        40.0,
-        help="How many MiB the timelines in memwatch.history hold together; the oldest"
-        " go first, their reports stay. 0: none are kept.",
-    ).tag(config=True)
-
-    min_used_mib = Float(
-        None,
-        allow_none=True,
-        help="No line for a cell that kept less, in MiB. Where several of the min_"
-        " are set: for a cell that is below all of them. None: not set.",
-    ).tag(config=True)
-
-    min_peak_mib = Float(
-        None, allow_none=True, help="The same of how high it peaked above that, in MiB."
-    ).tag(config=True)
-
-    min_seconds = Float(
-        None, allow_none=True, help="The same of how long it took, in seconds."
-    ).tag(config=True)
-
+    # Whether __init__ is done: only then do changed traits have an effect.
     _is_ready = False
-    """There is a black box, if there is to be one."""
 
     def __init__(self, shell: Any, **traits: Any) -> None:
-        # What a cell's figures are compared with before it has a line: see
-        # _least_changed(), which loading the configuration may call.
-        self._least: dict[str, float] = {}
+        # Field of the report -> the least value that gets a line. Here, because loading
+        # the configuration may call _limits_changed().
+        self._limits: dict[str, float] = {}
         super().__init__(shell, **traits)
         self.watcher = CellWatcher(shell, self._print, self._should_print)
         history.max_reports = self.max_history_reports
@@ -154,21 +64,21 @@ class MemWatch(Magics):
         self._is_ready = True
 
     def _load_config(self, cfg: Any, *which: Any, **named: Any) -> None:
-        """What is impossible is warned of while loading, and the default stays."""
+        """While loading, warn of an invalid value and use the default."""
         try:
             super()._load_config(cfg, *which, **named)
             return
         except (TraitError, UsageError):
             if self._is_ready:
-                raise  # to %config, which shows it
+                raise  # %config shows it
         for name, value in self._find_my_config(cfg).items():
             try:
                 super()._load_config(Config({type(self).__name__: {name: value}}))
             except (TraitError, UsageError) as error:
                 warn_once(
                     f"c.MemWatch.{name}",
-                    f"invalid c.MemWatch.{name}, the default"
-                    f" {getattr(self, name)!r} is used: {error}",
+                    f"invalid c.MemWatch.{name}; using the default"
+                    f" {getattr(self, name)!r}: {error}",
                 )
 
     @observe("record", "style", "children")
@@ -176,7 +86,7 @@ class MemWatch(Magics):
         if self._is_ready:
             if self.record:
                 recording.start(self.shell, self.record_dir)
-            _release()
+            _stop_unneeded()
 
     @observe("record_dir")
     def _record_dir_changed(self, change: Any) -> None:
@@ -184,14 +94,14 @@ class MemWatch(Magics):
             recording.start(self.shell, change["new"])
 
     @validate("publish")
-    def _can_be_published(self, proposal: Any) -> str:
+    def _publish_to(self, proposal: Any) -> str:
         endpoint = str(proposal["value"])
-        if self._is_ready:  # else it comes when there is something to publish
+        if self._is_ready:  # else __init__ starts it
             self._publish(endpoint, self.publish_hz, self.publish_server_key)
         return endpoint
 
     @observe("publish_hz", "publish_server_key")
-    def _publish_otherwise(self, change: Any) -> None:
+    def _publish_options_changed(self, change: Any) -> None:
         if self._is_ready and publishing.status() is not None:
             self._publish(self.publish, self.publish_hz, self.publish_server_key)
 
@@ -204,118 +114,106 @@ class MemWatch(Magics):
         except publishing.PublishError as error:
             raise TraitError(str(error)) from None
 
-    def _print(self, number: int, report: CellReport) -> None:
-        # One write, where print() makes two: in a kernel each takes 10 us.
-        if sys.stdout is not None:
-            sys.stdout.write(lines.STYLES[self.style](number, report) + "\n")
-        if self.display != "line":
-            self._picture(report)
-
-    def _picture(self, report: CellReport) -> None:
-        try:
-            if self.display == "sparkline" or self._is_for_a_notebook(report):
-                from ..display import charts
-
-                shell: Any = self.shell
-                shell.display_pub.publish(charts.bundle(report))
-        except Exception as error:
-            warn_once("pictures", f"memwatch cannot show a picture: {cause_of(error)}")
-
-    def shows(self, mime: str) -> bool:
-        """Whether results go out in that form too; a terminal shows text alone."""
-        shell: Any = self.shell
-        return mime in shell.display_formatter.active_types
-
-    def _is_for_a_notebook(self, report: CellReport) -> bool:
-        # A kernel is not told who reads it. But notebooks' front ends say which cell
-        # they have executed, and consoles, nbconvert and papermill, having none to
-        # show, do not.
-        if report.cell_id is None or not self.shows("text/html"):
-            return False
-        from ..display import charts
-
-        return charts.has_shape(report)
-
-    def _should_print(self, report: CellReport) -> bool:
-        """Whether it is not below all that is set; what is not known is not below."""
-        if not self._least:
-            return True
-        values = (getattr(report, name) for name in self._least)
-        return any(
-            value is None or value >= least
-            for value, least in zip(values, self._least.values(), strict=True)
-        )
-
-    @observe("min_used_mib", "min_peak_mib", "min_seconds")
-    def _least_changed(self, _: Any) -> None:
-        bounds = {
-            "used_bytes": (self.min_used_mib, _MIB),
-            "peaked_bytes": (self.min_peak_mib, _MIB),
-            "duration_ns": (self.min_seconds, 1e9),
-        }
-        self._least = {
-            name: least * unit
-            for name, (least, unit) in bounds.items()
-            if least is not None
-        }
-
-    @validate("min_used_mib", "min_peak_mib", "min_seconds", "max_timelines_mib")
-    def _is_a_size(self, proposal: Any) -> float | None:
-        value: float | None = proposal["value"]
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            name = proposal["trait"].name
-            raise TraitError(f"MemWatch.{name} is a number of 0 or more, not {value}")
-        return value
-
     @observe("max_timelines_mib")
     def _max_timelines_mib_changed(self, change: Any) -> None:
         history.max_timelines_bytes = int(change["new"] * _MIB)
-
-    @validate("publish_hz")
-    def _is_a_rate(self, proposal: Any) -> float:
-        value: float = proposal["value"]
-        if not math.isfinite(value):
-            raise TraitError(f"MemWatch.publish_hz is a number, not {value}")
-        return value
 
     @observe("max_history_reports")
     def _max_history_reports_changed(self, change: Any) -> None:
         history.max_reports = change["new"]
 
     @validate("style")
-    def _style_can_be_had(self, proposal: Any) -> str:
-        # libproc2 and what it brings weigh more than memwatch: only on demand.
+    def _prepare_style(self, proposal: Any) -> str:
+        # libproc2 and its libraries are larger than memwatch: loaded on demand only.
         if proposal["value"] == "cpu":
             _core.set_cpu_reader(_cpu_reader())
         return str(proposal["value"])
 
     @validate("children")
-    def _children_can_be_had(self, proposal: Any) -> bool:
+    def _prepare_children(self, proposal: Any) -> bool:
         try:
             if proposal["value"]:
                 watch_children(True)
         except ImportError:
             raise _without_libproc2("children") from None
         except OSError as error:
-            raise TraitError(f"children cannot be read: {cause_of(error)}") from None
+            raise TraitError(f"cannot read children: {cause_of(error)}") from None
         return bool(proposal["value"])
+
+    @observe("min_used_mib", "min_peak_mib", "min_seconds")
+    def _limits_changed(self, _: Any) -> None:
+        limits = {
+            "used_bytes": (self.min_used_mib, _MIB),
+            "peaked_bytes": (self.min_peak_mib, _MIB),
+            "duration_ns": (self.min_seconds, 1e9),
+        }
+        self._limits = {
+            name: least * unit
+            for name, (least, unit) in limits.items()
+            if least is not None
+        }
+
+    def _should_print(self, report: CellReport) -> bool:
+        """Whether the report reaches a limit; an unknown figure does."""
+        if not self._limits:
+            return True
+        values = (getattr(report, name) for name in self._limits)
+        return any(
+            value is None or value >= least
+            for value, least in zip(values, self._limits.values(), strict=True)
+        )
+
+    def _print(self, number: int, report: CellReport) -> None:
+        # One write; print() makes two, and in a kernel each takes 10 us.
+        if sys.stdout is not None:
+            sys.stdout.write(lines.STYLES[self.style](number, report) + "\n")
+        if self.display != "line":
+            self._show_chart(report)
+
+    def _show_chart(self, report: CellReport) -> None:
+        try:
+            if self.display == "sparkline" or self._is_for_notebook(report):
+                from ..display import charts
+
+                shell: Any = self.shell
+                shell.display_pub.publish(charts.bundle(report))
+        except Exception as error:
+            warn_once("charts", f"memwatch cannot show a chart: {cause_of(error)}")
+
+    def shows(self, mime: str) -> bool:
+        """Whether the front end gets results of this MIME type; a terminal: only text.
+
+        >>> magics.shows("image/png")  # doctest: +SKIP
+        True
+        """
+        shell: Any = self.shell
+        return mime in shell.display_formatter.active_types
+
+    def _is_for_notebook(self, report: CellReport) -> bool:
+        # A kernel does not know its front end. But notebook front ends send the cell's
+        # id; consoles, nbconvert and papermill do not.
+        if report.cell_id is None or not self.shows("text/html"):
+            return False
+        from ..display import charts
+
+        return charts.has_shape(report)
 
     @line_cell_magic
     def memwatch(self, line: str, cell: str | None = None) -> Any:
-        """Overwritten below."""
-        # The frames above the user's code are not what a traceback is read for.
+        """Replaced below."""
+        # A traceback need not show the frames above the user's code.
         __tracebackhide__ = True
         try:
             if cell is None:
-                return commands.run(self, line)
-            runs = commands.parse_cell_line(line)
-        except (commands.CommandError, TraitError) as wrong:
-            raise UsageError(str(wrong)) from None
+                return command_line.run(self, line)
+            runs = command_line.parse_cell_line(line)
+        except (CommandError, TraitError) as error:
+            raise UsageError(str(error)) from None
         if runs == 0:
-            return say(commands.describe())
-        from .cell_body import Body
+            return say(command_line.describe())
+        from .cell_body import CellBody
 
-        body = Body(self.shell, cell)
+        body = CellBody(self.shell, cell)
         if runs is None:
             self.watcher.watch_this_cell()
             return body.run()
@@ -323,11 +221,11 @@ class MemWatch(Magics):
 
         return say(tables.repeats(body.repeat(runs)))
 
-    memwatch.__doc__ = commands.describe()
+    memwatch.__doc__ = command_line.describe()
 
     @cell_magic
     def memwatch_quiet(self, line: str, cell: str) -> Any:
-        """Run this cell without a line; ``memwatch.history`` has its report.
+        """Run this cell without printing a line; its report is in ``memwatch.history``.
 
         ::
 
@@ -336,11 +234,11 @@ class MemWatch(Magics):
         """
         __tracebackhide__ = True
         if line.strip():
-            raise UsageError(f"%%memwatch_quiet: '{line.strip()}' is too much")
-        from .cell_body import Body
+            raise UsageError(f"%%memwatch_quiet: unexpected argument: '{line.strip()}'")
+        from .cell_body import CellBody
 
         self.watcher.print_this_cell(False)
-        return Body(self.shell, cell).run()
+        return CellBody(self.shell, cell).run()
 
 
 def _cpu_reader() -> object:
@@ -354,18 +252,18 @@ def _cpu_reader() -> object:
         raise TraitError(f"cpu style: {cause_of(error)}") from None
 
 
-def _complete(shell: Any, event: Any) -> list[str]:
-    return complete(event.text_until_cursor, event.symbol)
-
-
 def _without_libproc2(part: str) -> TraitError:
     from ..optional import describe_missing
 
     return TraitError(f"{part}: {describe_missing(part)}")
 
 
+def _complete(shell: Any, event: Any) -> list[str]:
+    return complete(event.text_until_cursor, event.symbol)
+
+
 _all: WeakSet[MemWatch] = keep("shells", WeakSet)
-"""Of all shells that have memwatch loaded: ``embed()`` adds one to that around it."""
+"""All shells with memwatch loaded: ``embed()`` adds a second one."""
 
 
 def _forget_cells() -> None:
@@ -376,8 +274,8 @@ def _forget_cells() -> None:
 os.register_at_fork(after_in_child=_forget_cells)
 
 
-def _release() -> None:
-    """Stop what the process has and none of its shells needs any longer."""
+def _stop_unneeded() -> None:
+    """Stop the services of this process that no shell needs any more."""
     if not any(each.record and each.publish for each in _all):
         publishing.stop()
     if not any(each.record for each in _all):
@@ -390,12 +288,15 @@ def _release() -> None:
 
 def _loaded(shell: Any) -> MemWatch | None:
     magics = shell.magics_manager.registry.get(MemWatch.__name__)
-    # By name: a reload of this module makes another class of it.
+    # Compared by module: a reload of this module creates another class.
     return magics if type(magics).__module__ == __name__ else None
 
 
 def load(shell: Any) -> None:
-    """Register the magics with `shell` and watch its cells. Twice is once."""
+    """Register the magics with `shell` and watch its cells. Idempotent.
+
+    >>> load(get_ipython())  # doctest: +SKIP
+    """
     magics = _loaded(shell)
     if magics is None:
         magics = MemWatch(shell)
@@ -408,57 +309,66 @@ def load(shell: Any) -> None:
 
 
 def _report_predecessor(shell: Any, record_dir: str) -> None:
-    """Say, once, where the kernel before this one was killed."""
+    """Print, once, what killed the kernel before this one."""
     own = recording.box_path()
     if own is None:
         return
     try:
-        told = None
+        message = None
         files = list_files(record_dir)
-        if len(find_boxes(files=files)) > 1:  # most of the time there is only ours
+        if len(find_boxes(files=files)) > 1:  # usually only this process's
             from ..blackbox import postmortem
 
-            told = postmortem.report_predecessor(own, record_dir)
-        prune_boxes(files=files)  # not before it was told
+            message = postmortem.report_predecessor(own, record_dir)
+        prune_boxes(files=files)  # not before it was reported
     except Exception as error:
-        warn_once("predecessor", f"what was before is not known: {cause_of(error)}")
+        warn_once(
+            "predecessor",
+            f"cannot check whether the previous kernel was killed: {cause_of(error)}",
+        )
         return
-    if told is None:
+    if message is None:
         return
-    if inside_a_cell(shell) or not hasattr(shell, "kernel"):
-        say(told)
+    if is_inside_cell(shell) or not hasattr(shell, "kernel"):
+        say(message)
         return
 
-    # A kernel that is only starting has nowhere to show it: with its first cell.
-    def tell(_: Any) -> None:
-        shell.events.unregister("pre_run_cell", tell)
-        say(told)
+    # A kernel that is starting has no output yet: print with its first cell.
+    def report(_: Any) -> None:
+        shell.events.unregister("pre_run_cell", report)
+        say(message)
 
-    shell.events.register("pre_run_cell", tell)
+    shell.events.register("pre_run_cell", report)
 
 
 def unload(shell: Any) -> None:
-    """Watch no longer and take the magics away. Without load: nothing."""
+    """Stop watching and remove the magics. Idempotent.
+
+    >>> unload(get_ipython())  # doctest: +SKIP
+    """
     magics = _loaded(shell)
     if magics is None:
         return
     magics.watcher.stop()
     _all.discard(magics)
-    _release()
+    _stop_unneeded()
     manager = shell.magics_manager
     del manager.registry[MemWatch.__name__]
     for kind, names in _MAGICS.items():
         for name in names:
             manager.magics[kind].pop(name, None)
     for typed in _COMPLETED:
-        # There is no unset_hook(); and only we are asked about what is ours.
+        # IPython has no unset_hook(); these keys have no other hooks.
         shell.strdispatchers["complete_command"].strs.pop(typed, None)
     if magics in shell.configurables:
         shell.configurables.remove(magics)
 
 
 def stop(shell: Any) -> None:
-    """Watch no longer; the magics stay. Without load: nothing."""
+    """Stop watching; the magics stay. Idempotent.
+
+    >>> stop(get_ipython())  # doctest: +SKIP
+    """
     magics = _loaded(shell)
     if magics is not None:
         magics.watcher.stop()

@@ -1,4 +1,4 @@
-"""The live table of `memwatch top`. textual, and nowhere else."""
+"""The live table of `memwatch top`. The only module that imports textual."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.widgets import Footer, Static
 
 from .processes import Process, is_ascending, sort
-from .table import NOBODY, Column, choose, fit, headline, level, row
+from .table import NO_PROCESSES, Column, choose, fit, headline, level, row
 
 if TYPE_CHECKING:
     from .overview import Overview
@@ -24,7 +24,7 @@ __all__ = ["Screen"]
 
 _DRAIN_S = 0.05
 _DRAIN_FOR_S = 0.025
-"""Keys are answered in between."""
+"""Short, so that keys are answered in between."""
 
 _PLAIN = Style()
 _TITLE = Style(bold=True, reverse=True)
@@ -35,7 +35,7 @@ _LEVELS = (
     Style(color="dark_orange", bold=True),
     Style(color="bright_white", bgcolor="red", bold=True),
 )
-_COLOURED = {"rss", "share"}
+_COLOURED_COLUMNS = {"rss", "share"}
 
 _SORT_KEYS = (
     ("m", "rss", "Memory"),
@@ -51,7 +51,7 @@ _SORT_KEYS = (
 
 
 class Table(ScrollView, can_focus=True):
-    """Draws only the rows that are seen: there may be thousands."""
+    """Draws only the visible rows: there may be thousands."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Table(ScrollView, can_focus=True):
         self.now_ns = 0
 
     def show(self, processes: list[Process], now_ns: int) -> None:
-        """These, in that order."""
+        """Show these processes in the given order."""
         self.processes, self.now_ns = processes, now_ns
         width = self.scrollable_content_region.width
         self.columns = choose(processes, width)
@@ -68,34 +68,34 @@ class Table(ScrollView, can_focus=True):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One row, of which `y` counts from the top of the screen."""
+        """One row; `y` counts from the top of the visible part."""
         width = self.size.width
         place = y + int(self.scroll_offset.y)
         if not self.processes and y == 0:
-            return Strip([Segment(fit(NOBODY, width))], width)
+            return Strip([Segment(fit(NO_PROCESSES, width))], width)
         if place >= len(self.processes):
             return Strip.blank(width)
         process = self.processes[place]
         gone = process.state(self.now_ns) in ("gone", "silent")
-        near = _LEVELS[level(process)]
+        style_of_level = _LEVELS[level(process)]
         segments = []
         for column, text in zip(
             self.columns, row(process, self.columns, self.now_ns), strict=True
         ):
-            style = near if column.name in _COLOURED else _PLAIN
+            style = style_of_level if column.name in _COLOURED_COLUMNS else _PLAIN
             segments += [Segment(text, _GONE if gone else style), Segment(" ")]
         return Strip(segments).crop_extend(0, width, _PLAIN)
 
 
 class Titles(Static):
-    """The titles above it; the one that is sorted by is marked."""
+    """The titles of the columns, with an arrow at the sorted one."""
 
     def __init__(self) -> None:
         super().__init__(markup=False)
         self.strip = Strip([])
 
     def show(self, columns: list[Column], sorted_by: str, ascending: bool) -> None:
-        """Of these columns."""
+        """Show the titles of these columns."""
         segments = []
         for each in columns:
             title = each.title
@@ -107,12 +107,15 @@ class Titles(Static):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """The only one."""
+        """The only line."""
         return self.strip.crop_extend(0, self.size.width, _TITLE)
 
 
 class Screen(App[None]):
-    """The whole terminal, until q is pressed."""
+    """The application; it takes the whole terminal until q is pressed.
+
+    >>> Screen(Overview(), rate=2.0).run()  # doctest: +SKIP
+    """
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
@@ -124,7 +127,7 @@ class Screen(App[None]):
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
         Binding("r", "reverse", "Reverse"),
         Binding("p", "pause", "Pause"),
-        *(Binding(key, f"sort('{column}')", told) for key, column, told in _SORT_KEYS),
+        *(Binding(key, f"sort('{column}')", name) for key, column, name in _SORT_KEYS),
     ]
 
     def __init__(
@@ -147,14 +150,14 @@ class Screen(App[None]):
         self._table = Table()
 
     def compose(self) -> ComposeResult:
-        """From top to bottom."""
+        """The widgets from top to bottom."""
         yield self._headline
         yield self._titles
         yield self._table
         yield Footer()
 
     def on_mount(self) -> None:
-        """Begin."""
+        """Start the timers."""
         self._table.focus()
         if self._view.collector is not None:
             self.set_interval(_DRAIN_S, self._drain)
@@ -162,22 +165,22 @@ class Screen(App[None]):
         self.call_after_refresh(self._refresh_all)
 
     def on_resize(self) -> None:
-        """Other columns may find room."""
+        """Choose the columns that fit."""
         self.call_after_refresh(self._show)
 
     def action_sort(self, column: str) -> None:
-        """By that column; once more, and it is the other way round."""
+        """Sort by that column; if it is sorted already, reverse the order."""
         self._is_reversed = self._column == column and not self._is_reversed
         self._column = column
         self._show()
 
     def action_reverse(self) -> None:
-        """The other way round."""
+        """Reverse the order."""
         self._is_reversed = not self._is_reversed
         self._show()
 
     def action_pause(self) -> None:
-        """What is shown stays, until once more."""
+        """Stop or resume refreshing."""
         self._is_paused = not self._is_paused
         self._show()
 
@@ -202,18 +205,18 @@ class Screen(App[None]):
         self._table.show(processes, self._now_ns)
         ascending = is_ascending(self._column) != self._is_reversed
         self._titles.show(self._table.columns, self._column, ascending)
-        self._headline.update(self._told(processes))
+        self._headline.update(self._describe(processes))
 
-    def _told(self, processes: list[Process]) -> str:
-        told = [headline(processes, self._now_ns)]
+    def _describe(self, processes: list[Process]) -> str:
+        parts = [headline(processes, self._now_ns)]
         collector = self._view.collector
         if collector is not None:
-            told.append(
+            parts.append(
                 f"messages {collector.received:,}, lost {collector.lost:,},"
                 f" refused {collector.refused:,}"
             )
-        if self._view.why_unreadable is not None:
-            told.append(f"{self._view.unreadable} unreadable boxes")
+        if self._view.unreadable_reason is not None:
+            parts.append(f"{self._view.unreadable} unreadable boxes")
         if self._is_paused:
-            told.append("PAUSED")
-        return " | ".join(told)
+            parts.append("PAUSED")
+        return " | ".join(parts)

@@ -1,4 +1,4 @@
-"""Who may send to a collector, and by which keys it is known itself."""
+"""CURVE keys of a collector, and the authenticator that admits publishers."""
 
 from __future__ import annotations
 
@@ -10,29 +10,33 @@ from ..stream.endpoints import is_beyond
 __all__ = ["DOMAIN", "CollectorError", "Keys", "authenticator", "find_keys"]
 
 DOMAIN = "memwatch"
-"""By which the authenticator knows the socket."""
+"""The ZAP domain of the bound socket."""
 
 
 class CollectorError(Exception):
-    """It cannot listen, and why, in one line that says what to do."""
+    """The collector cannot listen; one line says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """None where nothing is encrypted."""
+    """The keys of a collector; None: not encrypted."""
 
     connect: tuple[str, str, str] | None = None
-    """Our public and secret key, and the public one of who is called."""
+    """Own public key, own secret key, and the publisher's public key."""
     bind: str | None = None
-    """Our secret key."""
+    """Own secret key."""
     admitted: int | None = None
-    """How many others' keys there were then."""
+    """Number of admitted publishers' keys at the start."""
 
 
 def find_keys(
     connect: list[str], bind: str | None, server_key: str | None, *, curve: bool
 ) -> Keys:
-    """What these take. CollectorError: an endpoint is none, or a key is missing."""
+    """The keys that the endpoints need. CollectorError: invalid endpoint, missing key.
+
+    >>> find_keys([], "tcp://127.0.0.1:5555", None, curve=False)
+    Keys(connect=None, bind=None, admitted=None)
+    """
     from ..stream.keys import KeysError, admitted_keys, own_keys, public_key
 
     try:
@@ -40,13 +44,13 @@ def find_keys(
         encrypted = bind is not None and (is_beyond(bind, connects=False) or curve)
         if beyond and server_key is None:
             raise CollectorError(
-                f"{beyond[0]} is beyond this machine: give the public key of who"
-                " listens there by --server-key"
+                f"{beyond[0]} is on another machine: give its public key with"
+                " --server-key"
             )
         if server_key is not None and not connect:
             raise CollectorError(
-                "--server-key is for --connect; whom --bind admits is in the folder"
-                " of keys, in admitted/"
+                "--server-key requires --connect; for --bind, put the publishers'"
+                " public keys into admitted/ in the keys folder"
             )
         if server_key is None and not encrypted:
             return Keys()
@@ -63,7 +67,10 @@ def find_keys(
 
 
 def authenticator(context: Any) -> Any:
-    """Admits those whose public key is in the folder when they knock."""
+    """A running authenticator; it reads the admitted keys again for each connection.
+
+    >>> authenticator(zmq.Context()).stop()  # doctest: +SKIP
+    """
     from zmq.auth.thread import ThreadAuthenticator
 
     from ..stream.keys import KeysError, admitted_keys
@@ -73,7 +80,7 @@ def authenticator(context: Any) -> Any:
             try:
                 return key.decode() in admitted_keys()
             except KeysError:
-                return False  # one that cannot be read admits nobody
+                return False  # unreadable keys admit nobody
 
     running = ThreadAuthenticator(context)
     running.start()

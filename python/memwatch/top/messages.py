@@ -1,33 +1,27 @@
-"""What comes over ZeroMQ, looked at before it is believed. Pure.
+"""Messages received over ZeroMQ, checked before use. Pure.
 
-A message may be anybody's: each value is of its type and in its range, or the whole
-message is refused; texts are cut off and made printable, for a terminal would obey what
-they hold of control characters.
+Anybody may have sent a message. Each value has its type and its range, or the whole
+message is refused. Texts are cut and made printable, because a terminal would obey the
+control characters in them.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 
 from ..display.lines import printable
 
 __all__ = [
-    "MAX_BODY_BYTES",
-    "Cell",
-    "Kind",
-    "Message",
-    "MessageError",
-    "printable",
-    "read_message",
-    "read_topic",
-]
+    "MAX_BODY_BYTES", "Cell", "Kind", "Message", "MessageError", "printable",
+    "read_message", "read_topic",
+]  # fmt: skip
 
 Kind = Literal["sample", "open", "close", "bye"]
 
 MAX_BODY_BYTES = 8 * 1024
-"""No message of schema 1 is longer."""
+"""The longest body of schema 1."""
 _MAX_INTEGER = 2**63 - 1
 _MAX_TOPIC_BYTES = 160
 _MAX_NAME = 136
@@ -36,21 +30,16 @@ _MAX_PATH = 512
 _MAX_SOURCE = 120
 _MAX_TIME = 40
 
-_KINDS: dict[str, Kind] = {
-    "sample": "sample",
-    "open": "open",
-    "close": "close",
-    "bye": "bye",
-}
+_KINDS: dict[str, Kind] = {each: each for each in get_args(Kind)}
 
 
 class MessageError(ValueError):
-    """No message of ours; says why."""
+    """Not a message of memwatch; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell, or block: the open one, or the one that has closed. None is unknown."""
+    """One cell or block: the open one, or the last one. None: unknown."""
 
     number: int | None
     label: str | None
@@ -59,18 +48,18 @@ class Cell:
     source: str | None
     started_at: str | None
     running_ns: int | None
-    """When it was told; when it has closed, how long it took."""
+    """At the time of the message; of a closed cell, its duration."""
     rss_start_bytes: int | None
     rss_peak_bytes: int | None
     used_bytes: int | None = None
-    """Known when it has closed; negative where it gave memory back."""
+    """Of a closed cell; negative if it gave memory back."""
     status: str | None = None
-    """How it ended; None while it is open."""
+    """How the cell ended; None while it is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One of them, by the names that it has there."""
+    """One message; the fields have the names of its keys, except `number`."""
 
     kind: Kind
     kernel_id: str
@@ -79,7 +68,7 @@ class Message:
     pid: int
     notebook: str | None
     number: int
-    """``message``: 1, 2, 3... of this publisher."""
+    """``message``: counts the messages of this publisher from 1."""
     dropped: int | None
     interval_ns: int | None
     sampled_at: str | None
@@ -93,37 +82,44 @@ class Message:
 
 
 def read_topic(topic: bytes) -> tuple[Kind, str]:
-    """The kind and the kernel's id of ``memwatch.<kind>.<kernel id>``. MessageError."""
+    """The kind and the kernel id of ``memwatch.<kind>.<kernel id>``. MessageError.
+
+    >>> read_topic(b"memwatch.sample.4f1c")
+    ('sample', '4f1c')
+    """
     if len(topic) > _MAX_TOPIC_BYTES:
-        _refuse("the topic is too long")
+        _refuse("topic too long")
     try:
         name, kind, kernel_id = topic.decode("utf-8").split(".", 2)
     except ValueError:
-        _refuse("the topic is not memwatch.KIND.KERNEL")
+        _refuse("invalid topic: expected memwatch.KIND.KERNEL_ID")
     if name != "memwatch" or kind not in _KINDS or not kernel_id:
-        _refuse("the topic is not memwatch.KIND.KERNEL")
+        _refuse("invalid topic: expected memwatch.KIND.KERNEL_ID")
     if not kernel_id.isprintable() or len(kernel_id) > _MAX_NAME:
-        _refuse("the kernel's id is not printable, or too long")
+        _refuse("kernel id not printable or too long")
     return _KINDS[kind], kernel_id
 
 
 def read_message(kind: Kind, kernel_id: str, body: bytes) -> Message:
-    """The message that came under a topic of that kind and kernel. MessageError."""
+    """The message in `body`; its topic had that kind and kernel id. MessageError.
+
+    >>> read_message("sample", "4f1c", body).rss_bytes  # doctest: +SKIP
+    """
     if len(body) > MAX_BODY_BYTES:
-        _refuse("the body is too long")
+        _refuse("body too long")
     try:
         value = _DECODER.decode(body.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise MessageError("the body is no JSON") from None
+        raise MessageError("body is not JSON") from None
     if type(value) is not dict:
-        _refuse("the body is no JSON object")
+        _refuse("body is not a JSON object")
     if value.get("schema") != 1:
-        _refuse("the body is not of schema 1")
+        _refuse("unknown schema: expected 1")
     if value.get("kind") != kind or value.get("kernel_id") != kernel_id:
-        _refuse("topic and body contradict each other")
+        _refuse("topic and body differ")
     pid, number = _integer(value, "pid"), _integer(value, "message")
     if not pid or not number:
-        _refuse("it has no pid, or no number of its own")
+        _refuse("pid or message number missing")
     return Message(
         kind=kind,
         kernel_id=kernel_id,
@@ -150,7 +146,7 @@ def _cell(message: dict[str, Any]) -> Cell | None:
     if value is None:
         return None
     report = _object(message, "report") or {}
-    took_ns = _integer(report, "duration_ns")
+    duration_ns = _integer(report, "duration_ns")
     peak_bytes = _integer(report, "rss_peak_bytes")
     return Cell(
         number=_integer(value, "number"),
@@ -159,7 +155,9 @@ def _cell(message: dict[str, Any]) -> Cell | None:
         cell_id=_text(value, "cell_id", _MAX_NAME),
         source=_text(value, "source", _MAX_SOURCE),
         started_at=_text(value, "started_at", _MAX_TIME),
-        running_ns=_integer(value, "running_ns") if took_ns is None else took_ns,
+        running_ns=(
+            _integer(value, "running_ns") if duration_ns is None else duration_ns
+        ),
         rss_start_bytes=_integer(value, "rss_start_bytes"),
         rss_peak_bytes=(
             _integer(value, "rss_peak_bytes") if peak_bytes is None else peak_bytes
@@ -169,39 +167,39 @@ def _cell(message: dict[str, Any]) -> Cell | None:
     )
 
 
-def _object(where: dict[str, Any], name: str) -> dict[str, Any] | None:
-    value = where.get(name)
+def _object(container: dict[str, Any], name: str) -> dict[str, Any] | None:
+    value = container.get(name)
     if value is not None and type(value) is not dict:
-        _refuse(f"{name} is no object")
+        _refuse(f"{name} is not an object")
     return value
 
 
-def _integer(where: dict[str, Any], name: str, least: int = 0) -> int | None:
-    value = where.get(name)
+def _integer(container: dict[str, Any], name: str, least: int = 0) -> int | None:
+    value = container.get(name)
     if value is None:
         return None
-    # Not isinstance(): true is not 1.
+    # Not isinstance(), which accepts true as 1.
     if type(value) is not int or not least <= value <= _MAX_INTEGER:
-        _refuse(f"{name} is no integer in its range")
+        _refuse(f"{name} is not an integer in its range")
     return value
 
 
-def _text(where: dict[str, Any], name: str, length: int) -> str | None:
-    value = where.get(name)
+def _text(container: dict[str, Any], name: str, length: int) -> str | None:
+    value = container.get(name)
     if value is None:
         return None
     if type(value) is not str:
-        _refuse(f"{name} is no text")
+        _refuse(f"{name} is not a text")
     return printable(value, length) or None
 
 
-def _refuse(why: str) -> NoReturn:
-    raise MessageError(why)
+def _refuse(reason: str) -> NoReturn:
+    raise MessageError(reason)
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise MessageError(f"{name} is no JSON")
+    raise MessageError(f"{name} is not JSON")
 
 
-# json.loads() would take NaN, and bytes in UTF-16 for what they are.
+# json.loads() would accept NaN, and bytes in UTF-16.
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)

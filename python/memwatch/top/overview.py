@@ -1,4 +1,4 @@
-"""All watched processes: this machine's by their black boxes, others by the stream."""
+"""All watched processes: of this machine from black boxes, of others by stream."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ __all__ = ["Overview"]
 _GONE_SHOWN_NS = 10_000_000_000
 _SILENT_SHOWN_NS = 600_000_000_000
 _MAX_NAME = 136
-"""As of what comes in messages."""
+"""As in messages."""
 
 
 class Overview:
-    """What there is, refreshed when it is asked for."""
+    """The watched processes, read again at each refresh.
+
+    >>> Overview().refresh()  # doctest: +SKIP
+    """
 
     def __init__(
         self, collector: Collector | None = None, record_dir: str = ""
@@ -31,59 +34,59 @@ class Overview:
         self.collector = collector
         self.record_dir = record_dir
         self.unreadable = 0
-        """Black boxes that could not be read at the last refresh ..."""
-        self.why_unreadable: str | None = None
-        """... and why the last of them could not."""
+        """Number of black boxes that the last refresh could not read."""
+        self.unreadable_reason: str | None = None
+        """Of the last of them."""
         self._boxes: dict[Path, Process] = {}
         self._left_behind: set[Path] = set()
-        """Boxes of processes that were dead when we came: for the post-mortem."""
+        """Black boxes of processes that are not shown: dead at the first refresh."""
 
     def refresh(self) -> list[Process]:
-        """The processes, those that went a moment ago among them; in no order."""
+        """The processes, including those that ended recently; in any order."""
         now_ns = time.monotonic_ns()
-        self._look_at_boxes(now_ns)
-        near = [
+        self._read_boxes(now_ns)
+        local = [
             each for each in self._boxes.values() if not self._is_over(each, now_ns)
         ]
-        far = [] if self.collector is None else self.collector.look()
-        shown = near + _without_those(far, near)
+        streamed = [] if self.collector is None else self.collector.processes()
+        shown = local + _merge(streamed, local)
         for process in shown:
-            process.remember()
+            process.record_history()
         return [each for each in shown if not self._is_over(each, now_ns)]
 
-    def _look_at_boxes(self, now_ns: int) -> None:
-        self.unreadable, self.why_unreadable = 0, None
+    def _read_boxes(self, now_ns: int) -> None:
+        self.unreadable, self.unreadable_reason = 0, None
         paths = set(find_boxes(self.record_dir))
         self._left_behind &= paths
         for path in paths - self._left_behind:
             try:
-                self._look_at_box(path, now_ns)
+                self._read_box(path, now_ns)
             except FileNotFoundError:
                 paths.discard(path)
             except (BlackBoxError, OSError) as error:
                 self.unreadable += 1
-                self.why_unreadable = str(error)
+                self.unreadable_reason = str(error)
         for path in self._boxes.keys() - paths:
             # Removed: a clean exit.
             process = self._boxes[path]
             process.is_running = False
-            if process.went_ns is None:
-                process.went_ns = now_ns
+            if process.gone_ns is None:
+                process.gone_ns = now_ns
         for path, process in list(self._boxes.items()):
-            # Who is only silent may be stopped, or idle elsewhere: it may come back.
-            if process.went_ns is not None and self._is_over(process, now_ns):
+            # A silent process may be stopped, or idle on another machine: keep it.
+            if process.gone_ns is not None and self._is_over(process, now_ns):
                 del self._boxes[path]
                 if path in paths:
                     self._left_behind.add(path)
 
-    def _look_at_box(self, path: Path, now_ns: int) -> None:
+    def _read_box(self, path: Path, now_ns: int) -> None:
         box = read_found_box(path)
         alive = is_alive(box)
         process = self._boxes.get(path)
-        if box["t_ended_ns"] is not None:  # it could not be removed
+        if box["t_ended_ns"] is not None:  # ended, but could not remove it
             self._left_behind.add(path)
             if process is not None:
-                process.is_running, process.went_ns = False, now_ns
+                process.is_running, process.gone_ns = False, now_ns
             return
         if process is None:
             if alive is False:
@@ -92,21 +95,21 @@ class Overview:
             kernel_id = printable(box["kernel_id"] or path.stem, _MAX_NAME)
             process = Process("box", kernel_id, box["pid"])
             self._boxes[path] = process
-        if alive is False and process.went_ns is not None:
+        if alive is False and process.gone_ns is not None:
             return
         rss_bytes = _rss_bytes(box["pid"]) if alive else None
-        # Not the beginning of this refresh: boxes are written to meanwhile.
+        # Read again: black boxes are written during the refresh.
         clocks = time.monotonic_ns(), time.time_ns()
-        process.see_box(box, alive, rss_bytes, *clocks)
+        process.update_from_box(box, alive, rss_bytes, *clocks)
 
     def _is_over(self, process: Process, now_ns: int) -> bool:
-        """Whether it has been shown for long enough as what is no more."""
-        if process.went_ns is not None:
-            over = now_ns - process.went_ns > _GONE_SHOWN_NS
+        """Whether it has been shown as gone or silent for long enough."""
+        if process.gone_ns is not None:
+            over = now_ns - process.gone_ns > _GONE_SHOWN_NS
         else:
             age_ns = process.age_ns(now_ns)
             over = age_ns is not None and age_ns > _SILENT_SHOWN_NS
-        if over and self.collector is not None and process.via == "stream":
+        if over and self.collector is not None and process.source == "stream":
             self.collector.forget(process)
         return over
 
@@ -118,16 +121,16 @@ def _rss_bytes(pid: int) -> int | None:
         return None
 
 
-def _name(process: Process) -> tuple[str, str | None, int]:
+def _key(process: Process) -> tuple[str, str | None, int]:
     return process.kernel_id, process.host, process.pid
 
 
-def _without_those(far: list[Process], near: list[Process]) -> list[Process]:
-    """`far` less those that are here too: a box tells more. They keep the counts."""
-    here = {_name(each): each for each in near}
+def _merge(streamed: list[Process], local: list[Process]) -> list[Process]:
+    """The streamed processes that are not local; local ones take over the counts."""
+    by_key = {_key(each): each for each in local}
     rest = []
-    for process in far:
-        same = here.get(_name(process))
+    for process in streamed:
+        same = by_key.get(_key(process))
         if same is None:
             rest.append(process)
             continue

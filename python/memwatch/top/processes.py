@@ -1,4 +1,4 @@
-"""One row a watched process, from its black box or from its messages. Pure."""
+"""Watched processes, from their black boxes or messages; their order. Pure."""
 
 from __future__ import annotations
 
@@ -15,29 +15,54 @@ State = Literal["running", "idle", "silent", "gone"]
 
 HISTORY_LENGTH = 32
 _SILENT_NS = 3_000_000_000
-"""A publisher tells something once a second at least."""
+"""A publisher sends at least one message per second."""
 _MAX_TEXT = 512
 
 
 class Process:
-    """What is known of it. None is unknown, never 0."""
+    """One watched process. None: unknown, never 0.
+
+    >>> Process("stream", "4f1c", 123).state(0)
+    'idle'
+    """
 
     __slots__ = (
-        "cell", "dropped", "history", "host", "interval_ns", "is_running", "kernel_id",
-        "lifetime_peak_bytes", "limit_bytes", "limit_group", "limit_set_by", "lost",
-        "message", "notebook", "pid", "received", "rss_bytes", "sampled_at", "seen_ns",
-        "told_ns", "user", "via", "went_ns",
+        "cell",
+        "dropped",
+        "gone_ns",
+        "history",
+        "host",
+        "interval_ns",
+        "is_running",
+        "kernel_id",
+        "lifetime_peak_bytes",
+        "limit_bytes",
+        "limit_group",
+        "limit_set_by",
+        "lost",
+        "message",
+        "notebook",
+        "pid",
+        "received",
+        "received_ns",
+        "rss_bytes",
+        "sampled_at",
+        "seen_ns",
+        "source",
+        "user",
     )  # fmt: skip
 
-    def __init__(self, via: Literal["box", "stream"], kernel_id: str, pid: int) -> None:
-        self.via = via
+    def __init__(
+        self, source: Literal["box", "stream"], kernel_id: str, pid: int
+    ) -> None:
+        self.source = source
         self.kernel_id = kernel_id
         self.pid = pid
         self.host: str | None = None
         self.user: str | None = None
         self.notebook: str | None = None
         self.cell: Cell | None = None
-        """The one that is open, or the last."""
+        """The open one, or the last."""
         self.is_running = False
         self.rss_bytes: int | None = None
         self.lifetime_peak_bytes: int | None = None
@@ -46,39 +71,38 @@ class Process:
         self.limit_group: str | None = None
         self.interval_ns: int | None = None
         self.sampled_at: str | None = None
-        """When the sample was taken, by the clock of where it was."""
+        """When the sample was taken, by the clock of its machine."""
         self.seen_ns = 0
-        """When it was, or came here: CLOCK_MONOTONIC."""
-        self.told_ns = 0
-        """The same of what was last told of the cell."""
-        self.went_ns: int | None = None
-        """When it was known to be gone."""
+        """When the sample was taken or received: CLOCK_MONOTONIC; 0: never."""
+        self.received_ns = 0
+        """When `cell` was last updated: CLOCK_MONOTONIC."""
+        self.gone_ns: int | None = None
+        """When the process was found to be gone: CLOCK_MONOTONIC."""
         self.history: deque[int] = deque(maxlen=HISTORY_LENGTH)
-        """RSS, one value a refresh."""
+        """RSS, one value per refresh."""
         self.message: int | None = None
         """The number of the newest message."""
         self.received = 0
         self.lost = 0
         self.dropped: int | None = None
 
-    def see_message(self, message: Message, now_ns: int) -> None:
-        """It came at `now_ns`."""
-        for name in _SAME:
+    def update_from_message(self, message: Message, now_ns: int) -> None:
+        """Take over the message, received at `now_ns`."""
+        for name in _COPIED:
             setattr(self, name, getattr(message, name))
         self.message = message.number
         if message.rss_bytes is not None:
             self.rss_bytes = message.rss_bytes
-        self.seen_ns = self.told_ns = now_ns
+        self.seen_ns = self.received_ns = now_ns
         self.is_running = message.cell is not None and message.kind != "close"
         if message.cell is not None:
             self.cell = message.cell
+        self.gone_ns = None
         if message.kind == "bye":
             self.is_running = False
-            self.went_ns = now_ns
-        else:
-            self.went_ns = None
+            self.gone_ns = now_ns
 
-    def see_box(
+    def update_from_box(
         self,
         box: Mapping[str, Any],
         is_alive: bool | None,
@@ -86,8 +110,8 @@ class Process:
         now_ns: int,
         now_real_ns: int,
     ) -> None:
-        """What its black box says at `now_ns`, and /proc where no cell is running."""
-        # Another machine's monotonic clock is compared by the date.
+        """Take over its black box, and its RSS in /proc if no cell is running."""
+        # Another machine's monotonic clock is converted by its date.
         behind_ns = box["real_ahead_ns"] - (now_real_ns - now_ns)
         shift_ns = behind_ns if is_alive is None else 0
         for name in ("host", "user", "notebook", "limit_set_by", "limit_group"):
@@ -99,7 +123,7 @@ class Process:
         open_cells = [each for each in cells if each["status"] == "open"]
         self.is_running = bool(open_cells) and is_alive is not False
         newest = (open_cells or cells)[-1] if cells else None
-        self.told_ns = now_ns
+        self.received_ns = now_ns
         self.cell = None if newest is None else _cell_of(newest, now_ns - shift_ns)
 
         times, sizes = box["timeline"]["t_mono_ns"], box["timeline"]["rss_bytes"]
@@ -112,79 +136,78 @@ class Process:
             self.rss_bytes, self.seen_ns = rss_now_bytes, now_ns
             self.sampled_at = _iso(now_real_ns)
         if is_alive is not False:
-            self.went_ns = None
-        elif self.went_ns is None:
-            self.went_ns = now_ns
+            self.gone_ns = None
+        elif self.gone_ns is None:
+            self.gone_ns = now_ns
 
-    def remember(self) -> None:
-        """One more value of the history; call it once a refresh."""
-        if self.rss_bytes is not None and self.went_ns is None:
+    def record_history(self) -> None:
+        """Append the RSS to the history; call it once per refresh."""
+        if self.rss_bytes is not None and self.gone_ns is None:
             self.history.append(self.rss_bytes)
 
     def age_ns(self, now_ns: int) -> int | None:
-        """Of the newest sample; None where there was none."""
+        """Age of the newest sample; None without a sample."""
         return max(0, now_ns - self.seen_ns) if self.seen_ns else None
 
     def state(self, now_ns: int) -> State:
-        """What it does, as far as is known."""
-        if self.went_ns is not None:
+        """running, idle, silent (no samples for some time) or gone."""
+        if self.gone_ns is not None:
             return "gone"
         age_ns = self.age_ns(now_ns)
-        patience_ns = max(_SILENT_NS, 10 * min(self.interval_ns or 0, 10**10))
-        if age_ns is not None and age_ns > patience_ns:
-            # Of a process that nobody else can ask after, this is all that is known.
+        silent_ns = max(_SILENT_NS, 10 * min(self.interval_ns or 0, 10**10))
+        if age_ns is not None and age_ns > silent_ns:
             return "silent"
         return "running" if self.is_running else "idle"
 
     def running_ns(self, now_ns: int) -> int | None:
-        """How long the open cell has been running; None where there is none."""
+        """How long the open cell has been running; None without one."""
         if not self.is_running or self.cell is None or self.cell.running_ns is None:
             return None
-        return self.cell.running_ns + max(0, now_ns - self.told_ns)
+        return self.cell.running_ns + max(0, now_ns - self.received_ns)
 
     @property
     def cell_peak_bytes(self) -> int | None:
-        """The highest RSS while the cell was, or is, open."""
+        """The highest RSS since the cell was opened, until it was closed."""
         return None if self.cell is None else self.cell.rss_peak_bytes
 
     @property
     def share(self) -> float | None:
-        """RSS in hundredths of the limit; None where there is none."""
+        """RSS in percent of the limit; None without a limit."""
         if self.rss_bytes is None or not self.limit_bytes:
             return None
         return 100 * self.rss_bytes / self.limit_bytes
 
     def to_dict(self, now_ns: int) -> dict[str, Any]:
-        """Everything, ready for JSON: bytes and nanoseconds."""
+        """All fields for `memwatch top --json`: bytes and nanoseconds."""
         share, cell = self.share, self.cell
-        values = {name: getattr(self, name) for name in _TOLD}
+        values = {name: getattr(self, name) for name in _FIELDS}
         values["state"] = self.state(now_ns)
         values["sample_age_ns"] = self.age_ns(now_ns)
         values["limit_share_percent"] = None if share is None else round(share, 2)
         values["cell"] = None
         if cell is not None:
-            values["cell"] = {name: getattr(cell, name) for name in _CELL} | {
+            values["cell"] = {name: getattr(cell, name) for name in _CELL_FIELDS} | {
                 "is_running": self.is_running,
                 "running_ns": self.running_ns(now_ns) or cell.running_ns,
             }
         return values
 
 
-_TOLD = (
-    "kernel_id", "via", "host", "user", "pid", "notebook", "rss_bytes",
+_FIELDS = (
+    "kernel_id", "source", "host", "user", "pid", "notebook", "rss_bytes",
     "lifetime_peak_bytes", "limit_bytes", "limit_set_by", "limit_group", "sampled_at",
     "message", "received", "lost", "dropped",
 )  # fmt: skip
-_SAME = (
+_COPIED = (
     "host", "user", "pid", "notebook", "lifetime_peak_bytes", "limit_bytes",
     "limit_set_by", "limit_group", "interval_ns", "sampled_at", "dropped",
 )  # fmt: skip
-_CELL = tuple(Cell.__slots__)
+_CELL_FIELDS = tuple(Cell.__slots__)
 
 
 def _cell_of(cell: Mapping[str, Any], now_ns: int) -> Cell:
     is_open = cell["status"] == "open"
-    took_ns = now_ns - cell["t_mono_ns"] if is_open else cell.get("duration_ns")
+    running_ns = now_ns - cell["t_mono_ns"] if is_open else cell.get("duration_ns")
 
     def text(name: str) -> str | None:
         value = cell[name]
@@ -197,7 +220,7 @@ def _cell_of(cell: Mapping[str, Any], now_ns: int) -> Cell:
         cell_id=text("cell_id"),
         source=text("source"),
         started_at=_iso(cell["t_real_ns"]),
-        running_ns=None if took_ns is None else max(0, took_ns),
+        running_ns=None if running_ns is None else max(0, running_ns),
         rss_start_bytes=cell["rss_start_bytes"],
         rss_peak_bytes=cell["rss_peak_bytes"],
         used_bytes=None if is_open else cell.get("used_bytes"),
@@ -211,12 +234,12 @@ def _iso(t_real_ns: int | None) -> str | None:
     try:
         moment = datetime.fromtimestamp(t_real_ns / 1e9, tz=timezone.utc)
     except (OverflowError, OSError, ValueError):
-        return None  # a box's clock may say anything
+        return None  # a black box may hold any value
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _highest(values: Any, count: int) -> list[int]:
-    """`values` in at most `count`, each the highest of its share."""
+    """At most `count` values: the highest of each equal part of `values`."""
     size = len(values)
     count = min(count, size)
     return [
@@ -245,21 +268,27 @@ _KEYS: dict[str, Callable[[Process, int], Any]] = {
     "cell": lambda each, now_ns: each.cell and each.cell.label,
 }
 SORTABLE = tuple(_KEYS)
-"""What one may sort by."""
+"""The columns to sort by."""
 _ASCENDING = {"kernel", "pid", "host", "user", "notebook", "state", "cell"}
 
 
 def is_ascending(column: str) -> bool:
-    """Whether it is sorted from low to high where nobody asks for the reverse."""
+    """Whether the column's default order is from low to high.
+
+    >>> is_ascending("host")
+    True
+    """
     return column in _ASCENDING
 
 
 def sort(
     processes: Iterable[Process], column: str, now_ns: int, *, reverse: bool = False
 ) -> list[Process]:
-    """By that column: figures from high to low, names from A on, the unknown last.
+    """Sort by a column: figures from high to low, names from A to Z, unknown last.
 
-    What is equal there stands by its kernel's id, so that no row jumps about.
+    Equal rows are sorted by kernel id, so that they do not jump.
+
+    >>> sort(processes, "rss", time.monotonic_ns())  # doctest: +SKIP
     """
     key = _KEYS[column]
     keyed = [(key(each, now_ns), each) for each in processes]

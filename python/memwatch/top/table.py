@@ -1,4 +1,4 @@
-"""Watched processes as rows of text: what a person reads in `memwatch top`. Pure."""
+"""The table of `memwatch top`: watched processes as rows of text. Pure."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ from ..display.charts import blocks
 from ..display.lines import short
 from .processes import Process
 
-__all__ = ["NOBODY", "Column", "choose", "fit", "headline", "level", "row", "table"]
+__all__ = [
+    "NO_PROCESSES", "Column", "choose", "fit", "headline", "level", "row", "table",
+]  # fmt: skip
 
-NOBODY = (
-    "no watched process: %load_ext memwatch in an IPython or a notebook, and it is here"
-)
+NO_PROCESSES = "No watched processes. Run %load_ext memwatch in IPython or a notebook."
 _MIN_CELL = 14
-_ROOMY_CELL = 28
+_WIDE_CELL = 28
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}")
-# In hundredths of the limit.
+# In percent of the limit.
 _LEVELS = (60, 80, 95)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One of the table's."""
+    """A column of the table."""
 
     name: str
-    """By which one may sort."""
+    """For --sort."""
     title: str
     width: int
     text: Callable[[Process, int], str]
-    """Of a process, at CLOCK_MONOTONIC so many nanoseconds."""
+    """Its text for a process at a CLOCK_MONOTONIC time in nanoseconds."""
     is_figure: bool = False
-    """It stands to the right."""
+    """Figures are aligned to the right."""
 
 
 def level(process: Process) -> int:
-    """How near to its limit: 0, and 1, 2, 3 from 60, 80, 95 % on."""
+    """How near the process is to its limit: 1, 2, 3 from 60, 80, 95 %, else 0.
+
+    >>> level(Process("box", "4f1c", 123))
+    0
+    """
     share = process.share
     return 0 if share is None else sum(share >= least for least in _LEVELS)
 
@@ -47,7 +51,7 @@ def _kernel(process: Process, now_ns: int) -> str:
     name = process.kernel_id
     if _UUID.fullmatch(name) or len(name) <= 8:
         return name[:8]
-    return "…" + name[-7:]  # of HOST-PID the end tells more
+    return "…" + name[-7:]  # the end of HOST-PID is more specific
 
 
 def _notebook(process: Process, now_ns: int) -> str:
@@ -58,10 +62,10 @@ def _cell(process: Process, now_ns: int) -> str:
     cell = process.cell
     if cell is None:
         return ""
-    told = [cell.label or "a block"]
+    words = [cell.label or "a block"]
     if cell.status not in (None, "ok"):
-        told.append(f"({cell.status})")
-    return " ".join([*told, cell.source or ""]).strip()
+        words.append(f"({cell.status})")
+    return " ".join([*words, cell.source or ""]).strip()
 
 
 def _duration(duration_ns: int | None) -> str:
@@ -82,8 +86,8 @@ def _duration(duration_ns: int | None) -> str:
 def _share(process: Process, now_ns: int) -> str:
     if process.share is None:
         return ""
-    # Not rounded, or 94.9 would be 95 with the mark of 94. The mark is for who sees no
-    # colours.
+    # Not rounded: 94.9 must not be shown as 95 with the warning level of 94. The
+    # exclamation marks show the level without colours.
     return f"{int(min(process.share, 999))} % {'!' * level(process):<3}"
 
 
@@ -134,18 +138,21 @@ _COLUMNS = (
     ),
     Column("cell", "CELL", _MIN_CELL, _cell),
 )  # fmt: skip
-_MOST_WANTED = ("pid", "time", "kernel", "peak", "share", "state")
-"""Of these the first to go stands first; the cell is cut off before that."""
-_LEAST_WANTED = (
+_IMPORTANT = ("pid", "time", "kernel", "peak", "share", "state")
+"""The first is dropped first, and only after the cell has been cut."""
+_DROP_ORDER = (
     "lost", "age", "user", "limit", "highest", "notebook", "history", "host",
-    *_MOST_WANTED,
+    *_IMPORTANT,
 )  # fmt: skip
 
 
 def choose(processes: Sequence[Process], width: int) -> list[Column]:
-    """The columns that tell something of these, and find room; the cell has the rest.
+    """The columns that fit into `width` and are not the same for all processes.
 
-    Where all are of one host, or of one user, that is told by none of them.
+    The last column, the cell, takes the rest of the width.
+
+    >>> [each.name for each in choose([], 24)]
+    ['rss', 'cell']
     """
     dropped = set()
     if len({each.host for each in processes}) < 2:
@@ -157,9 +164,9 @@ def choose(processes: Sequence[Process], width: int) -> list[Column]:
     if not any(each.notebook for each in processes):
         dropped.add("notebook")
     columns = [each for each in _COLUMNS if each.name not in dropped]
-    for name in _LEAST_WANTED:
-        wanted = 0 if name in _MOST_WANTED else _ROOMY_CELL - _MIN_CELL
-        if _width(columns) + wanted <= width:
+    for name in _DROP_ORDER:
+        extra = 0 if name in _IMPORTANT else _WIDE_CELL - _MIN_CELL
+        if _width(columns) + extra <= width:
             continue
         columns = [each for each in columns if each.name != name]
     *others, cell = columns
@@ -175,7 +182,10 @@ def _width(columns: Sequence[Column]) -> int:
 
 
 def row(process: Process, columns: Iterable[Column], now_ns: int) -> list[str]:
-    """What stands in them, each as wide as its column."""
+    """The texts of the columns, each as wide as its column.
+
+    >>> row(process, choose([process], 80), time.monotonic_ns())  # doctest: +SKIP
+    """
     return [
         fit(each.text(process, now_ns), each.width, to_right=each.is_figure)
         for each in columns
@@ -183,7 +193,10 @@ def row(process: Process, columns: Iterable[Column], now_ns: int) -> list[str]:
 
 
 def table(processes: Sequence[Process], width: int, now_ns: int) -> str:
-    """All of them, in their order, below the titles."""
+    """The titles and a row for each process, in the given order.
+
+    >>> print(table(processes, 80, time.monotonic_ns()))  # doctest: +SKIP
+    """
     columns = choose(processes, width)
     titles = [fit(each.title, each.width, to_right=each.is_figure) for each in columns]
     rows = [titles, *(row(each, columns, now_ns) for each in processes)]
@@ -191,43 +204,45 @@ def table(processes: Sequence[Process], width: int, now_ns: int) -> str:
 
 
 def headline(processes: Sequence[Process], now_ns: int) -> str:
-    """How many there are, and what they hold together."""
+    """The number of processes, their states, and their total RSS.
+
+    >>> headline([], 0)
+    '0 processes; RSS 0.0 MiB in all'
+    """
     states = [each.state(now_ns) for each in processes]
     known = [
         each.rss_bytes
         for each, state in zip(processes, states, strict=True)
         if state != "gone" and each.rss_bytes is not None
     ]
-    told = [f"{len(states)} process{'' if len(states) == 1 else 'es'}"]
-    told += [
+    parts = [f"{len(states)} process{'' if len(states) == 1 else 'es'}"]
+    parts += [
         f"{states.count(state)} {state}"
         for state in ("running", "silent", "gone")
         if state in states
     ]
-    return f"{', '.join(told)}; RSS {short(sum(known))} in all"
+    return f"{', '.join(parts)}; RSS {short(sum(known))} in all"
 
 
 def fit(text: str, width: int, *, to_right: bool = False) -> str:
-    """`text` in exactly `width` columns of a terminal, cut off with an ellipsis."""
-    if not text.isascii():
-        text = _cut(text, width)
-        left = " " * (width - sum(map(_columns_of, text)))
-        return left + text if to_right else text + left
-    if len(text) > width:
-        text = text[: width - 1] + "…"
-    return text.rjust(width) if to_right else text.ljust(width)
+    """`text` in exactly `width` columns of a terminal, cut with an ellipsis.
+
+    >>> fit("notebook.ipynb", 9)
+    'notebook…'
+    """
+    used = _width_of(text)
+    if used > width:
+        while text and used > width - 1:
+            used -= _width_of(text[-1])
+            text = text[:-1]
+        text, used = text + "…", used + 1
+    padding = " " * (width - used)
+    return padding + text if to_right else text + padding
 
 
-def _cut(text: str, width: int) -> str:
-    used = 0
-    for place, each in enumerate(text):
-        used += _columns_of(each)
-        if used > width:
-            kept = text[:place]
-            while sum(map(_columns_of, kept)) > width - 1:
-                kept = kept[:-1]
-            return kept + "…"
-    return text
+# Not wcwidth or rich: `memwatch top --once` needs only click, which ignores width.
+def _width_of(text: str) -> int:
+    return len(text) if text.isascii() else sum(map(_columns_of, text))
 
 
 def _columns_of(character: str) -> int:

@@ -207,7 +207,7 @@ def test_a_slow_runtime_folder(slow, places, monkeypatch):
         for number in range(3):
             assert f"In [{number + 3}]" in with_kernel.run("x = 1")
         assert "1\n" in with_kernel.run("import subprocess; subprocess.call('false')")
-        slow.go_on()
+        slow.resume()
         pid = with_kernel.manager.provisioner.pid
         os.kill(pid, signal.SIGKILL)
         wait_for(
@@ -259,9 +259,9 @@ def test_a_slow_place_that_was_set(slow, places):
         assert reader.find_boxes() == [box]
         kernel.manager.shutdown_kernel()
         assert reader.find_boxes() == []
-        slow.go_on()
+        slow.resume()
     finally:
-        slow.go_on()
+        slow.resume()
         kernel.close()
 
 

@@ -652,7 +652,9 @@ def test_a_process_in_a_time_namespace(tmp_path):
     assert seconds_since(found["sampled_at"]) == pytest.approx(0, abs=60)
     box = reader.read_box(path)
     seen = Process("box", "k", box["pid"])
-    seen.see_box(box, reader.is_alive(box), None, time.monotonic_ns(), time.time_ns())
+    seen.update_from_box(
+        box, reader.is_alive(box), None, time.monotonic_ns(), time.time_ns()
+    )
     assert seen.age_ns(time.monotonic_ns()) < 60e9
 
 

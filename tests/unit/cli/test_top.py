@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from messages import frames, message, until
-from support import Kernel
+from messages import frames, message
+from support import Kernel, wait_for
 
 zmq = pytest.importorskip("zmq")
 
@@ -55,11 +55,11 @@ class Top:
                 if wanted(process)
             ]
 
-        return until(found, 60)[0]
+        return wait_for(found, 60)[0]
 
     @property
     def endpoint(self):
-        until(lambda: self.seen)
+        wait_for(lambda: self.seen)
         return self.seen[0]["stream"]["endpoint"]
 
     def close(self):
@@ -109,7 +109,7 @@ def publish_until_seen(running, socket, **values):
         found = [each for each in running.seen[-1:] if each["processes"]]
         return found and found[0]["processes"][0]
 
-    return until(seen)
+    return wait_for(seen)
 
 
 # ---- what it says ----
@@ -232,7 +232,7 @@ def test_a_kernel_is_seen_idle_running_and_going(watched):
         # Freed by nobody's cell: RSS is that of now.
         os.kill(pid, signal.SIGKILL)
         running.wait_for(lambda each: each["state"] == "gone")
-        assert "no watched process" in top("--once").stdout
+        assert "No watched processes" in top("--once").stdout
     finally:
         assert running.close() == ""
 
@@ -257,7 +257,7 @@ def test_a_cell_that_holds_the_gil_is_seen_all_the_time(watched, tmp_path):
     try:
         running.wait_for(lambda each: each["state"] == "idle")
         request = watched.send("read(pipe, one, 1)  # with the GIL")
-        until(lambda: len({taken_ns for _, taken_ns, _ in seen()}) >= 50)
+        wait_for(lambda: len({taken_ns for _, taken_ns, _ in seen()}) >= 50)
         pipe.write_bytes(b"x")
         watched.output_of(request)
         running.wait_for(lambda each: each["state"] == "idle")
@@ -277,7 +277,7 @@ def test_a_kernel_reports_to_a_collector(watched, tmp_path):
     try:
         watched.run(f"%memwatch publish >{running.endpoint}")
         _, process = running.wait_for(lambda each: each["state"] == "idle")
-        assert process["via"] == "stream"
+        assert process["source"] == "stream"
         watched.run("held = b'x' * (32 << 20)")
         _, process = running.wait_for(
             lambda each: (
@@ -303,7 +303,7 @@ def test_a_kernel_is_called(watched, tmp_path):
     # Here it has a box, too, and is one row all the same.
     done = top("--once", "--json", f"--connect=ipc://{socket}")
     (process,) = json.loads(done.stdout)["processes"]
-    assert process["via"] == "box"
+    assert process["source"] == "box"
     assert process["received"] > 0
 
 
@@ -361,7 +361,7 @@ def test_only_the_admitted_may_report(nobody, published, tmp_path):
             friend.send_multipart(frames(message(message=number)))
             return running.seen[-1]["processes"] and number > 50
 
-        until(friend_is_seen)
+        wait_for(friend_is_seen)
         names = {
             process["kernel_id"]
             for refresh in running.seen

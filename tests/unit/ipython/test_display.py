@@ -1,5 +1,7 @@
-"""What follows a cell besides its line, and for whom: ``c.MemWatch.display``."""
+"""``c.MemWatch.display``: which front ends get a chart after the line."""
 
+import inspect
+import sys
 import warnings
 
 import nbformat
@@ -9,14 +11,14 @@ import memwatch
 from memwatch import warn
 from support import CLASSIC, MIB, Kernel, lines_in
 
-# 0.1 s and 1 MiB at least: this has a shape.
+# At least 0.1 s and 1 MiB: such a cell gets a chart.
 SHAPED = "import time; x = pages(32); time.sleep(0.12); del x"
 FOR_KERNELS = SHAPED.replace("pages(32)", "bytearray(b'x') * (32 << 20)")
 
 
 @pytest.fixture
 def published(shell, monkeypatch):
-    """What a shell with memwatch publishes."""
+    """The MIME bundles that a shell with memwatch publishes."""
     shell.run_line_magic("load_ext", "memwatch")
     found = []
     monkeypatch.setattr(
@@ -26,15 +28,13 @@ def published(shell, monkeypatch):
 
 
 def run_named(shell, code):
-    """As a notebook's front end has it run, where this IPython hears of cells' ids."""
-    import inspect
-
+    """Run it as a notebook front end does: with a cell id."""
     if "cell_id" not in inspect.signature(shell.run_cell).parameters:
-        pytest.skip("this IPython is not told which cell it is")
+        pytest.skip("this IPython has no cell ids")
     return shell.run_cell(code, store_history=True, cell_id="a-cell")
 
 
-def test_auto_is_a_picture_for_a_notebook(shell, published, capsys):
+def test_auto_shows_a_chart_in_a_notebook(shell, published, capsys):
     run_named(shell, SHAPED)
     assert len(lines_in(capsys.readouterr().out)) == 1
     (bundle,) = published
@@ -43,40 +43,40 @@ def test_auto_is_a_picture_for_a_notebook(shell, published, capsys):
     assert "<" not in bundle["text/plain"]
 
 
-def test_auto_leaves_the_others_alone(shell, published, capsys):
+def test_auto_shows_no_chart_elsewhere(shell, published, capsys):
     run_named(shell, "pass")
     run_named(shell, "import time; time.sleep(0.12)")
-    shell.run_cell(SHAPED, store_history=True)  # whose front end names no cells
+    shell.run_cell(SHAPED, store_history=True)  # without a cell id
     shell.display_formatter.active_types = ["text/plain"]
     run_named(shell, SHAPED)
     assert published == []
     assert len(lines_in(capsys.readouterr().out)) == 4
 
 
-def test_line_is_the_same_whatever_is_displayed(shell, published, capsys):
+def test_line_does_not_depend_on_display(shell, published, capsys):
     for mode in "line", "sparkline", "auto":
         shell.run_cell(f"%config MemWatch.display = '{mode}'")
         capsys.readouterr()
         shell.run_cell(SHAPED, store_history=True)
         assert CLASSIC.fullmatch(capsys.readouterr().out.rstrip("\n"))
-    modes = ["sparkline", "sparkline"]  # one for the cell that chose it
+    modes = ["sparkline", "sparkline"]  # one for the cell that sets it
     assert len(published) == len(modes)
 
 
-def test_line_never_a_picture(shell, published):
+def test_line_mode_shows_no_chart(shell, published):
     shell.run_cell("%config MemWatch.display = 'line'")
     run_named(shell, SHAPED)
     assert published == []
 
 
-def test_no_picture_without_a_line(shell, published, capsys):
+def test_no_chart_without_a_line(shell, published, capsys):
     shell.run_cell("%config MemWatch.display = 'sparkline'", silent=True)
     shell.run_cell(SHAPED, silent=True)
     shell.run_cell(f"get_ipython().run_cell({SHAPED!r})", store_history=True)
     assert len(published) == len(lines_in(capsys.readouterr().out)) == 1
 
 
-def test_failure_to_show_is_one_warning_and_the_line_is_there(
+def test_failure_to_show_a_chart_is_one_warning_after_the_line(
     shell, published, capsys, monkeypatch
 ):
     def fail(*arguments, **options):
@@ -84,17 +84,17 @@ def test_failure_to_show_is_one_warning_and_the_line_is_there(
 
     monkeypatch.setattr(warn, "_told", set())
     monkeypatch.setattr(shell.display_pub, "publish", fail)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         shell.run_cell("%config MemWatch.display = 'sparkline'")
         for _ in range(2):
             assert shell.run_cell(SHAPED, store_history=True).success
-    messages = [str(each.message) for each in told if "memwatch" in str(each.message)]
-    assert messages == ["memwatch cannot show a picture: Broken pipe"]
+    messages = [str(each.message) for each in caught if "memwatch" in str(each.message)]
+    assert messages == ["memwatch cannot show a chart: Broken pipe"]
     assert len(lines_in(capsys.readouterr().out)) == 3
 
 
-def test_mistyped_mode_is_one_warning_and_the_default(shell, monkeypatch):
+def test_invalid_display_is_one_warning_and_the_default(shell, monkeypatch):
     monkeypatch.setattr(warn, "_told", set())
     shell.config.MemWatch.display = "sparklines"
     with pytest.warns(memwatch.MemwatchWarning, match="MemWatch.display.*sparklines"):
@@ -106,31 +106,16 @@ def test_mistyped_mode_is_one_warning_and_the_default(shell, monkeypatch):
 
 
 def messages(kernel, code, **metadata):
-    """What the cell shows: kind and content of each message."""
-    session = kernel.client.session
-    content = {
-        "code": code, "silent": False, "store_history": True, "user_expressions": {},
-        "allow_stdin": False, "stop_on_error": False,
-    }  # fmt: skip
-    message = session.msg("execute_request", content, metadata=metadata)
-    kernel.client.shell_channel.send(message)
-    shown = []
-    while True:
-        answer = kernel.client.get_iopub_msg(timeout=60)
-        if answer["parent_header"].get("msg_id") != message["header"]["msg_id"]:
-            continue
-        kind, content = answer["msg_type"], answer["content"]
-        if kind == "status" and content["execution_state"] == "idle":
-            return shown
-        if kind not in ("status", "execute_input"):
-            shown.append((kind, content))
+    """The type and content of each message that the cell sends."""
+    found = kernel.messages_of(kernel.send_request(code, metadata))
+    return [each for each in found if each[0] not in ("status", "execute_input")]
 
 
-def test_kernel_sends_the_line_and_then_the_picture(kernel):
+def test_kernel_sends_the_line_and_then_the_chart(kernel):
     shown = messages(kernel, FOR_KERNELS, cellId="a-cell")
-    heard = kernel.run("import memwatch; print(memwatch.history[-1].cell_id)")
-    if heard.startswith("None"):
-        pytest.skip("this ipykernel does not hear of cells' ids")
+    cell_id = kernel.run("import memwatch; print(memwatch.history[-1].cell_id)")
+    if cell_id.startswith("None"):
+        pytest.skip("this ipykernel has no cell ids")
     (first, line), (second, picture) = shown
     assert (first, second) == ("stream", "display_data")
     assert len(lines_in(line["text"])) == 1
@@ -138,13 +123,13 @@ def test_kernel_sends_the_line_and_then_the_picture(kernel):
     assert "Memory of In [" in picture["data"]["text/html"]
 
 
-def test_kernel_leaves_consoles_alone(kernel):
+def test_console_gets_no_chart(kernel):
     ((kind, line),) = messages(kernel, FOR_KERNELS)
     assert kind == "stream"
     assert CLASSIC.fullmatch(line["text"].rstrip("\n"))
 
 
-def test_executed_by_nbclient_there_is_the_line_alone():
+def test_nbclient_gets_no_chart():
     from nbclient import NotebookClient
 
     v4 = nbformat.v4
@@ -170,8 +155,8 @@ def test_plot_shows_the_session_once(kernel, plot, before):
     assert set(picture["data"]) == {"image/png", "text/plain"}
     assert "RSS in MiB" in picture["data"]["text/plain"]
     assert set(picture["metadata"]["image/png"]) == {"width", "height"}
-    told = kernel.run("import matplotlib.pyplot as plt; print(plt.get_fignums())")
-    assert told.startswith("[]")
+    figures = kernel.run("import matplotlib.pyplot as plt; print(plt.get_fignums())")
+    assert figures.startswith("[]")
 
 
 def test_plot_without_matplotlib_names_what_to_install():
@@ -186,9 +171,7 @@ def test_plot_without_matplotlib_names_what_to_install():
     assert "Traceback" not in text
 
 
-def test_blocks_of_the_session_need_no_matplotlib(shell, capsys, monkeypatch):
-    import sys
-
+def test_plot_in_blocks_needs_no_matplotlib(shell, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     shell.run_line_magic("load_ext", "memwatch")
     shell.display_formatter.active_types = ["text/plain"]

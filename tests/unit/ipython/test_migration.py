@@ -1,7 +1,6 @@
-"""MIGRATION.md: what it says to type gives the figures that it says.
+"""MIGRATION.md: the code in each row gives the figure that the row promises.
 
-Each row's code runs as it stands, but that the statement in it, which costs nothing, is
-one of known cost.
+The code runs unchanged, except that its statement is replaced by one of known cost.
 """
 
 import re
@@ -18,12 +17,12 @@ from support import CPU, MIB, ROOT, lines_in, pages
 
 TEXT = (ROOT / "MIGRATION.md").read_text()
 KNOWN = 32
-"""MiB of the statement that stands for those in the table."""
+"""MiB that the replaced statement allocates."""
 ROUNDING = 0.05
 
 
 def rows():
-    """Tool, what was typed there, and the cells to type here, of each row."""
+    """Of each row: the tool, what was typed in it, and the cells to type here."""
     for section in TEXT.split("\n## ")[1:]:
         tool = section.partition("\n")[0]
         for line in section.splitlines():
@@ -40,7 +39,7 @@ ROWS = list(rows())
 
 
 class Person:
-    """A shell, and what it prints and returns."""
+    """A shell with its output, results and reports."""
 
     def __init__(self, shell, capsys):
         self._shell, self._capsys = shell, capsys
@@ -48,7 +47,7 @@ class Person:
         self.names["kept"] = []
 
     def type(self, code, statement=None):
-        """The cell's result, what it prints, and its report; it must not fail."""
+        """Run the cell, which must succeed: its result, output and reports."""
         if statement is not None:
             code, count = re.subn(
                 r"sum\(range\(1000\)\)|list\(range\(1000\)\)", statement, code
@@ -69,7 +68,7 @@ class Person:
         )
 
     def is_watched(self):
-        """Whether a cell of known cost has its line and its report, with that cost."""
+        """Whether a cell of known cost gets a line and a report, with that cost."""
         done = self.type(f"kept.append(pages({KNOWN}))")
         lines = lines_in(done.out)
         assert (len(lines) == 1) == (len(done.reports) == 1)
@@ -83,13 +82,13 @@ class Person:
 @pytest.fixture
 def person(shell, capsys):
     found = Person(shell, capsys)
-    pages(1).close()  # the first finds its code
+    pages(1).close()  # load its code
     return found
 
 
 @pytest.fixture
 def watched(person):
-    """The same, in a session that has loaded memwatch and imported it."""
+    """A session that has loaded and imported memwatch."""
     person.type("%load_ext memwatch\nimport memwatch")
     return person
 
@@ -112,12 +111,12 @@ def code_of(tool, there):
     return code
 
 
-# ---- the checks: one for each row ----
+# ---- one check for each row ----
 
 
 def loads(person, tool, there):
     done = person.type(code_of(tool, there))
-    (line,) = lines_in(done.out)  # the loading cell's own
+    (line,) = lines_in(done.out)  # of the loading cell
     assert line.total == pytest.approx(done.report.rss_end_bytes / MIB, abs=ROUNDING)
     assert person.is_watched()
 
@@ -137,7 +136,7 @@ def resumes(person, tool, there):
     assert person.is_watched()
 
 
-def has_the_processors(person, tool, there):
+def has_cpu_usage(person, tool, there):
     pytest.importorskip("memwatch._procps", reason="built without libproc2")
     person.type("%load_ext memwatch")
     person.type(code_of(tool, there))
@@ -195,7 +194,7 @@ def statement(watched, tool, there):
     done = watched.type(code_of(tool, there), PEAK)
     (line,) = lines_in(done.out)
     assert is_known(line.peaked)
-    # The increment, as the text below the table has it.
+    # The increment, as the text below the table defines it.
     assert "is `rss_peak_bytes - rss_start_bytes`" in TEXT
     assert is_known((done.report.rss_peak_bytes - done.report.rss_start_bytes) / MIB)
 
@@ -214,7 +213,7 @@ def repeated(watched, tool, there):
         r"^peaked +([\d.]+) MiB  \(([\d.]+) MiB to ([\d.]+) MiB\)", done.out, re.M
     )
     assert all(is_known(float(each)) for each in peaked.groups())
-    assert len(done.reports) == 6  # with the cell's own
+    assert len(done.reports) == 6  # five runs and the cell
 
 
 def quietly(watched, tool, there):
@@ -256,9 +255,9 @@ def with_children(watched, tool, there):
             child.communicate()
     child = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
     assert child > KNOWN * MIB
-    # Of the child's own memory all but what the kernel's counters may hold back.
+    # Up to the error of the kernel's counters.
     assert found - report.rss_peak_bytes / MIB == pytest.approx(child / MIB, abs=2)
-    # Without a child it is the process alone.
+    # Without a child: this process only.
     watched.type(measured)
     found = watched.type(read).result
     assert found == pytest.approx(memwatch.history[-2].rss_peak_bytes / MIB)
@@ -278,8 +277,8 @@ def highest(watched, tool, there):
 
 def now(watched, tool, there):
     out = watched.type(code_of(tool, there)).out
-    told = float(re.search(r"^this process: ([\d.]+) MiB now", out, re.M)[1])
-    assert told == pytest.approx(_core.memory()["rss_bytes"] / MIB, abs=1)
+    shown = float(re.search(r"^this process: ([\d.]+) MiB now", out, re.M)[1])
+    assert shown == pytest.approx(_core.memory()["rss_bytes"] / MIB, abs=1)
 
 
 IMU = "ipython_memory_usage"
@@ -288,7 +287,7 @@ MEMIT = "memory_profiler"
 
 CHECKS = {
     IMU: [
-        loads, loads, stops, stops, resumes, has_the_processors, has_all_figures,
+        loads, loads, stops, stops, resumes, has_cpu_usage, has_all_figures,
     ],
     WATCHER: [
         loads, newest_report, figure("used_bytes", MIB), figure("duration_ns", 1e9),
@@ -299,10 +298,10 @@ CHECKS = {
         figure("rss_peak_bytes", MIB), over_time, highest, now,
     ],
 }  # fmt: skip
-"""In the order of the tables."""
+"""In the order of the rows."""
 
 
-def test_every_row_has_its_check():
+def test_every_row_has_a_check():
     tools = [tool for tool, _, _ in ROWS]
     assert {tool: tools.count(tool) for tool in CHECKS} == {
         tool: len(checks) for tool, checks in CHECKS.items()
@@ -320,7 +319,7 @@ PARAMETERS = [
 
 
 @pytest.mark.parametrize(("tool", "there", "check"), PARAMETERS)
-def test_what_is_to_be_typed_gives_the_figure(request, tool, there, check):
+def test_row_gives_the_figure(request, tool, there, check):
     wanted = next(iter(check.__code__.co_varnames))
     check(request.getfixturevalue(wanted), tool, there)
 
@@ -328,11 +327,8 @@ def test_what_is_to_be_typed_gives_the_figure(request, tool, there, check):
 @pytest.mark.parametrize(
     "code", [cell for _, _, cells in ROWS for cell in cells], ids=str
 )
-def test_what_is_to_be_typed_works_as_it_stands(watched, code):
-    """With the statement that is in the table."""
-    if "style cpu" in code:
-        pytest.importorskip("memwatch._procps", reason="built without libproc2")
-    if "children" in code:
+def test_code_of_the_row_runs_unchanged(watched, code):
+    if "style cpu" in code or "children" in code:
         pytest.importorskip("memwatch._procps", reason="built without libproc2")
     if "children_rss" in code:
         watched.type("%config MemWatch.children = True")
@@ -341,7 +337,7 @@ def test_what_is_to_be_typed_works_as_it_stands(watched, code):
 
 
 def test_the_four_measurements_agree_with_the_line(watched):
-    """ipython_memwatcher's, by the code of the table."""
+    """Of ipython_memwatcher, by the code in the table."""
     line = watched.type("kept.append(pages(16))").out
     codes = [cells[0] for tool, _, cells in ROWS if tool == WATCHER]
     delta, seconds, peak, usage = (

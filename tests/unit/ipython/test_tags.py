@@ -1,4 +1,4 @@
-"""Front ends as JupyterLab: cells with tags, and Tab, over Jupyter's messages."""
+"""Cell tags and completion, by the messages that JupyterLab sends."""
 
 import pytest
 
@@ -6,15 +6,8 @@ from support import lines_in
 
 
 def run_tagged(kernel, code, metadata):
-    """As JupyterLab does: the cell's own metadata go with what is to be executed."""
-    client = kernel.client
-    content = {
-        "code": code, "silent": False, "store_history": True, "user_expressions": {},
-        "allow_stdin": False, "stop_on_error": False,
-    }  # fmt: skip
-    message = client.session.msg("execute_request", content, metadata=metadata)
-    client.shell_channel.send(message)
-    return kernel.output_of(message["header"]["msg_id"])
+    """Execute it with the cell's metadata, as JupyterLab does."""
+    return kernel.output_of(kernel.send_request(code, metadata))
 
 
 def test_cell_tagged_quiet_has_no_line(kernel):
@@ -41,9 +34,9 @@ def test_other_cells_have_their_line(kernel, metadata):
         ("%%memwatch --r", {"--repeat"}),
     ],
 )
-def test_tab_in_a_notebook(kernel, typed, offered):
+def test_completion_in_a_notebook(kernel, typed, offered):
     client = kernel.client
     content = kernel.reply_to(client.complete(typed, len(typed)))["content"]
-    # Beside it, at the first line of a cell, jedi offers names of Python's.
+    # In the first line of a cell, jedi also offers Python names.
     assert set(content["matches"]) >= offered
     assert typed[content["cursor_start"] : content["cursor_end"]] == typed.split()[-1]

@@ -16,7 +16,6 @@ import memwatch
 from memwatch.ipython.completion import complete
 from memwatch.stream import keys, publishing
 from memwatch.stream.publishing import PublishError
-from messages import until
 from support import BECOME_NOBODY, MIB, Kernel, lines_in, run_python, wait_for
 
 zmq = pytest.importorskip("zmq")
@@ -432,7 +431,7 @@ def test_a_change_that_fails_where_the_old_place_is_taken_too(ip, context, monke
 
     def stop_and_be_overtaken():
         stop()
-        until(lambda: binds(socket, before))
+        wait_for(lambda: binds(socket, before))
 
     monkeypatch.setattr(publishing, "stop", stop_and_be_overtaken)
     with pytest.raises(PublishError, match=r"nothing is published: .*in use"):

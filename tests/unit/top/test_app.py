@@ -1,4 +1,4 @@
-"""The live table of `memwatch top`: by textual's own pilot, and in a real terminal."""
+"""The live table of `memwatch top`, in textual's test driver and in tmux."""
 
 import asyncio
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from memwatch.top.processes import Process
-from messages import frames, message, process, until
-from support import MIB
+from messages import frames, message, process
+from support import MIB, wait_for
 
 pytest.importorskip("textual")
 
@@ -20,10 +20,10 @@ from memwatch.top.app import Screen, Table
 
 
 class View:
-    """What an Overview is to the screen; its processes are given."""
+    """Takes the place of an Overview; its processes are given."""
 
     collector = None
-    unreadable, why_unreadable = 0, None
+    unreadable, unreadable_reason = 0, None
 
     def __init__(self, processes: list[Process]) -> None:
         self.processes = processes
@@ -35,7 +35,7 @@ class View:
 
 
 def seen(processes, *keys, size=(120, 12), steps=None):
-    """The screen's lines when `keys` have been pressed; `steps(app, pilot)` between."""
+    """The lines of the screen after `keys` and `steps(app, pilot)`; and the app."""
 
     async def look():
         app = Screen(View(processes), 0.1)
@@ -52,7 +52,7 @@ def seen(processes, *keys, size=(120, 12), steps=None):
 
 
 def lines_of(app):
-    """As they stand there, from the top."""
+    """The lines of the screen from the top."""
     width, height = app.size
     return [
         "".join(segment.text for segment in strip)[:width]
@@ -64,13 +64,13 @@ def fresh(**values):
     return process(now_ns=time.monotonic_ns(), **values)
 
 
-def test_nobody():
+def test_no_processes():
     lines, _ = seen([])
     assert "0 processes" in lines[0]
     assert "%load_ext memwatch" in lines[2]
 
 
-def test_rows_stand_below_their_titles():
+def test_rows_are_below_the_titles():
     lines, _ = seen([fresh(kernel_id="a"), fresh(kernel_id="b", rss_bytes=950 * MIB)])
     assert lines[0].startswith("2 processes, 2 running")
     assert lines[1].startswith("KERNEL")
@@ -102,7 +102,7 @@ def test_keys_sort_and_reverse():
     assert order("i", "m")[0] == "abc"
 
 
-def test_pause_keeps_what_is_shown():
+def test_pause_stops_refreshing():
     async def steps(app, pilot):
         await pilot.press("p")
         before = app._view.refreshes
@@ -115,7 +115,7 @@ def test_pause_keeps_what_is_shown():
     assert lines[2].startswith("kernel")
 
 
-def test_colours_tell_how_near_the_limit_is():
+def test_colours_show_the_level():
     few = [
         fresh(kernel_id=f"{share:03}", rss_bytes=share * MIB, limit_bytes=100 * MIB)
         for share in (10, 60, 80, 95)
@@ -133,9 +133,9 @@ def test_colours_tell_how_near_the_limit_is():
     seen(few, steps=steps)
 
 
-def test_who_is_gone_is_dim_and_marked():
+def test_process_that_is_gone_is_dim():
     gone = fresh()
-    gone.went_ns = time.monotonic_ns()
+    gone.gone_ns = time.monotonic_ns()
 
     async def steps(app, pilot):
         segments = list(app.query_one(Table).render_line(0))
@@ -145,14 +145,14 @@ def test_who_is_gone_is_dim_and_marked():
     assert " gone " in lines[2]
 
 
-def test_markup_and_control_characters_are_text():
+def test_markup_is_not_interpreted():
     source = "[red]x[/red] [@click=app.quit]y[/] \x1b[2J \x07"
     lines, app = seen([fresh(cell={"source": source})], size=(200, 10))
     assert "[red]x[/red] [@click=app.quit]y[/]  [2J" in lines[2]
     assert app.return_code in (None, 0)
 
 
-def test_only_the_rows_that_are_seen_are_drawn():
+def test_only_visible_rows_are_drawn():
     many = [fresh(kernel_id=f"{number:05}") for number in range(5000)]
     drawn = 0
 
@@ -179,14 +179,14 @@ def test_only_the_rows_that_are_seen_are_drawn():
     assert drawn <= 20 * 4
 
 
-def test_any_size_will_do():
+def test_any_terminal_size():
     few = [fresh(kernel_id="a"), fresh(kernel_id="b", cell=None)]
     for size in ((1, 1), (10, 3), (30, 5), (79, 10), (300, 60)):
         lines, _ = seen(few, size=size)
         assert len(lines) <= size[1]
 
 
-def test_quit():
+def test_q_quits():
     async def steps(app, pilot):
         await pilot.press("q")
         await pilot.pause()
@@ -210,10 +210,10 @@ def test_in_a_real_terminal(tmp_path, ending):
     socket.connect(endpoint)
     tmux = ["tmux", "-L", f"memwatch-top-{tmp_path.name}"]
     command = Path(sys.executable).parent / "memwatch"
-    # The shell tells how it ended.
+    # The shell prints the exit code.
     line = f"{command} top --bind {endpoint} --rate 10; echo ended with $?; read x"
 
-    # What pytest and pytest-xdist set leaves the screen blank.
+    # With the variables of pytest and pytest-xdist the screen stays blank.
     odd = ("PYTEST", "COLUMNS", "LINES")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(odd)}
 
@@ -232,7 +232,7 @@ def test_in_a_real_terminal(tmp_path, ending):
             text = run("capture-pane", "-p")
             return text if all(each in text for each in texts) else None
 
-        return until(look)
+        return wait_for(look)
 
     number = 0
     environment = [

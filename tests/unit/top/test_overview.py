@@ -1,4 +1,4 @@
-"""All watched processes together: who is shown, who no longer, who again."""
+"""All watched processes together: which are shown, and for how long."""
 
 import subprocess
 import sys
@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from memwatch.top import overview as room
+from memwatch.top import overview as overview_module
 from memwatch.top.overview import Overview
-from messages import until
+from support import wait_for
 
 RECORDS = """
 import sys
@@ -28,7 +28,7 @@ input()
 
 @pytest.fixture(autouse=True)
 def runtime(tmp_path, monkeypatch):
-    """Nobody else is watched."""
+    """No other watched processes."""
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
 
 
@@ -47,46 +47,48 @@ def watched(kernel_id="k", state="running"):
             process.kill()
 
 
-def test_who_was_silent_for_long_is_shown_again(monkeypatch):
+def test_process_that_was_silent_is_shown_again(monkeypatch):
     with watched() as process:
         view = Overview()
         (seen,) = view.refresh()
         assert seen.pid == process.pid
-        # Stopped, that is to say: its samples are old.
+        # As if it had been stopped: its samples are old.
         with monkeypatch.context() as later:
-            later.setattr(room, "_SILENT_SHOWN_NS", -1)
+            later.setattr(overview_module, "_SILENT_SHOWN_NS", -1)
             assert view.refresh() == view.refresh() == []
-        # The same row, with its history.
+        # The same object, with its history.
         assert view.refresh() == [seen]
 
 
 @pytest.mark.parametrize("state", ["running", "idle"])
-def test_of_whom_nobody_can_tell_is_shown_again(monkeypatch, state):
-    monkeypatch.setattr(room, "is_alive", lambda box: None)  # another machine's
+def test_process_of_another_machine_is_shown_again(monkeypatch, state):
+    monkeypatch.setattr(
+        overview_module, "is_alive", lambda box: None
+    )  # unknown: another machine's
     with watched(state=state):
         view = Overview()
-        until(lambda: [each for each in view.refresh() if each.seen_ns])
+        wait_for(lambda: [each for each in view.refresh() if each.seen_ns])
         with monkeypatch.context() as later:
-            later.setattr(room, "_SILENT_SHOWN_NS", -1)
+            later.setattr(overview_module, "_SILENT_SHOWN_NS", -1)
             assert view.refresh() == []
         assert len(view.refresh()) == 1
 
 
-def test_who_is_gone_is_not_shown_again(monkeypatch):
+def test_process_that_is_gone_is_not_shown_again(monkeypatch):
     with watched() as process:
         view = Overview()
         assert len(view.refresh()) == 1
         process.kill()
         process.wait(60)
         (seen,) = view.refresh()
-        assert seen.went_ns is not None
+        assert seen.gone_ns is not None
         with monkeypatch.context() as later:
-            later.setattr(room, "_GONE_SHOWN_NS", -1)
+            later.setattr(overview_module, "_GONE_SHOWN_NS", -1)
             assert view.refresh() == []
-        assert view.refresh() == []  # its box is still there
+        assert view.refresh() == []  # its black box still exists
 
 
-def test_a_kernels_id_cannot_command_a_terminal():
+def test_control_characters_in_a_kernel_id_are_removed():
     with watched("\x1b[2J\x07" + "x" * 50):
         (seen,) = Overview().refresh()
     assert seen.kernel_id.isprintable()

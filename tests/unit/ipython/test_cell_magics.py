@@ -1,0 +1,111 @@
+"""%%memwatch and %%memwatch_quiet."""
+
+import re
+
+import pytest
+
+import memwatch
+from memwatch import _core
+from support import MIB
+
+
+def test_one_cell_is_watched_while_watching_is_off(ip, lines):
+    lines("%memwatch off")
+    assert lines("pass") == []
+    (line,) = lines("%%memwatch\nkept = pages(32)")
+    assert line.n == 3
+    assert abs(line.used - 32) < 1
+    report = memwatch.history[-1]
+    assert report.label == "In [3]"
+    assert report.source == "%%memwatch"
+    assert lines("pass") == []
+    assert _core.sampler()["open_windows"] == 0
+    (line,) = lines("%%memwatch\n1/0")
+    assert memwatch.history[-1].status == "error"
+    assert lines("pass") == []
+    assert len(lines("%memwatch on")) == 1
+
+
+def test_one_line_while_watching_is_on(ip, lines):
+    ip.run_line_magic("config", "MemWatch.min_used_mib = 1e6")
+    assert lines("pass") == []
+    assert len(lines("%%memwatch\npass")) == 1  # asked for explicitly
+    assert lines("pass") == []
+    ip.run_line_magic("config", "MemWatch.min_used_mib = None")
+    assert len(lines("pass")) == 1
+
+
+def test_cell_that_turns_watching_on_leaves_it_on(lines):
+    lines("%memwatch off")
+    assert len(lines("%%memwatch\n%memwatch on")) == 1
+    assert len(lines("pass")) == 1
+    lines("%memwatch off")
+    assert lines("%%memwatch\n%memwatch off") == []
+    assert lines("pass") == []
+
+
+def test_silent_cell_leaves_watching_off(ip, lines):
+    lines("%memwatch off")
+    ip.run_cell("%%memwatch\nran = True", silent=True)
+    assert ip.user_ns["ran"]
+    assert lines("pass") == []
+    assert _core.sampler()["open_windows"] == 0
+
+
+@pytest.mark.parametrize("magic", ["%%memwatch", "%%memwatch_quiet"])
+def test_body_runs_like_a_cell(ip, show, magic):
+    code = f"{magic}\nimport math\ndef root(x): return math.sqrt(x)\n%pwd\nroot(y)"
+    ip.user_ns["y"] = 9
+    assert "3.0" in show(code)
+    assert ip.user_ns["_"] == 3.0
+    assert ip.user_ns["root"](4) == 2
+    assert "3.0" not in show(f"{magic}\nroot(y);  # silent")
+    assert "äö" in show(f"{magic}\n'äö'; 'äö'")
+    assert "äö" not in show(f"{magic}\n'äö';")
+    text = show(f"{magic}\nx = 1\nroot(-1)")
+    assert "ValueError" in text
+    assert "----> 2 root(-1)" in text or "2\x1b" in text
+    result = ip.run_cell(f"{magic}\n1 +", store_history=True)
+    assert isinstance(result.error_in_exec, SyntaxError)
+    assert result.error_in_exec.text.strip() == "1 +"
+    assert show(f"{magic}\n# nothing") == ""
+
+
+def test_repeat_shows_median_and_range(ip, show):
+    ip.user_ns["runs"] = []
+    show("%memwatch off")
+    before = len(memwatch.history)
+    text = show("%%memwatch -r 5\nruns.append(pages(8 if len(runs) == 2 else 4))")
+    assert len(ip.user_ns["runs"]) == 5
+    head, used, peaked, taken = text.splitlines()
+    assert head == "5 runs"
+    middle, low, high = map(float, re.findall(r"-?[\d.]+(?= MiB)", used))
+    assert abs(low - 4) < 0.5
+    assert abs(middle - 4) < 0.5
+    assert abs(high - 8) < 0.5
+    assert peaked.startswith("peaked ")
+    assert re.fullmatch(r"time +[\d.]+ m?s  \([\d.]+ m?s to [\d.]+ m?s\)", taken)
+    labels = [report.label for report in memwatch.history[before:]]
+    assert labels == [f"In [2] run {run} of 5" for run in range(1, 6)]
+
+
+def test_error_stops_the_repetition(ip, show):
+    ip.user_ns["runs"] = []
+    code = "%%memwatch --repeat 5\nruns.append(1)\nif len(runs) == 2: 1/0"
+    result = ip.run_cell(code, store_history=True)
+    assert isinstance(result.error_in_exec, ZeroDivisionError)
+    assert ip.user_ns["runs"] == [1, 1]
+    assert [each.status for each in memwatch.history[-3:]] == ["ok", "error", "error"]
+    assert _core.sampler()["open_windows"] == 0
+
+
+def test_quiet_cell_has_a_report_but_no_line(ip, lines):
+    before = len(memwatch.history)
+    assert lines("%%memwatch_quiet\nkept = pages(16)") == []
+    assert len(memwatch.history) == before + 1
+    assert abs(memwatch.history[-1].used_bytes / MIB - 16) < 1
+    assert len(lines("pass")) == 1
+    lines("%memwatch off")
+    assert lines("%%memwatch_quiet\nran = True") == []
+    assert ip.user_ns["ran"]
+    assert len(memwatch.history) == before + 2
