@@ -2,11 +2,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 struct errand {
     void (*act)(void *context);
@@ -21,8 +21,7 @@ struct errand {
 static void
 release(struct errand *self)
 {
-    pthread_mutex_destroy(&self->lock);
-    pthread_cond_destroy(&self->done);
+    mw_thread_release_sync(&self->lock, &self->done);
     free(self);
 }
 
@@ -48,39 +47,18 @@ static int
 new_errand(struct errand **out)
 {
     struct errand *self = calloc(1, sizeof *self);
-    pthread_condattr_t monotonic;
     int err;
 
     if (self == NULL) {
         return -ENOMEM;
     }
-    err = pthread_condattr_init(&monotonic);
-    if (err == 0) {
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        err = pthread_cond_init(&self->done, &monotonic);
-        pthread_condattr_destroy(&monotonic);
-    }
+    err = mw_thread_init_sync(&self->lock, &self->done);
     if (err != 0) {
         free(self);
-        return -err;
+        return err;
     }
-    pthread_mutex_init(&self->lock, NULL);
     *out = self;
     return 0;
-}
-
-static int
-start(struct errand *self, pthread_t *thread)
-{
-    sigset_t all;
-    sigset_t before;
-    int err;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    err = pthread_create(thread, NULL, run, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -err;
 }
 
 /* Whether it has been done by then; if not, it is left alone. */
@@ -113,7 +91,7 @@ mw_detached_run(void (*act)(void *context), void *context, int64_t patience_ns)
     }
     errand->act = act;
     errand->context = context;
-    err = start(errand, &thread);
+    err = mw_thread_start(&thread, NULL, 0, run, errand);
     if (err != 0) {
         release(errand);
         return err;

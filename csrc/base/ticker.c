@@ -2,11 +2,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 /* How long to wait where the clock is not the one that the kernel waits by. */
 #define NAP_NS (10 * MW_NS_PER_MS)
@@ -24,34 +24,6 @@ struct mw_ticker {
     int64_t t_due_ns;
     bool stopping;
 };
-
-static int
-init_sync(struct mw_ticker *self)
-{
-    pthread_condattr_t monotonic;
-    int err = pthread_condattr_init(&monotonic);
-
-    if (err != 0) {
-        return -err;
-    }
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    err = pthread_cond_init(&self->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    if (err == 0) {
-        err = pthread_mutex_init(&self->lock, NULL);
-        if (err != 0) {
-            pthread_cond_destroy(&self->wake);
-        }
-    }
-    return -err;
-}
-
-static void
-release_sync(struct mw_ticker *self)
-{
-    pthread_mutex_destroy(&self->lock);
-    pthread_cond_destroy(&self->wake);
-}
 
 /* With the lock held: a while by no clock of ours. */
 static void
@@ -102,29 +74,6 @@ run(void *argument)
     return NULL;
 }
 
-static int
-start_thread(struct mw_ticker *self, const char *name)
-{
-    pthread_attr_t attributes;
-    sigset_t all;
-    sigset_t before;
-    int err = pthread_attr_init(&attributes);
-
-    if (err != 0) {
-        return -err;
-    }
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    err = pthread_create(&self->thread, &attributes, run, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (err == 0) {
-        pthread_setname_np(self->thread, name);
-    }
-    return -err;
-}
-
 int
 mw_ticker_new(struct mw_ticker **out, const char *name, void (*tick)(void *context),
               void *context)
@@ -138,11 +87,11 @@ mw_ticker_new(struct mw_ticker **out, const char *name, void (*tick)(void *conte
     self->tick = tick;
     self->context = context;
     self->t_due_ns = MW_TICKER_NEVER;
-    err = init_sync(self);
+    err = mw_thread_init_sync(&self->lock, &self->wake);
     if (err == 0) {
-        err = start_thread(self, name);
+        err = mw_thread_start(&self->thread, name, STACK_BYTES, run, self);
         if (err != 0) {
-            release_sync(self);
+            mw_thread_release_sync(&self->lock, &self->wake);
         }
     }
     if (err != 0) {
@@ -193,7 +142,7 @@ mw_ticker_free(struct mw_ticker **out)
     pthread_mutex_unlock(&self->lock);
     pthread_cond_signal(&self->wake);
     pthread_join(self->thread, NULL);
-    release_sync(self);
+    mw_thread_release_sync(&self->lock, &self->wake);
     *out = NULL; /* first: a child that is forked now would free it once more */
     free(self);
 }

@@ -1,22 +1,15 @@
 #include "blackbox/copier.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "blackbox/layout.h"
-#include "linux/folder.h"
+#include "base/thread.h"
+#include "blackbox/copy.h"
 
 /* A round is three writes: at most 10 a second. */
 #define ROUND_INTERVAL_NS (300 * MW_NS_PER_MS)
@@ -39,186 +32,16 @@ struct mw_blackbox_copier {
     bool is_left;     /* set by the owner, who did not wait: the thread frees this */
     int last_errno;
 
-    /* What follows is the thread's alone. */
-    const struct mw_blackbox_file *source; /* a mapping of our own */
-    struct mw_blackbox_file image;         /* what the file is to hold */
-    struct mw_blackbox_file shown;         /* what it holds, if that is known */
-    bool is_known;
-    int fd; /* -1: there is no file yet */
-    dev_t device;
-    ino_t inode;
-    char folder[PATH_MAX];
-    char path[PATH_MAX];
-    char unfinished[PATH_MAX];
+    struct mw_blackbox_copy copy; /* the thread's alone */
 };
-
-/* ---- writing ---- */
-
-static int
-put(int fd, const void *memory, size_t from, size_t to)
-{
-    while (from < to) {
-        ssize_t written =
-            pwrite(fd, (const char *)memory + from, to - from, (off_t)from);
-
-        if (written < 0 && errno != EINTR) {
-            return -errno;
-        }
-        if (written == 0) {
-            return -EIO;
-        }
-        from += written > 0 ? (size_t)written : 0;
-    }
-    return 0;
-}
-
-/* The part in which the two differ: *from is not below *to where they do not. */
-static void
-find_difference(const struct mw_blackbox_file *a, const struct mw_blackbox_file *b,
-                size_t *from, size_t *to)
-{
-    const char *x = (const char *)a;
-    const char *y = (const char *)b;
-
-    for (*from = 0; *from < sizeof *a && x[*from] == y[*from]; ++*from) {
-    }
-    for (*to = sizeof *a; *to > *from && x[*to - 1] == y[*to - 1]; --*to) {
-    }
-}
-
-static int
-write_changes(struct mw_blackbox_copier *self)
-{
-    size_t from;
-    size_t to;
-    int err;
-
-    mw_blackbox_update(&self->image, self->source);
-    find_difference(&self->shown, &self->image, &from, &to);
-    if (!self->is_known) {
-        from = 0;
-        to = sizeof self->image;
-    }
-    if (from >= to) {
-        return 0;
-    }
-    self->is_known = false;
-    mw_blackbox_put_torn(&self->shown, &self->image);
-    err = put(self->fd, &self->shown, from, to);
-    if (err == 0) {
-        mw_blackbox_put_bodies(&self->shown, &self->image);
-        err = put(self->fd, &self->shown, from, to);
-    }
-    if (err == 0) {
-        memcpy(&self->shown, &self->image, sizeof self->shown);
-        err = put(self->fd, &self->shown, from, to);
-    }
-    self->is_known = err == 0;
-    return err;
-}
-
-/* ---- the file ---- */
-
-static void
-close_file(struct mw_blackbox_copier *self)
-{
-    if (self->fd >= 0) {
-        close(self->fd);
-        self->fd = -1;
-    }
-}
-
-/* Whether our file is what `path` names. */
-static bool
-is_in_place(const struct mw_blackbox_copier *self)
-{
-    struct stat found;
-
-    return lstat(self->path, &found) == 0 && found.st_dev == self->device &&
-           found.st_ino == self->inode;
-}
-
-static int
-open_file(struct mw_blackbox_copier *self)
-{
-    const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    struct stat found;
-
-    unlink(self->unfinished); /* left by one that was killed here */
-    self->fd = open(self->unfinished, flags, 0600);
-    if (self->fd < 0) {
-        return -errno;
-    }
-    if (fstat(self->fd, &found) != 0) {
-        return -errno;
-    }
-    self->device = found.st_dev;
-    self->inode = found.st_ino;
-    return 0;
-}
-
-/* Make it whole: until then it has another name. */
-static int
-make_file(struct mw_blackbox_copier *self)
-{
-    int err = mw_folder_make(self->folder);
-
-    if (err == 0) {
-        err = open_file(self);
-    }
-    if (err == 0) {
-        mw_blackbox_update(&self->image, self->source);
-        memcpy(&self->shown, &self->image, sizeof self->shown);
-        err = put(self->fd, &self->shown, 0, MW_BLACKBOX_BYTES);
-        if (err == 0 && rename(self->unfinished, self->path) != 0) {
-            err = -errno;
-        }
-        if (err != 0) {
-            unlink(self->unfinished);
-        }
-    }
-    self->is_known = err == 0;
-    if (err != 0) {
-        close_file(self);
-    }
-    return err;
-}
-
-static int
-write_round(struct mw_blackbox_copier *self)
-{
-    int err;
-
-    if (self->fd >= 0 && !is_in_place(self)) {
-        close_file(self); /* somebody removed it */
-    }
-    if (self->fd < 0) {
-        return make_file(self);
-    }
-    err = write_changes(self);
-    if (err != 0) {
-        close_file(self); /* and try with another one */
-    }
-    return err;
-}
-
-static void
-remove_file(struct mw_blackbox_copier *self)
-{
-    if (self->fd >= 0 && is_in_place(self) && unlink(self->path) != 0) {
-        write_changes(self); /* the box says by now that it ended */
-    }
-    close_file(self);
-}
 
 /* ---- the thread ---- */
 
 static void
 release(struct mw_blackbox_copier *self)
 {
-    munmap((void *)self->source, MW_BLACKBOX_BYTES);
-    pthread_cond_destroy(&self->changed);
-    pthread_mutex_destroy(&self->lock);
+    mw_blackbox_copy_release(&self->copy);
+    mw_thread_release_sync(&self->lock, &self->changed);
     free(self);
 }
 
@@ -270,9 +93,9 @@ run(void *argument)
 
     do {
         t_next_ns = mw_clock_mono_ns() + ROUND_INTERVAL_NS;
-        err = unshare_err != 0 ? unshare_err : write_round(self);
+        err = unshare_err != 0 ? unshare_err : mw_blackbox_copy_write(&self->copy);
     } while (wait_for_next_round(self, err, t_next_ns));
-    remove_file(self);
+    mw_blackbox_copy_remove(&self->copy);
     pthread_mutex_lock(&self->lock);
     self->is_done = true;
     is_left = self->is_left;
@@ -284,76 +107,7 @@ run(void *argument)
     return NULL;
 }
 
-static int
-start_thread(struct mw_blackbox_copier *self)
-{
-    pthread_attr_t attributes;
-    sigset_t all;
-    sigset_t before;
-    int err = pthread_attr_init(&attributes);
-
-    if (err != 0) {
-        return -err;
-    }
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    err = pthread_create(&self->thread, &attributes, run, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -err;
-}
-
 /* ---- the owner ---- */
-
-static int
-init_sync(struct mw_blackbox_copier *self)
-{
-    pthread_condattr_t monotonic;
-    int err = pthread_condattr_init(&monotonic);
-
-    if (err != 0) {
-        return -err;
-    }
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    err = pthread_cond_init(&self->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    if (err == 0) {
-        err = pthread_mutex_init(&self->lock, NULL);
-        if (err != 0) {
-            pthread_cond_destroy(&self->changed);
-        }
-    }
-    return -err;
-}
-
-static int
-put_paths(struct mw_blackbox_copier *self, const char *path)
-{
-    const char *name = strrchr(path, '/');
-    int length = snprintf(self->unfinished, sizeof self->unfinished, "%s.new", path);
-
-    if (name == NULL || length < 0 || (size_t)length >= sizeof self->unfinished) {
-        return name == NULL ? -EINVAL : -ENAMETOOLONG;
-    }
-    memcpy(self->path, path, strlen(path) + 1);
-    memcpy(self->folder, path, (size_t)(name - path));
-    return 0;
-}
-
-static int
-map_source(struct mw_blackbox_copier *self, int fd)
-{
-    const struct mw_blackbox_file *memory =
-        mmap(NULL, MW_BLACKBOX_BYTES, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-
-    if (memory == NULL || memory == MAP_FAILED) {
-        return errno > 0 ? -errno : -ENOMEM;
-    }
-    self->source = memory;
-    self->image.head = memory->head;
-    return 0;
-}
 
 /* Wait until `is_over` says so, or until the time is over. With the lock held. */
 static void
@@ -389,19 +143,15 @@ mw_blackbox_copier_new(struct mw_blackbox_copier **out, int source_fd, const cha
     if (self == NULL) {
         return -ENOMEM;
     }
-    self->fd = -1;
     self->last_errno = EINPROGRESS;
-    err = put_paths(self, path);
-    if (err == 0) {
-        err = init_sync(self);
-    }
+    err = mw_thread_init_sync(&self->lock, &self->changed);
     if (err != 0) {
         free(self);
         return err;
     }
-    err = map_source(self, source_fd);
+    err = mw_blackbox_copy_init(&self->copy, source_fd, path);
     if (err == 0) {
-        err = start_thread(self);
+        err = mw_thread_start(&self->thread, NULL, STACK_BYTES, run, self);
     }
     if (err != 0) {
         release(self);
@@ -452,7 +202,7 @@ mw_blackbox_copier_abandon(struct mw_blackbox_copier **out)
 {
     /* Lock and condition may be in use by a thread that is not here. */
     if (*out != NULL) {
-        munmap((void *)(*out)->source, MW_BLACKBOX_BYTES);
+        mw_blackbox_copy_release(&(*out)->copy);
         free(*out);
         *out = NULL;
     }

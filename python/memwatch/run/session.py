@@ -120,7 +120,7 @@ class Batch:
                 check_writable(task.output)
         except OSError as error:
             self.errors.append(
-                f"{path} is not run: {task.output} cannot be written: {cause_of(error)}"
+                f"{path} is not run: cannot write {task.output}: {cause_of(error)}"
             )
             return
         if notes:
