@@ -40,17 +40,24 @@ mw_thread_start(pthread_t *out, const char *name, size_t stack_bytes,
 }
 
 int
-mw_thread_init_sync(pthread_mutex_t *lock, pthread_cond_t *condition)
+mw_thread_init_condition(pthread_cond_t *condition)
 {
     pthread_condattr_t monotonic;
     int err = -pthread_condattr_init(&monotonic);
 
-    if (err != 0) {
-        return err;
+    if (err == 0) {
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        err = -pthread_cond_init(condition, &monotonic);
+        pthread_condattr_destroy(&monotonic);
     }
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    err = -pthread_cond_init(condition, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    return err;
+}
+
+int
+mw_thread_init_sync(pthread_mutex_t *lock, pthread_cond_t *condition)
+{
+    int err = mw_thread_init_condition(condition);
+
     if (err == 0) {
         err = -pthread_mutex_init(lock, NULL);
         if (err != 0) {

@@ -15,8 +15,11 @@
 int mw_thread_start(pthread_t *out, const char *name, size_t stack_bytes,
                     void *(*run)(void *argument), void *argument);
 
-/* Initialise both; timed waits on `condition` are by CLOCK_MONOTONIC. Returns 0, or
- * -errno with neither initialised. */
+/* Initialise a condition whose timed waits are by CLOCK_MONOTONIC. Returns 0 or -errno.
+ */
+int mw_thread_init_condition(pthread_cond_t *condition);
+
+/* The same, and the lock that belongs to it; on failure neither is initialised. */
 int mw_thread_init_sync(pthread_mutex_t *lock, pthread_cond_t *condition);
 
 void mw_thread_release_sync(pthread_mutex_t *lock, pthread_cond_t *condition);

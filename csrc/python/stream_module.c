@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "stream/authenticator.h"
 #include "stream/publisher.h"
 
 enum { MOST_ADMITTED = 10000 };
@@ -268,9 +269,9 @@ PyDoc_STRVAR(
 static PyObject *
 stream_make_keys(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
-    char secret_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
-    int err = mw_pub_socket_make_keys(public_key, secret_key);
+    char public_key[MW_CURVE_KEY_CHARACTERS + 1];
+    char secret_key[MW_CURVE_KEY_CHARACTERS + 1];
+    int err = mw_curve_make_keys(public_key, secret_key);
 
     if (err != 0) {
         return raise_zmq_error(err, "zmq_curve_keypair");
@@ -285,14 +286,14 @@ PyDoc_STRVAR(stream_public_key_doc,
 static PyObject *
 stream_public_key(PyObject *Py_UNUSED(module), PyObject *secret_key)
 {
-    char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
+    char public_key[MW_CURVE_KEY_CHARACTERS + 1];
     const char *text = PyUnicode_AsUTF8AndSize(secret_key, NULL);
     int err;
 
     if (text == NULL) {
         return NULL;
     }
-    err = mw_pub_socket_public_key(text, public_key);
+    err = mw_curve_public_key(text, public_key);
     if (err != 0) {
         return raise_zmq_error(err, "zmq_curve_public");
     }

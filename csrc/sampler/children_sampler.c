@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "base/ticker.h"
 #include "linux/proc.h"
 #include "linux/procps/process_tree.h"
@@ -307,20 +308,6 @@ mw_children_cancel(struct mw_children_watch *watch)
 
 /* ---- fork ---- */
 
-static int
-init_answer(void)
-{
-    pthread_condattr_t monotonic;
-    int err = pthread_condattr_init(&monotonic);
-
-    if (err == 0) {
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        err = pthread_cond_init(&answer, &monotonic);
-        pthread_condattr_destroy(&monotonic);
-    }
-    return err;
-}
-
 static void
 before_fork(void)
 {
@@ -346,7 +333,7 @@ after_fork_in_child(void)
     family.tree = NULL;
     family.asked = family.answered;
     family.pss_asked = false;
-    init_answer();
+    (void)mw_thread_init_condition(&answer);
     announced = false;
     while (family.newest != NULL) {
         forget(family.newest);
@@ -357,7 +344,7 @@ after_fork_in_child(void)
 static void
 prepare_once(void)
 {
-    once_errno = init_answer();
+    once_errno = -mw_thread_init_condition(&answer);
     if (once_errno == 0) {
         once_errno =
             pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);

@@ -1,11 +1,9 @@
-#include "sampler/sampler.h"
+#include "sampler/sampler_private.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/ticker.h"
 #include "sampler/window_recording.h"
 #include "window/sampling_interval.h"
 
@@ -13,27 +11,6 @@
 
 /* How often a running cell's mark is read for the black box. */
 #define MARK_INTERVAL_NS (100 * MW_NS_PER_MS)
-
-struct mw_sampler {
-    pthread_mutex_t lock;  /* guards everything below */
-    pthread_mutex_t files; /* locked after it: the thread reads the target's
-                              files with this alone; who opens or closes them
-                              holds both */
-    struct mw_target target;
-    struct mw_window_list windows;     /* the open windows */
-    struct mw_cpu_reader cpu;          /* read == NULL: nobody asks */
-    int64_t t_cpu_ns;                  /* when the processors were last read */
-    struct mw_blackbox_writer *writer; /* NULL: no black box is written */
-    int64_t t_hwm_ns;                  /* when the mark was last read for it */
-
-    struct mw_ticker *ticker; /* calls tick() below; NULL: there is no thread */
-    int thread_errno;         /* why not: pthread_create() failed; 0: not tried */
-    int64_t t_next_ns;        /* when the next sample is due, with a window open */
-    int64_t interval_ns;      /* and how long after it another */
-    int64_t resets;           /* of the mark, so far */
-    int64_t samples;
-    int64_t missed;
-};
 
 /* Open the files, and learn the peak up to now, which the first reset forgets. */
 static int
@@ -192,10 +169,8 @@ tick(void *context)
 
 /* ---- windows ---- */
 
-/* With the lock held. The files are closed after a fork, or when somebody who closes
- * descriptors in bulk has closed them; while a window is open they stay as they are. */
-static int
-reopen_files(struct mw_sampler *self)
+int
+mw_sampler_reopen_files(struct mw_sampler *self)
 {
     bool were_open = self->target.proc.status.fd >= 0;
     int64_t lifetime_peak_bytes = self->windows.lifetime_peak_bytes;
@@ -220,7 +195,7 @@ reopen_files(struct mw_sampler *self)
 static int
 make_ready(struct mw_sampler *self)
 {
-    int err = reopen_files(self);
+    int err = mw_sampler_reopen_files(self);
 
     if (err == 0 && self->ticker == NULL) {
         self->thread_errno = -mw_ticker_new(&self->ticker, "memwatch", tick, self);
@@ -377,138 +352,4 @@ mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch)
         mw_window_recording_close(self->writer, watch, NULL, NULL);
     }
     pthread_mutex_unlock(&self->lock);
-}
-
-/* ---- everything else ---- */
-
-struct mw_blackbox_writer *
-mw_sampler_replace_writer(struct mw_sampler *self, struct mw_blackbox_writer *writer)
-{
-    struct mw_blackbox_writer *before;
-
-    pthread_mutex_lock(&self->lock);
-    before = self->writer;
-    self->writer = writer;
-    mw_window_recording_forget(&self->windows); /* their slots are in the one before */
-    pthread_mutex_unlock(&self->lock);
-    return before;
-}
-
-bool
-mw_sampler_visit_writer(struct mw_sampler *self,
-                        void (*look)(const struct mw_blackbox_writer *, void *),
-                        void *out)
-{
-    bool is_there;
-
-    pthread_mutex_lock(&self->lock);
-    is_there = self->writer != NULL;
-    if (is_there) {
-        look(self->writer, out);
-    }
-    pthread_mutex_unlock(&self->lock);
-    return is_there;
-}
-
-struct mw_accuracy
-mw_sampler_accuracy(struct mw_sampler *self)
-{
-    struct mw_accuracy accuracy;
-
-    pthread_mutex_lock(&self->lock);
-    accuracy = self->target.accuracy;
-    pthread_mutex_unlock(&self->lock);
-    return accuracy;
-}
-
-void
-mw_sampler_set_cpu_reader(struct mw_sampler *self, const struct mw_cpu_reader *reader)
-{
-    pthread_mutex_lock(&self->lock);
-    self->cpu = reader != NULL ? *reader : (struct mw_cpu_reader){NULL, NULL};
-    pthread_mutex_unlock(&self->lock);
-}
-
-void
-mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
-                               const struct mw_cpu_reader *reader)
-{
-    pthread_mutex_lock(&self->lock);
-    if (self->cpu.self == reader->self) {
-        self->cpu = (struct mw_cpu_reader){NULL, NULL};
-    }
-    pthread_mutex_unlock(&self->lock);
-}
-
-int
-mw_sampler_read_memory(struct mw_sampler *self, struct mw_memory *out)
-{
-    int err;
-
-    pthread_mutex_lock(&self->lock);
-    err = reopen_files(self);
-    if (err == 0) {
-        err = mw_proc_read_memory(&self->target.proc, out);
-    }
-    if (err == 0) {
-        mw_window_list_add_hwm(&self->windows, out->hwm_bytes);
-    }
-    pthread_mutex_unlock(&self->lock);
-    return err;
-}
-
-void
-mw_sampler_read_status(struct mw_sampler *self, struct mw_sampler_status *out)
-{
-    pthread_mutex_lock(&self->lock);
-    *out = (struct mw_sampler_status){
-        .samples = self->samples,
-        .missed = self->missed,
-        .lifetime_peak_bytes = self->windows.lifetime_peak_bytes,
-        .open_windows = self->windows.count,
-        .running = self->ticker != NULL,
-        .parked =
-            self->ticker != NULL && mw_ticker_due_ns(self->ticker) == MW_TICKER_NEVER,
-    };
-    pthread_mutex_unlock(&self->lock);
-}
-
-void
-mw_sampler_before_fork(struct mw_sampler *self)
-{
-    struct mw_ticker *idle = NULL;
-
-    /* A thread that has nothing to do is not to be why Python warns of forking with
-     * threads. With a window open it stays: its samples are wanted. */
-    pthread_mutex_lock(&self->lock);
-    if (self->windows.newest == NULL) {
-        idle = self->ticker;
-        self->ticker = NULL;
-    }
-    pthread_mutex_unlock(&self->lock);
-    mw_ticker_free(&idle);
-
-    /* So that the child inherits nothing half-done. */
-    pthread_mutex_lock(&self->lock);
-}
-
-void
-mw_sampler_after_fork_in_parent(struct mw_sampler *self)
-{
-    pthread_mutex_unlock(&self->lock);
-}
-
-void
-mw_sampler_after_fork_in_child(struct mw_sampler *self)
-{
-    pthread_mutex_init(&self->lock, NULL); /* the old one's owner stayed behind */
-    pthread_mutex_init(&self->files, NULL);
-    mw_ticker_abandon(&self->ticker);
-    /* Its files are the parent's, offset and all: each would disturb the other. */
-    self->cpu = (struct mw_cpu_reader){NULL, NULL};
-    mw_proc_close(&self->target.proc);
-    mw_blackbox_writer_free(&self->writer);
-    while (self->windows.newest != NULL) {
-        mw_window_list_forget(&self->windows, self->windows.newest);
-    }
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/detached.h"
 #include "stream/abort_guard.h"
+#include "stream/authenticator.h"
 #include "stream/ipc_file.h"
 
 #define IPC "ipc://"
@@ -18,17 +19,14 @@ enum {
     SUBSCRIPTION_BYTES = 1024, /* nobody has to send us more */
     RECONNECT_MS = 100,
     SLOWEST_RECONNECT_MS = 5000,
-    ADMISSIONS_AT_ONCE = 64,
     REQUESTS_AT_ONCE = 1000,
 };
 
 struct mw_pub_socket {
     void *context;
     void *socket;
-    void *zap; /* who asks whether a key is admitted; NULL: nobody does */
-    uint8_t (*admitted)[MW_PUB_SOCKET_KEY_BYTES];
-    size_t admitted_count;
-    bool is_stuck; /* a subscriber's queue is full */
+    struct mw_authenticator *authenticator; /* NULL: everybody may connect */
+    bool is_stuck;                          /* a subscriber's queue is full */
     char endpoint[MW_PUB_SOCKET_ENDPOINT_BYTES];
     struct mw_ipc_file file;
     bool connects;
@@ -150,82 +148,11 @@ mw_pub_socket_count_subscriptions(struct mw_pub_socket *self)
     return self->subscriptions;
 }
 
-/* ---- who may connect (ZAP, https://rfc.zeromq.org/spec/27) ---- */
-
-/* Places of the frames; before and between them: version, domain, address, identity,
- * mechanism. */
-enum { ZAP_REQUEST = 1, ZAP_KEY = 6, ZAP_FRAMES = 7 };
-
-struct zap_frame {
-    char bytes[64];
-    size_t length;
-};
-
-static bool
-is_admitted(const struct mw_pub_socket *self, const struct zap_frame *key)
-{
-    for (size_t i = 0; i < self->admitted_count; i++) {
-        if (key->length == MW_PUB_SOCKET_KEY_BYTES &&
-            memcmp(key->bytes, self->admitted[i], MW_PUB_SOCKET_KEY_BYTES) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* One question; false: there is none. What is too long for a frame is cut off, and no
- * key. */
-static bool
-receive_question(void *zap, struct zap_frame frames[ZAP_FRAMES], int *count)
-{
-    int more = 1;
-    size_t size = sizeof more;
-
-    for (*count = 0; more; (*count)++) {
-        struct zap_frame rest;
-        struct zap_frame *frame = *count < ZAP_FRAMES ? &frames[*count] : &rest;
-        int got = zmq_recv(zap, frame->bytes, sizeof frame->bytes, ZMQ_DONTWAIT);
-
-        if (got < 0) {
-            return false;
-        }
-        frame->length = (size_t)got < sizeof frame->bytes ? (size_t)got : 0;
-        if (zmq_getsockopt(zap, ZMQ_RCVMORE, &more, &size) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 int64_t
 mw_pub_socket_admit(struct mw_pub_socket *self)
 {
-    struct zap_frame frames[ZAP_FRAMES];
-    int64_t refused = 0;
-    int count;
-
-    if (self->zap == NULL) {
-        return 0;
-    }
-
-    for (int i = 0; i < ADMISSIONS_AT_ONCE; i++) {
-        if (!receive_question(self->zap, frames, &count)) {
-            break;
-        }
-        const struct zap_frame *request = &frames[ZAP_REQUEST];
-        bool admitted = count == ZAP_FRAMES && is_admitted(self, &frames[ZAP_KEY]);
-        const char *status = admitted ? "200" : "400";
-
-        refused += !admitted;
-        zmq_send(self->zap, "1.0", 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
-        zmq_send(self->zap, request->bytes, count > ZAP_REQUEST ? request->length : 0,
-                 ZMQ_SNDMORE | ZMQ_DONTWAIT);
-        zmq_send(self->zap, status, 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
-        zmq_send(self->zap, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
-        zmq_send(self->zap, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
-        zmq_send(self->zap, "", 0, ZMQ_DONTWAIT);
-    }
-    return refused;
+    return self->authenticator == NULL ? 0
+                                       : mw_authenticator_answer(self->authenticator);
 }
 
 /* ---- setting up ---- */
@@ -289,24 +216,6 @@ open_socket(struct mw_pub_socket *self)
 }
 
 static int
-keep_admitted(struct mw_pub_socket *self, const struct mw_pub_socket_options *options)
-{
-    self->admitted = calloc(options->admitted_count + 1, sizeof *self->admitted);
-    if (self->admitted == NULL) {
-        return -ENOMEM;
-    }
-    for (; self->admitted_count < options->admitted_count; self->admitted_count++) {
-        const char *key = options->admitted[self->admitted_count];
-
-        if (strlen(key) != MW_PUB_SOCKET_KEY_CHARACTERS ||
-            zmq_z85_decode(self->admitted[self->admitted_count], key) == NULL) {
-            return -EINVAL;
-        }
-    }
-    return 0;
-}
-
-static int
 use_keys(struct mw_pub_socket *self, const struct mw_pub_socket_options *options)
 {
     int err;
@@ -328,14 +237,8 @@ use_keys(struct mw_pub_socket *self, const struct mw_pub_socket_options *options
         err = set_int(self->socket, ZMQ_CURVE_SERVER, 1);
     }
     if (err == 0) {
-        err = keep_admitted(self, options);
-    }
-    if (err == 0) {
-        self->zap = zmq_socket(self->context, ZMQ_REP);
-        err = self->zap == NULL ? zmq_error() : set_int(self->zap, ZMQ_LINGER, 0);
-    }
-    if (err == 0 && zmq_bind(self->zap, "inproc://zeromq.zap.01") != 0) {
-        err = zmq_error();
+        err = mw_authenticator_new(&self->authenticator, self->context,
+                                   options->admitted, options->admitted_count);
     }
     return err;
 }
@@ -439,7 +342,6 @@ end(void *argument)
            zmq_errno() == EINTR) {
         /* a signal's handler ran: it is not over yet */
     }
-    free(self->admitted);
     free(self);
 }
 
@@ -452,9 +354,7 @@ mw_pub_socket_free(struct mw_pub_socket **out)
         return;
     }
     *out = NULL;
-    if (self->zap != NULL) {
-        zmq_close(self->zap);
-    }
+    mw_authenticator_free(&self->authenticator);
     if (self->socket != NULL) {
         mw_ipc_file_remove(&self->file, self->endpoint + sizeof IPC - 1);
         zmq_close(self->socket);
@@ -479,23 +379,4 @@ const char *
 mw_pub_socket_describe(int err)
 {
     return zmq_strerror(-err);
-}
-
-/* ---- keys ---- */
-
-int
-mw_pub_socket_make_keys(char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1],
-                        char secret_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1])
-{
-    return zmq_curve_keypair(public_key, secret_key) == 0 ? 0 : zmq_error();
-}
-
-int
-mw_pub_socket_public_key(const char *secret_key,
-                         char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1])
-{
-    if (strlen(secret_key) != MW_PUB_SOCKET_KEY_CHARACTERS) {
-        return -EINVAL;
-    }
-    return zmq_curve_public(public_key, secret_key) == 0 ? 0 : zmq_error();
 }

@@ -1,8 +1,12 @@
-/* A ZeroMQ XPUB socket that never waits: who may connect to it, and who is left out.
- * The only room that knows libzmq. For one thread at a time.
+/* A ZeroMQ XPUB socket that never waits.
  *
- * It is never to be used or freed in a forked child: there zmq_ctx_term() would wait
- * for ever. It is leaked. */
+ * One thread at a time. Never use or free it in a forked child: zmq_ctx_term() would
+ * wait there forever; the socket is leaked instead.
+ *
+ *     err = mw_pub_socket_new(&socket, &options, &step);
+ *     err = mw_pub_socket_send(socket, "memwatch.bye.7", 14, body, length);
+ *     mw_pub_socket_free(&socket);
+ */
 
 #ifndef MW_STREAM_PUB_SOCKET_H
 #define MW_STREAM_PUB_SOCKET_H
@@ -12,8 +16,6 @@
 #include <stdint.h>
 
 enum {
-    MW_PUB_SOCKET_KEY_CHARACTERS = 40, /* of a CURVE key, as Z85 text */
-    MW_PUB_SOCKET_KEY_BYTES = 32,
     MW_PUB_SOCKET_ENDPOINT_BYTES = 512,
     /* What libzmq keeps for one subscriber: a second at 1 kHz, about 1 MiB. */
     MW_PUB_SOCKET_QUEUE_MESSAGES = 1000,
@@ -80,15 +82,7 @@ int64_t mw_pub_socket_admit(struct mw_pub_socket *self);
  * waiting: to be called often. */
 int64_t mw_pub_socket_count_subscriptions(struct mw_pub_socket *self);
 
-/* What a -errno of this room means, libzmq's among them. */
+/* What a -errno of this module means, libzmq's included. */
 const char *mw_pub_socket_describe(int err);
-
-/* A new pair of CURVE keys, as texts with a NUL. -ENOTSUP: libzmq has no CURVE. */
-int mw_pub_socket_make_keys(char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1],
-                            char secret_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1]);
-
-/* The public key that belongs to the secret one. -EINVAL: it is no key. */
-int mw_pub_socket_public_key(const char *secret_key,
-                             char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1]);
 
 #endif

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "blackbox/writer.h"
+#include "stream/authenticator.h"
 #include "stream/publisher.h"
 
 /* libzmq was built without ThreadSanitizer, which so does not see its locks. */
@@ -520,8 +521,8 @@ test_port_is_told(void **state)
 /* ---- keys ---- */
 
 struct keys {
-    char public_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
-    char secret_key[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
+    char public_key[MW_CURVE_KEY_CHARACTERS + 1];
+    char secret_key[MW_CURVE_KEY_CHARACTERS + 1];
 };
 
 static struct keys
@@ -529,7 +530,7 @@ new_keys(void)
 {
     struct keys keys;
 
-    assert_int_equal(mw_pub_socket_make_keys(keys.public_key, keys.secret_key), 0);
+    assert_int_equal(mw_curve_make_keys(keys.public_key, keys.secret_key), 0);
     return keys;
 }
 
@@ -608,7 +609,7 @@ test_wrong_keys(void **state)
                                             .admitted_count = 1};
     struct mw_publisher *publisher = NULL;
     enum mw_pub_socket_step step;
-    char belongs[MW_PUB_SOCKET_KEY_CHARACTERS + 1];
+    char belongs[MW_CURVE_KEY_CHARACTERS + 1];
 
     (void)state;
     assert_int_equal(mw_publisher_new(&publisher, place.box, &options, &step), -EINVAL);
@@ -616,9 +617,9 @@ test_wrong_keys(void **state)
     options.own_secret_key = "short";
     assert_int_equal(mw_publisher_new(&publisher, place.box, &options, &step), -EINVAL);
     assert_int_equal(step, MW_PUB_SOCKET_KEYS);
-    assert_int_equal(mw_pub_socket_public_key(own.secret_key, belongs), 0);
+    assert_int_equal(mw_curve_public_key(own.secret_key, belongs), 0);
     assert_string_equal(belongs, own.public_key);
-    assert_int_equal(mw_pub_socket_public_key("short", belongs), -EINVAL);
+    assert_int_equal(mw_curve_public_key("short", belongs), -EINVAL);
 }
 
 /* ---- names ---- */
