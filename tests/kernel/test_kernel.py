@@ -158,14 +158,14 @@ def test_execution_count_is_the_cells_own(kernel):
 def test_interrupt(kernel):
     """Ctrl-C in a loop and in an await, after the cell has started."""
     for code in (
-        "import os\nopen(mark, 'w').close()\nwhile True: pass",
-        "import asyncio\nopen(mark, 'w').close()\nawait asyncio.sleep(600)",
+        "import os\nopen(started, 'w').close()\nwhile True: pass",
+        "import asyncio\nopen(started, 'w').close()\nawait asyncio.sleep(600)",
     ):
-        mark = Path(kernel.manager.connection_file + ".mark")
-        kernel.run(f"mark = {str(mark)!r}")
+        started = Path(kernel.manager.connection_file + ".started")
+        kernel.run(f"started = {str(started)!r}")
         message_id = kernel.send(code)
-        wait_for(mark.exists)
-        mark.unlink()
+        wait_for(started.exists)
+        started.unlink()
         os.kill(kernel.manager.provisioner.pid, signal.SIGINT)
         # A kernel that awaits handles the signal at its next message.
         kernel.client.kernel_info()

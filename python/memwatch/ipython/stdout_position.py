@@ -44,7 +44,7 @@ class StdoutPosition:
         self._stream, self._write, self._original = stream, write, original
 
     def leave(self) -> None:
-        """No cell runs: restore the stream, unless somebody else wrapped it again."""
+        """No cell runs: restore the stream, unless it was wrapped again."""
         stream, self._stream = self._stream, None
         if stream is None:
             return

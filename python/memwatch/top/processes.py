@@ -27,29 +27,10 @@ class Process:
     """
 
     __slots__ = (
-        "cell",
-        "dropped",
-        "gone_ns",
-        "history",
-        "host",
-        "interval_ns",
-        "is_running",
-        "kernel_id",
-        "lifetime_peak_bytes",
-        "limit_bytes",
-        "limit_group",
-        "limit_set_by",
-        "lost",
-        "message",
-        "notebook",
-        "pid",
-        "received",
-        "received_ns",
-        "rss_bytes",
-        "sampled_at",
-        "seen_ns",
-        "source",
-        "user",
+        "cell", "dropped", "gone_ns", "history", "host", "interval_ns", "is_running",
+        "kernel_id", "lifetime_peak_bytes", "limit_bytes", "limit_group",
+        "limit_set_by", "lost", "message", "notebook", "pid", "received",
+        "received_ns", "rss_bytes", "sampled_at", "seen_ns", "source", "user",
     )  # fmt: skip
 
     def __init__(

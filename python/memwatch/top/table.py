@@ -230,10 +230,13 @@ def fit(text: str, width: int, *, to_right: bool = False) -> str:
     >>> fit("notebook.ipynb", 9)
     'notebook…'
     """
-    used = _width_of(text)
+    if text.isascii():
+        text = text if len(text) <= width else text[: width - 1] + "…"
+        return text.rjust(width) if to_right else text.ljust(width)
+    used = sum(map(_columns_of, text))
     if used > width:
-        while text and used > width - 1:
-            used -= _width_of(text[-1])
+        while used > width - 1:
+            used -= _columns_of(text[-1])
             text = text[:-1]
         text, used = text + "…", used + 1
     padding = " " * (width - used)
@@ -241,10 +244,6 @@ def fit(text: str, width: int, *, to_right: bool = False) -> str:
 
 
 # Not wcwidth or rich: `memwatch top --once` needs only click, which ignores width.
-def _width_of(text: str) -> int:
-    return len(text) if text.isascii() else sum(map(_columns_of, text))
-
-
 def _columns_of(character: str) -> int:
     if unicodedata.combining(character) or unicodedata.category(character) == "Me":
         return 0

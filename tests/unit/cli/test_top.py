@@ -317,6 +317,11 @@ def test_messages_as_rows(nobody, published):
         assert process["kernel_id"] == "kernel"
         assert process["limit_share_percent"] == 20
         assert process["cell"]["label"] == "In [4]"
+        assert running.seen[-1]["schema"] == 2
+        assert set(running.seen[-1]["stream"]) == {
+            "endpoint", "received", "refused", "refused_reason", "lost",
+            "skipped_messages", "restarts",
+        }  # fmt: skip
     finally:
         running.close()
 

@@ -37,7 +37,7 @@ class View:
 def seen(processes, *keys, size=(120, 12), steps=None):
     """The lines of the screen after `keys` and `steps(app, pilot)`; and the app."""
 
-    async def look():
+    async def render():
         app = Screen(View(processes), 0.1)
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
@@ -48,7 +48,7 @@ def seen(processes, *keys, size=(120, 12), steps=None):
             await pilot.pause()
             return lines_of(app), app
 
-    return asyncio.run(look())
+    return asyncio.run(render())
 
 
 def lines_of(app):
@@ -224,7 +224,7 @@ def test_in_a_real_terminal(tmp_path, ending):
         return done.stdout
 
     def shows(*texts):
-        def look():
+        def screen():
             nonlocal number
             number += 1
             values = {"message": number, "rss_bytes": 970 * MIB}
@@ -232,7 +232,7 @@ def test_in_a_real_terminal(tmp_path, ending):
             text = run("capture-pane", "-p")
             return text if all(each in text for each in texts) else None
 
-        return wait_for(look)
+        return wait_for(screen)
 
     number = 0
     environment = [

@@ -90,5 +90,5 @@ def test_control_characters_are_removed():
     cell = read(message(cell={"source": source})).cell
     assert cell.source.isprintable()
     assert len(cell.source) == 120
-    assert "[red]b[/red]" in cell.source  # no widget of ours interprets markup
+    assert "[red]b[/red]" in cell.source  # widgets do not interpret markup
     assert printable("naïve 数", 10) == "naïve 数"
