@@ -28,7 +28,7 @@ enum {
 };
 
 static const char *const SAMPLE =
-    "{\"schema\":1,\"kind\":\"%s\",\"kernel_id\":\"%s\",\"host\":\"fleet\","
+    "{\"schema\":2,\"kind\":\"%s\",\"kernel_id\":\"%s\",\"host\":\"fleet\","
     "\"user\":\"somebody\",\"pid\":%d,\"notebook\":\"/home/somebody/work/%d.ipynb\","
     "\"message\":%" PRId64 ",\"dropped\":0,\"interval_ns\":100000000,"
     "\"sampled_at\":\"2026-11-22T12:00:00.123Z\",\"t_mono_ns\":%" PRId64 ","
@@ -37,11 +37,11 @@ static const char *const SAMPLE =
     "\"cell\":{\"number\":%" PRId64 ",\"label\":\"In [4]\",\"execution_count\":4,"
     "\"cell_id\":\"5f0d5c1e-77a5-4b6e-9b1e-1c2d3e4f5a6b\","
     "\"source\":\"table = load('data.parquet')\","
-    "\"started_at\":\"2026-11-22T12:00:00.000Z\",\"running_ns\":123456789,"
+    "\"started_at\":\"2026-11-22T12:00:00.000Z\",\"duration_ns\":123456789,"
     "\"rss_start_bytes\":104857600,\"rss_peak_bytes\":2147483648}%s}";
 
 static const char *const REPORT =
-    ",\"report\":{\"schema\":1,\"label\":\"In [4]\",\"execution_count\":4,"
+    ",\"report\":{\"schema\":2,\"label\":\"In [4]\",\"execution_count\":4,"
     "\"duration_ns\":5000000000,\"rss_start_bytes\":104857600,"
     "\"rss_end_bytes\":1073741824,\"rss_peak_bytes\":2147483648,"
     "\"used_bytes\":968884224,\"peaked_bytes\":1073741824,\"status\":\"ok\"}";

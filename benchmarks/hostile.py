@@ -36,7 +36,7 @@ TOPIC = b"memwatch.sample.enemy"
 
 def sample(kernel_id: str, number: int, **values) -> bytes:
     told = {
-        "schema": 1, "kind": "sample", "kernel_id": kernel_id, "host": "h",
+        "schema": 2, "kind": "sample", "kernel_id": kernel_id, "host": "h",
         "user": "u", "pid": 7, "notebook": None, "message": number, "dropped": 0,
         "interval_ns": 10**8, "sampled_at": "2026-11-22T12:00:00.000Z",
         "t_mono_ns": 1, "rss_bytes": 2**20, "lifetime_peak_bytes": 2**20,

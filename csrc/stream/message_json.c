@@ -239,7 +239,7 @@ put_cell(struct out *out, const struct mw_blackbox_cell *cell, int64_t t_mono_ns
     put_title(out, &cell->title);
     put_key(out, "started_at");
     put_date(out, cell->t_real_ns);
-    put_int(out, "running_ns", is_timed ? t_mono_ns - cell->t_mono_ns : MW_ABSENT);
+    put_int(out, "duration_ns", is_timed ? t_mono_ns - cell->t_mono_ns : MW_ABSENT);
     put_int(out, "rss_start_bytes", cell->rss_start_bytes);
     put_int(out, "rss_peak_bytes", cell->rss_peak_bytes);
     put_plain(out, "}");
@@ -278,7 +278,7 @@ put_report(struct out *out, const struct mw_blackbox_cell *cell)
         return;
     }
     put_plain(out, "{");
-    put_int(out, "schema", MW_MESSAGE_SCHEMA);
+    put_int(out, "schema", MW_MESSAGE_REPORT_SCHEMA);
     put_title(out, &cell->title);
     put_key(out, "started_at");
     put_date(out, cell->t_real_ns);

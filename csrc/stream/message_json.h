@@ -7,7 +7,8 @@
 #include "blackbox/layout.h"
 
 enum {
-    MW_MESSAGE_SCHEMA = 1,
+    MW_MESSAGE_SCHEMA = 2,
+    MW_MESSAGE_REPORT_SCHEMA = 1, /* CellReport.schema */
     MW_MESSAGE_TOPIC_BYTES = 512, /* room for any topic */
     MW_MESSAGE_BODY_BYTES = 8192, /* room for any body */
 };

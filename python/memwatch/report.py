@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 PeakMethod = Literal["kernel", "sampled"]
-Status = Literal["ok", "error", "interrupted", "limit", "died"]
+Status = Literal["ok", "error", "interrupted", "limit", "died", "running", "unknown"]
 
 
 class Timeline(TypedDict):
@@ -49,7 +49,9 @@ class CellReport:
     ``source``
         The cell's first line, at most 120 characters.
     ``status``
-        How it ended: ``ok``, ``error``, ``interrupted``, ``limit`` or ``died``.
+        How it ended: ``ok``, ``error``, ``interrupted``, ``limit`` or ``died``. In
+        black boxes and messages also ``running``, or ``unknown`` if it ended without
+        a result.
 
     Time:
 
@@ -207,7 +209,14 @@ def first_line(text: str) -> str:
     return text.lstrip().partition("\n")[0].rstrip()[:_SOURCE_LENGTH]
 
 
-def iso_8601(t_real_ns: int) -> str:
-    """As ``CellReport.started_at`` tells it: nanoseconds since 1970, in UTC."""
-    moment = datetime.fromtimestamp(t_real_ns // 1000 / 1e6, timezone.utc)
+def iso_8601(t_real_ns: int) -> str | None:
+    """The one date format: ISO 8601, UTC, milliseconds; None for impossible times.
+
+    >>> iso_8601(1_795_435_200_123_456_789)
+    '2026-11-23T12:00:00.123+00:00'
+    """
+    try:
+        moment = datetime.fromtimestamp(t_real_ns // 1000 / 1e6, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None
     return moment.isoformat(timespec="milliseconds")

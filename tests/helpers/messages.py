@@ -21,13 +21,13 @@ def message(kind: str = "sample", **values: Any) -> dict[str, Any]:
         "cell_id": None,
         "source": "x = 1",
         "started_at": "2026-11-22T12:00:00.000Z",
-        "running_ns": 2_000_000_000,
+        "duration_ns": 2_000_000_000,
         "rss_start_bytes": 100 * 2**20,
         "rss_peak_bytes": 300 * 2**20,
     }
     given = values.pop("cell", {})
     return {
-        "schema": 1,
+        "schema": 2,
         "kind": kind,
         "kernel_id": "kernel",
         "host": "box",

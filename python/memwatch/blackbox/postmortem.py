@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import signal as signals
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from .. import _core
-from ..display.lines import mib, printable
-from ..measure.capabilities import SET_BY
-from ..report import iso_8601
+from ..report import CellReport, iso_8601
 from .reader import (
     BlackBoxError,
     Box,
-    BoxCell,
+    RecordedCell,
     age_ns,
-    cell_date_ns,
     date_ns,
     find_boxes,
     has_our_clocks,
@@ -30,9 +27,7 @@ from .reader import (
 )
 
 __all__ = [
-    "LastCell",
     "PostMortem",
-    "describe",
     "examine",
     "find_dead",
     "report_predecessor",
@@ -44,23 +39,6 @@ _LOG_SLACK_NS = 10_000_000_000
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC  # of the whole machine: PROC_PID_INIT_INO
 _MOST_LOOKED_AT = 16
 _CLEAN = "clean exit, which could not remove the black box"
-
-
-@dataclass(frozen=True)
-class LastCell:
-    """A cell, or block, that was running when the process ended."""
-
-    label: str | None
-    execution_count: int | None
-    cell_id: str | None
-    source: str | None
-    """Its first line."""
-    started_at: str
-    ran_ns: int | None
-    """Up to the last sample."""
-    rss_start_bytes: int | None
-    rss_peak_bytes: int | None
-    """As far as it was known: samples, and the high-water mark ten times a second."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +54,7 @@ class PostMortem:
     host: str | None
     alive: bool | None
     """Whether it still runs. None: that can only be told where it ran."""
-    cells: list[LastCell]
+    cells: list[CellReport]
     """Those that were running, the outermost first."""
     previous_cell: str | None
     """Where none was: the label of the one that had ended last."""
@@ -106,7 +84,8 @@ class PostMortem:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name: ready for JSON."""
-        return asdict(self)
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return values | {"cells": [each.to_dict() for each in self.cells]}
 
 
 def examine(
@@ -114,8 +93,8 @@ def examine(
 ) -> PostMortem:
     """What `box` tells. `signal` is what it ended by, where somebody saw that."""
     t_ns, rss_bytes = box["timeline"]["t_mono_ns"], box["timeline"]["rss_bytes"]
-    running = [cell for cell in box["cells"] if cell["status"] == "open"]
-    ended = [cell for cell in box["cells"] if cell["status"] != "open"]
+    running = [each for each in box["cells"] if each.report.status == "running"]
+    ended = [each for each in box["cells"] if each.report.status != "running"]
     alive = is_alive(box)
     kills_now = None
     if alive is not None and box["oom_file"] is not None:
@@ -129,7 +108,7 @@ def examine(
     if ended_ns is not None and not alive:
         verdict = _CLEAN
     return PostMortem(
-        schema=1,
+        schema=2,
         path=os.fspath(path),
         pid=box["pid"],
         kernel_id=box["kernel_id"],
@@ -137,10 +116,10 @@ def examine(
         user=box["user"],
         host=box["host"],
         alive=alive,
-        cells=[_last_cell(box, cell, last_ns) for cell in running],
-        previous_cell=ended[-1]["label"] if ended and not running else None,
+        cells=[each.report for each in running],
+        previous_cell=ended[-1].report.label if ended and not running else None,
         rss_bytes=rss_bytes[-1] if rss_bytes else None,
-        sampled_at=None if last_ns is None else _date(date_ns(box, last_ns)),
+        sampled_at=None if last_ns is None else iso_8601(date_ns(box, last_ns)),
         sample_age_ns=None if last_ns is None else age_ns(box, last_ns),
         sample_interval_ns=_interval_ns(t_ns) if running else None,
         growth_bytes_per_s=_growth(t_ns, rss_bytes, running[0]) if running else None,
@@ -152,7 +131,7 @@ def examine(
         oom_kills_now=kills_now,
         signal=signal,
         signal_told_by=told_by,
-        ended_at=None if ended_ns is None else _date(ended_ns),
+        ended_at=None if ended_ns is None else iso_8601(ended_ns),
         verdict=verdict,
     )
 
@@ -202,7 +181,9 @@ def report_predecessor(own: Path, record_dir: str = "") -> str | None:
             mark_reported(path)
         except OSError:
             continue
-        return _in_one_line(examine(path, box))
+        from .postmortem_text import in_one_line
+
+        return in_one_line(examine(path, box))
     return None
 
 
@@ -290,23 +271,12 @@ def _next_record(log: int) -> bytes | None:
             return None
 
 
-def _last_cell(box: Box, cell: BoxCell, last_ns: int | None) -> LastCell:
-    return LastCell(
-        label=cell["label"],
-        execution_count=cell["execution_count"],
-        cell_id=cell["cell_id"],
-        source=cell["source"],
-        started_at=_date(cell_date_ns(box, cell)),
-        ran_ns=None if last_ns is None else max(0, last_ns - cell["t_mono_ns"]),
-        rss_start_bytes=cell["rss_start_bytes"],
-        rss_peak_bytes=cell["rss_peak_bytes"],
-    )
-
-
-def _growth(t_ns: Sequence[int], rss_bytes: Sequence[int], cell: BoxCell) -> int | None:
+def _growth(
+    t_ns: Sequence[int], rss_bytes: Sequence[int], cell: RecordedCell
+) -> int | None:
     if not t_ns:
         return None
-    since = max(cell["t_mono_ns"], t_ns[-1] - _GROWTH_NS)
+    since = max(cell.t_mono_ns, t_ns[-1] - _GROWTH_NS)
     first = next(i for i, each in enumerate(t_ns) if each >= since or each == t_ns[-1])
     took_ns = t_ns[-1] - t_ns[first]
     if took_ns < _SHORTEST_GROWTH_NS:
@@ -319,135 +289,3 @@ def _interval_ns(t_ns: Sequence[int]) -> int | None:
     if len(latest) < 2:
         return None
     return (latest[-1] - latest[0]) // (len(latest) - 1)
-
-
-def _date(t_real_ns: int) -> str:
-    try:
-        return iso_8601(t_real_ns)
-    except (ValueError, OverflowError, OSError):
-        return "unknown"  # a damaged box
-
-
-# ---- the words ----
-
-
-def _in_one_line(found: PostMortem) -> str:
-    ended = "ended without a clean exit"
-    if found.verdict == "OOM-killed" or found.signal is not None:
-        ended = f"was {found.verdict}"
-    where = "between cells"
-    if found.cells:
-        cell = found.cells[0]
-        where = f"in {cell.label or 'a block'}"
-        where += f" ({cell.source})" if cell.source else ""
-    where = printable(where)  # a notebook may be anybody's
-    rss = f"RSS {_size(found.rss_bytes)} at the last sample"
-    if found.growth_bytes_per_s is not None:
-        rss += f", growing by {mib(found.growth_bytes_per_s, 2)} MiB/s"
-    return (
-        f"memwatch: process {found.pid} {ended} {where}: {rss},"
-        f" limit {_size(found.limit_bytes)};"
-        f" see `memwatch postmortem {found.pid}`"
-    )
-
-
-def _size(size: int | None) -> str:
-    return "unknown" if size is None else f"{mib(size, 2)} MiB"
-
-
-def describe(found: PostMortem) -> list[tuple[str, str]]:
-    """The rows of the report: subject and what is known."""
-    rows = [("process", _who(found)), ("ended", found.verdict + _why(found))]
-    for cell in found.cells:
-        ran = "?" if cell.ran_ns is None else f"{cell.ran_ns / 1e9:.2f} s"
-        began = f"began {cell.started_at}, {ran} before the last sample"
-        rows.append(("cell", f"{cell.label or 'a block'}, {began}"))
-        if cell.source:
-            rows.append(("source", cell.source))
-        peak, start = _size(cell.rss_peak_bytes), _size(cell.rss_start_bytes)
-        rows.append(("memory", f"{start} at the start, peak {peak}"))
-    if not found.cells:
-        previous = found.previous_cell
-        last = f"; the last was {previous}" if previous else ""
-        rows.append(("cell", f"none was running{last}"))
-    rows += [
-        ("RSS", f"{_size(found.rss_bytes)} at the last sample"),
-        ("sampled", _sampled(found)),
-        ("growth", _growing(found)),
-        ("peak", f"{_size(found.lifetime_peak_bytes)} since the process began"),
-        ("limit", _limit(found)),
-        ("OOM kills", _kills(found)),
-    ]
-    return rows
-
-
-def _who(found: PostMortem) -> str:
-    parts = [
-        f"{found.pid}",
-        f"kernel {found.kernel_id}" if found.kernel_id else "",
-        f"for {found.notebook}" if found.notebook else "",
-        f"user {found.user}" if found.user else "",
-        f"host {found.host}" if found.host else "",
-    ]
-    return ", ".join(each for each in parts if each)
-
-
-def _why(found: PostMortem) -> str:
-    if found.verdict == _CLEAN:
-        return f", {found.ended_at}"
-    if found.alive:
-        return ""
-    if found.signal_told_by == "you":
-        return ", by the signal you gave"
-    if found.signal_told_by is not None:
-        return f", according to {found.signal_told_by}"
-    return ""
-
-
-def _sampled(found: PostMortem) -> str:
-    if found.sampled_at is None or found.sample_age_ns is None:
-        return "never"
-    told = f"{found.sampled_at}, {_duration(found.sample_age_ns)} ago"
-    if found.sample_interval_ns is not None:
-        told += f"; one every {found.sample_interval_ns / 1e6:.0f} ms"
-    return told
-
-
-def _duration(ns: int) -> str:
-    seconds = ns / 1e9
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    if seconds < 172_800:
-        return f"{seconds / 3600:.0f} hours"
-    return f"{seconds / 86_400:.0f} days"
-
-
-def _growing(found: PostMortem) -> str:
-    if found.growth_bytes_per_s is None:
-        return "unknown: too few samples"
-    return f"{mib(found.growth_bytes_per_s, 2)} MiB/s in the cell's last second"
-
-
-def _limit(found: PostMortem) -> str:
-    if found.limit_bytes is None:
-        return "unknown"
-    by = SET_BY.get(found.limit_set_by or "", "set by an unknown limit")
-    if found.limit_set_by == "cgroup":
-        by += f" {found.limit_group}"
-    share = ""
-    if found.rss_bytes is not None and found.limit_bytes > 0:
-        share = f"; {100 * found.rss_bytes // found.limit_bytes} % of it at the end"
-    return f"{_size(found.limit_bytes)}, {by}{share}"
-
-
-def _kills(found: PostMortem) -> str:
-    before, now = found.oom_kills_before, found.oom_kills_now
-    if before is None or now is None or now < before:
-        return "unknown: no cgroup counter"
-    if now == before:
-        return "none in its cgroup since it was watched"
-    return f"{now - before} in its cgroup since it was watched" + (
-        "" if found.verdict == "OOM-killed" else " (this process or another)"
-    )

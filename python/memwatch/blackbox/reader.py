@@ -11,16 +11,17 @@ from collections.abc import Iterable
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from .. import _core
 from .._core import BlackBoxError
+from ..report import DEFAULTS, CellReport, iso_8601
 from .folders import ask, box_folders, runtime_folder
 
 __all__ = [
     "BlackBoxError",
     "Box",
-    "BoxCell",
+    "RecordedCell",
     "Series",
     "age_ns",
     "cell_date_ns",
@@ -51,36 +52,6 @@ if TYPE_CHECKING:
         t_mono_ns: array[int]
         """CLOCK_MONOTONIC of that boot, nanoseconds."""
         rss_bytes: array[int]
-
-    class BoxCell(TypedDict):
-        """One cell or block. What is not known is None."""
-
-        number: int
-        """0 for the first that was opened in that process, and so on."""
-        status: Literal["open", "ok", "error", "interrupted", "cancelled"]
-        """``cancelled``: it ended, and nobody knows how."""
-        label: str | None
-        execution_count: int | None
-        cell_id: str | None
-        source: str | None
-        """Its first line."""
-        t_mono_ns: int
-        """When it opened: CLOCK_MONOTONIC, nanoseconds ..."""
-        t_boot_ns: int
-        """... the same by CLOCK_BOOTTIME, which goes on during a suspend ..."""
-        t_real_ns: int
-        """... and since 1970, as the clock was set then."""
-        rss_start_bytes: int | None
-        rss_peak_bytes: int | None
-        """So far: samples, and the high-water mark, read ten times a second."""
-        drift_bytes: int | None
-        duration_ns: int | None
-        """None until it has ended, as what follows is."""
-        rss_end_bytes: int | None
-        used_bytes: int | None
-        peaked_bytes: int | None
-        risen_bytes: int | None
-        peak_error_bytes: int | None
 
     class Box(TypedDict):
         """A black box. What was not known to its writer is None."""
@@ -129,12 +100,39 @@ if TYPE_CHECKING:
         """Cells and blocks, so far; the latest of them are in `cells`."""
         untold: int
         """Those that found no room: too many were open at once."""
-        cells: list[BoxCell]
+        cells: list[RecordedCell]
         timeline: Series
 
 else:
     # Making them takes milliseconds of each load, and all that they do is dict().
-    Series = BoxCell = Box = dict
+    Series = Box = dict
+
+
+class RecordedCell:
+    """One cell or block of a black box: its report so far, and when it began."""
+
+    __slots__ = ("number", "report", "t_boot_ns", "t_mono_ns", "t_real_ns")
+
+    def __init__(self, values: dict[str, Any], box: Box) -> None:
+        self.number: int = values["number"]
+        """0 for the first one of that process, and so on."""
+        self.t_mono_ns: int = values["t_mono_ns"]
+        """When it began: CLOCK_MONOTONIC, nanoseconds ..."""
+        self.t_boot_ns: int = values["t_boot_ns"]
+        """... by CLOCK_BOOTTIME, which counts a suspend ..."""
+        self.t_real_ns: int = values["t_real_ns"]
+        """... and since 1970, as the clock was set then."""
+        figures = {name: values[name] for name in DEFAULTS.keys() & values.keys()}
+        figures["status"] = _STATUS.get(values["status"], values["status"])
+        figures["started_at"] = iso_8601(cell_date_ns(box, self))
+        times = box["timeline"]["t_mono_ns"]
+        if figures["status"] == "running" and times:
+            figures["duration_ns"] = max(0, times[-1] - self.t_mono_ns)
+        self.report = CellReport(**figures)
+        """If it is running, up to the last sample."""
+
+
+_STATUS = {"open": "running", "cancelled": "unknown"}
 
 
 Files = list[tuple[float, Path]]
@@ -163,6 +161,7 @@ def read_box(path: str | os.PathLike[str]) -> Box:
     found, times, sizes = _core.read_blackbox(path)
     timeline = Series(t_mono_ns=array("q", times), rss_bytes=array("q", sizes))
     box: Box = {**found, "timeline": timeline}  # type: ignore[typeddict-item]
+    box["cells"] = [RecordedCell(each, box) for each in found["cells"]]
     return box
 
 
@@ -205,11 +204,11 @@ def date_ns(box: Box, t_mono_ns: int) -> int:
     return time.time_ns() - age_ns(box, t_mono_ns)
 
 
-def cell_date_ns(box: Box, cell: BoxCell) -> int:
+def cell_date_ns(box: Box, cell: RecordedCell) -> int:
     """When the cell opened, since 1970, in the same way."""
     if not has_our_clocks(box):
-        return cell["t_real_ns"]
-    return time.time_ns() - _age_ns(box, cell["t_boot_ns"], cell["t_real_ns"])
+        return cell.t_real_ns
+    return time.time_ns() - _age_ns(box, cell.t_boot_ns, cell.t_real_ns)
 
 
 def last_seen_age_ns(box: Box) -> int:

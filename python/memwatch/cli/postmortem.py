@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from ..blackbox.folders import box_folders
-from ..blackbox.postmortem import describe, examine, find_dead
+from ..blackbox.postmortem import examine, find_dead
+from ..blackbox.postmortem_text import describe
 from ..blackbox.reader import BlackBoxError, Box, read_box
 from ..display.lines import printable
 from ..warn import cause_of

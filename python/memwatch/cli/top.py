@@ -6,12 +6,12 @@ import json
 import shutil
 import sys
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..files import drop_stdout
+from ..report import iso_8601
 from ..top.overview import Overview
 from ..top.processes import SORTABLE, Process, sort
 from ..top.table import NO_PROCESSES, headline, table
@@ -170,7 +170,7 @@ def _print(
         if as_json:
             values = {
                 "schema": 2,
-                "refreshed_at": _now(),
+                "refreshed_at": iso_8601(time.time_ns()),
                 "t_mono_ns": now_ns,
                 "unreadable_boxes": view.unreadable,
                 "stream": _stream(view.collector),
@@ -214,11 +214,6 @@ def _wait(collector: Collector | None, until: float) -> None:
         if left <= 0:
             return
         time.sleep(min(left, DRAIN_S))
-
-
-def _now() -> str:
-    moment = datetime.now(tz=timezone.utc).isoformat(timespec="milliseconds")
-    return moment.replace("+00:00", "Z")
 
 
 def _stream(collector: Collector | None) -> dict[str, Any] | None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, get_args
 
 from ..display.lines import printable
+from ..report import CellReport
 
 __all__ = [
-    "MAX_BODY_BYTES", "Cell", "Kind", "Message", "MessageError", "printable",
+    "MAX_BODY_BYTES", "Kind", "Message", "MessageError", "printable",
     "read_message", "read_topic",
 ]  # fmt: skip
 
@@ -38,26 +39,6 @@ class MessageError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One cell or block: the open one, or the last one. None: unknown."""
-
-    number: int | None
-    label: str | None
-    execution_count: int | None
-    cell_id: str | None
-    source: str | None
-    started_at: str | None
-    running_ns: int | None
-    """At the time of the message; of a closed cell, its duration."""
-    rss_start_bytes: int | None
-    rss_peak_bytes: int | None
-    used_bytes: int | None = None
-    """Of a closed cell; negative if it gave memory back."""
-    status: str | None = None
-    """How the cell ended; None while it is open."""
-
-
-@dataclass(frozen=True, slots=True)
 class Message:
     """One message; the fields have the names of its keys, except `number`."""
 
@@ -78,7 +59,10 @@ class Message:
     limit_bytes: int | None
     limit_set_by: str | None
     limit_group: str | None
-    cell: Cell | None
+    cell: CellReport | None
+    """The open cell, or the one that has ended, as far as the message tells."""
+    cell_number: int | None
+    """0 for the first cell of that process, and so on."""
 
 
 def read_topic(topic: bytes) -> tuple[Kind, str]:
@@ -113,8 +97,8 @@ def read_message(kind: Kind, kernel_id: str, body: bytes) -> Message:
         raise MessageError("body is not JSON") from None
     if type(value) is not dict:
         _refuse("body is not a JSON object")
-    if value.get("schema") != 1:
-        _refuse("unknown schema: expected 1")
+    if value.get("schema") != 2:
+        _refuse("unknown schema: expected 2")
     if value.get("kind") != kind or value.get("kernel_id") != kernel_id:
         _refuse("topic and body differ")
     pid, number = _integer(value, "pid"), _integer(value, "message")
@@ -138,32 +122,31 @@ def read_message(kind: Kind, kernel_id: str, body: bytes) -> Message:
         limit_set_by=_text(value, "limit_set_by", _MAX_SHORT),
         limit_group=_text(value, "limit_group", _MAX_PATH),
         cell=_cell(value),
+        cell_number=_integer(_object(value, "cell") or {}, "number"),
     )
 
 
-def _cell(message: dict[str, Any]) -> Cell | None:
+def _cell(message: dict[str, Any]) -> CellReport | None:
     value = _object(message, "cell")
     if value is None:
         return None
     report = _object(message, "report") or {}
-    duration_ns = _integer(report, "duration_ns")
-    peak_bytes = _integer(report, "rss_peak_bytes")
-    return Cell(
-        number=_integer(value, "number"),
+
+    def figure(name: str) -> int | None:
+        found = _integer(report, name)
+        return _integer(value, name) if found is None else found
+
+    return CellReport(
         label=_text(value, "label", _MAX_NAME),
         execution_count=_integer(value, "execution_count"),
         cell_id=_text(value, "cell_id", _MAX_NAME),
         source=_text(value, "source", _MAX_SOURCE),
         started_at=_text(value, "started_at", _MAX_TIME),
-        running_ns=(
-            _integer(value, "running_ns") if duration_ns is None else duration_ns
-        ),
-        rss_start_bytes=_integer(value, "rss_start_bytes"),
-        rss_peak_bytes=(
-            _integer(value, "rss_peak_bytes") if peak_bytes is None else peak_bytes
-        ),
+        duration_ns=figure("duration_ns"),
+        rss_start_bytes=figure("rss_start_bytes"),
+        rss_peak_bytes=figure("rss_peak_bytes"),
         used_bytes=_integer(report, "used_bytes", least=-_MAX_INTEGER),
-        status=_text(report, "status", _MAX_SHORT),
+        status=_text(report, "status", _MAX_SHORT) or "running",
     )
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timezone
-from typing import Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from .messages import Cell, Message, printable
+from ..display.lines import printable
+from ..report import CellReport, iso_8601
+from .messages import Message
+
+if TYPE_CHECKING:
+    from ..blackbox.reader import RecordedCell
 
 __all__ = ["HISTORY_LENGTH", "SORTABLE", "Process", "State", "is_ascending", "sort"]
 
@@ -27,8 +32,8 @@ class Process:
     """
 
     __slots__ = (
-        "cell", "dropped", "gone_ns", "history", "host", "interval_ns", "is_running",
-        "kernel_id", "lifetime_peak_bytes", "limit_bytes", "limit_group",
+        "cell", "cell_number", "dropped", "gone_ns", "history", "host", "interval_ns",
+        "is_running", "kernel_id", "lifetime_peak_bytes", "limit_bytes", "limit_group",
         "limit_set_by", "lost", "message", "notebook", "pid", "received",
         "received_ns", "rss_bytes", "sampled_at", "seen_ns", "source", "user",
     )  # fmt: skip
@@ -42,8 +47,9 @@ class Process:
         self.host: str | None = None
         self.user: str | None = None
         self.notebook: str | None = None
-        self.cell: Cell | None = None
+        self.cell: CellReport | None = None
         """The open one, or the last."""
+        self.cell_number: int | None = None
         self.is_running = False
         self.rss_bytes: int | None = None
         self.lifetime_peak_bytes: int | None = None
@@ -77,7 +83,7 @@ class Process:
         self.seen_ns = self.received_ns = now_ns
         self.is_running = message.cell is not None and message.kind != "close"
         if message.cell is not None:
-            self.cell = message.cell
+            self.cell, self.cell_number = message.cell, message.cell_number
         self.gone_ns = None
         if message.kind == "bye":
             self.is_running = False
@@ -101,21 +107,24 @@ class Process:
         self.limit_bytes = box["limit_bytes"]
         self.lifetime_peak_bytes = box["lifetime_peak_bytes"]
         cells = box["cells"]
-        open_cells = [each for each in cells if each["status"] == "open"]
+        open_cells = [each for each in cells if each.report.status == "running"]
         self.is_running = bool(open_cells) and is_alive is not False
         newest = (open_cells or cells)[-1] if cells else None
         self.received_ns = now_ns
-        self.cell = None if newest is None else _cell_of(newest, now_ns - shift_ns)
+        self.cell = self.cell_number = None
+        if newest is not None:
+            self.cell = _until(newest, now_ns - shift_ns)
+            self.cell_number = newest.number
 
         times, sizes = box["timeline"]["t_mono_ns"], box["timeline"]["rss_bytes"]
         if len(sizes):
             if not self.history:
                 self.history.extend(_highest(sizes, HISTORY_LENGTH - 1))
             self.rss_bytes, self.seen_ns = sizes[-1], times[-1] + shift_ns
-            self.sampled_at = _iso(times[-1] + box["real_ahead_ns"])
+            self.sampled_at = iso_8601(times[-1] + box["real_ahead_ns"])
         if not self.is_running and rss_now_bytes is not None:
             self.rss_bytes, self.seen_ns = rss_now_bytes, now_ns
-            self.sampled_at = _iso(now_real_ns)
+            self.sampled_at = iso_8601(now_real_ns)
         if is_alive is not False:
             self.gone_ns = None
         elif self.gone_ns is None:
@@ -142,9 +151,9 @@ class Process:
 
     def running_ns(self, now_ns: int) -> int | None:
         """How long the open cell has been running; None without one."""
-        if not self.is_running or self.cell is None or self.cell.running_ns is None:
+        if not self.is_running or self.cell is None or self.cell.duration_ns is None:
             return None
-        return self.cell.running_ns + max(0, now_ns - self.received_ns)
+        return self.cell.duration_ns + max(0, now_ns - self.received_ns)
 
     @property
     def cell_peak_bytes(self) -> int | None:
@@ -168,8 +177,9 @@ class Process:
         values["cell"] = None
         if cell is not None:
             values["cell"] = {name: getattr(cell, name) for name in _CELL_FIELDS} | {
+                "number": self.cell_number,
+                "duration_ns": self.running_ns(now_ns) or cell.duration_ns,
                 "is_running": self.is_running,
-                "running_ns": self.running_ns(now_ns) or cell.running_ns,
             }
         return values
 
@@ -183,40 +193,22 @@ _COPIED = (
     "host", "user", "pid", "notebook", "lifetime_peak_bytes", "limit_bytes",
     "limit_set_by", "limit_group", "interval_ns", "sampled_at", "dropped",
 )  # fmt: skip
-_CELL_FIELDS = tuple(Cell.__slots__)
+_CELL_FIELDS = (
+    "label", "execution_count", "cell_id", "source", "started_at", "duration_ns",
+    "rss_start_bytes", "rss_peak_bytes", "used_bytes", "status",
+)  # fmt: skip
 
 
-def _cell_of(cell: Mapping[str, Any], now_ns: int) -> Cell:
-    is_open = cell["status"] == "open"
-    running_ns = now_ns - cell["t_mono_ns"] if is_open else cell.get("duration_ns")
-
-    def text(name: str) -> str | None:
-        value = cell[name]
-        return printable(value, _MAX_TEXT) if value else None
-
-    return Cell(
-        number=cell["number"],
-        label=text("label"),
-        execution_count=cell["execution_count"],
-        cell_id=text("cell_id"),
-        source=text("source"),
-        started_at=_iso(cell["t_real_ns"]),
-        running_ns=None if running_ns is None else max(0, running_ns),
-        rss_start_bytes=cell["rss_start_bytes"],
-        rss_peak_bytes=cell["rss_peak_bytes"],
-        used_bytes=None if is_open else cell.get("used_bytes"),
-        status=None if is_open else cell["status"],
-    )
-
-
-def _iso(t_real_ns: int | None) -> str | None:
-    if t_real_ns is None:
-        return None
-    try:
-        moment = datetime.fromtimestamp(t_real_ns / 1e9, tz=timezone.utc)
-    except (OverflowError, OSError, ValueError):
-        return None  # a black box may hold any value
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _until(cell: RecordedCell, now_ns: int) -> CellReport:
+    """The report of a cell of a black box, printable; if it is running, until now."""
+    report = cell.report
+    changes: dict[str, Any] = {
+        name: printable(value, _MAX_TEXT) if (value := getattr(report, name)) else None
+        for name in ("label", "cell_id", "source")
+    }
+    if report.status == "running":
+        changes["duration_ns"] = max(0, now_ns - cell.t_mono_ns)
+    return replace(report, **changes)
 
 
 def _highest(values: Any, count: int) -> list[int]:

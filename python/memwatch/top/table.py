@@ -63,7 +63,7 @@ def _cell(process: Process, now_ns: int) -> str:
     if cell is None:
         return ""
     words = [cell.label or "a block"]
-    if cell.status not in (None, "ok"):
+    if cell.status not in ("ok", "running"):
         words.append(f"({cell.status})")
     return " ".join([*words, cell.source or ""]).strip()
 

@@ -80,7 +80,7 @@ body_of(enum mw_message_kind kind, const struct mw_blackbox_identity *who,
 }
 
 #define HEAD(kind)                                                                     \
-    "{\"schema\":1,\"kind\":\"" kind "\",\"kernel_id\":\"a-kernel\","                  \
+    "{\"schema\":2,\"kind\":\"" kind "\",\"kernel_id\":\"a-kernel\","                  \
     "\"host\":\"machine\",\"user\":\"ann\",\"pid\":123,\"notebook\":null,"             \
     "\"message\":17,\"dropped\":2,\"interval_ns\":100000000,"                          \
     "\"sampled_at\":\"2000-02-28T23:59:59.999+00:00\",\"t_mono_ns\":1500,"             \
@@ -94,7 +94,7 @@ body_of(enum mw_message_kind kind, const struct mw_blackbox_identity *who,
 #define CELL                                                                           \
     "\"cell\":{\"number\":3," TITLE                                                    \
     "\"started_at\":\"2026-11-23T12:00:00.123+00:00\","                                \
-    "\"running_ns\":500,\"rss_start_bytes\":10,\"rss_peak_bytes\":20}"
+    "\"duration_ns\":500,\"rss_start_bytes\":10,\"rss_peak_bytes\":20}"
 
 static void
 test_idle(void **state)

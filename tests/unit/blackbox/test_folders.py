@@ -266,7 +266,7 @@ def test_a_slow_place_that_was_set(slow, places):
 
 
 def sources(path):
-    return [cell["source"] for cell in reader.read_box(path)["cells"]]
+    return [cell.report.source for cell in reader.read_box(path)["cells"]]
 
 
 def test_a_killed_kernels_copy_is_told_once(slow, places):

@@ -21,6 +21,7 @@ import memwatch
 from memwatch import _core
 from memwatch.blackbox import postmortem, reader
 from memwatch.blackbox.folders import runtime_folder
+from memwatch.blackbox.postmortem_text import in_one_line
 from memwatch.cli import main
 from memwatch.top.overview import Overview
 from memwatch.top.processes import Process
@@ -75,9 +76,9 @@ def grows(box, mib):
     """Whether the running cell has got that far."""
     cells = reader.read_box(box)["cells"]
     cell = cells[-1] if cells else None
-    if cell is None or cell["status"] != "open":
+    if cell is None or cell.report.status != "running":
         return False
-    return cell["rss_peak_bytes"] - cell["rss_start_bytes"] > mib * MIB
+    return cell.report.rss_peak_bytes - cell.report.rss_start_bytes > mib * MIB
 
 
 def rss_bytes(pid):
@@ -154,7 +155,7 @@ def test_killed_while_an_error_is_shown():
         found = wait_for(lambda: gone(pid))
     assert found["cells"] == []
     assert found["previous_cell"] == "In [3]"
-    assert reader.read_box(found["path"])["cells"][-1]["status"] == "error"
+    assert reader.read_box(found["path"])["cells"][-1].report.status == "error"
 
 
 def gone(pid):
@@ -449,7 +450,7 @@ def test_any_label_will_do(tmp_path, label):
         with memwatch.watch(label) as w:
             (cell,) = reader.read_box(tmp_path / "some.box")["cells"]
         assert w.report.used_bytes is not None
-        assert (cell["label"] is None) == (label is None)
+        assert (cell.report.label is None) == (label is None)
     finally:
         _core.stop_recording()
 
@@ -546,7 +547,7 @@ def test_control_characters_of_a_cell_are_not_printed(tmp_path):
     box = reader.read_box(tmp_path / "some.box")
     window.cancel()
     _core.stop_recording()
-    told = postmortem._in_one_line(postmortem.examine("some.box", box))
+    told = in_one_line(postmortem.examine("some.box", box))
     assert "owned" in told
     assert told.isprintable()
 
@@ -706,7 +707,7 @@ def test_a_box_at_the_path_of_the_one_before(tmp_path):
     _core.start_recording(path, kernel_id="second")
     assert reader.read_box(path)["kernel_id"] == "second"
     with memwatch.watch("after"):
-        assert reader.read_box(path)["cells"][0]["label"] == "after"
+        assert reader.read_box(path)["cells"][0].report.label == "after"
     _core.stop_recording()
     assert not path.exists()
 
@@ -737,7 +738,7 @@ def test_a_box_that_was_removed_is_made_again(what):
             told = f"another program removed the black box {box}"
             assert shown.count(told) == (number == 0), shown
             assert reader.find_boxes() == [box]
-            assert reader.read_box(box)["cells"][-1]["source"] == f"x = {number}"
+            assert reader.read_box(box)["cells"][-1].report.source == f"x = {number}"
             status = kernel.run("%memwatch status")
             assert f"black box: {box}\n" in status
             socket = box.with_suffix(".ipc")

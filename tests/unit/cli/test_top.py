@@ -216,7 +216,7 @@ def test_a_kernel_is_seen_idle_running_and_going(watched):
         message_id = watched.send("held = b'x' * (64 << 20)\nwhile not input(): pass")
         _, process = running.wait_for(
             lambda each: (
-                each["state"] == "running" and each["cell"]["running_ns"] > 10**8
+                each["state"] == "running" and each["cell"]["duration_ns"] > 10**8
             )
         )
         assert process["cell"]["source"] == "held = b'x' * (64 << 20)"
@@ -267,7 +267,7 @@ def test_a_cell_that_holds_the_gil_is_seen_all_the_time(watched, tmp_path):
     # In every refresh from the first to the last, and never with an older sample.
     assert list(numbers) == list(range(numbers[0], numbers[-1] + 1))
     assert all(before <= after for before, after in pairwise(taken))
-    assert cells[-1]["running_ns"] - cells[0]["running_ns"] > 4 * 10**9
+    assert cells[-1]["duration_ns"] - cells[0]["duration_ns"] > 4 * 10**9
 
 
 def test_a_kernel_reports_to_a_collector(watched, tmp_path):

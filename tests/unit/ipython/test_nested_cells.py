@@ -103,7 +103,7 @@ def test_black_box_names_the_outer_cell(ip, capsys):
     ip.user_ns["cells"] = lambda: reader.read_box(recording.box_path())
     run_cell(ip, "pass", capsys)
     run_cell(ip, code, capsys)
-    assert [each["label"] for each in ip.user_ns["seen"]["cells"]][-1] == "In [2]"
+    assert [each.report.label for each in ip.user_ns["seen"]["cells"]][-1] == "In [2]"
 
 
 def test_cell_interrupted_before_its_start_does_not_end_the_outer_cell(ip, capsys):

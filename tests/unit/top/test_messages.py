@@ -20,9 +20,10 @@ def test_message_is_read_unchanged():
     for name in set(value) - {"schema", "message", "cell"}:
         assert getattr(found, name) == value[name], name
     assert found.number == 1
+    assert found.cell_number == value["cell"].pop("number")
     for name, figure in value["cell"].items():
         assert getattr(found.cell, name) == figure
-    assert found.cell.status is None
+    assert found.cell.status == "running"
 
 
 def test_end_of_a_cell_has_the_figures_of_its_report():
@@ -31,7 +32,7 @@ def test_end_of_a_cell_has_the_figures_of_its_report():
         "timeline": None,
     }  # fmt: skip
     cell = read(message("close", report=report)).cell
-    assert (cell.running_ns, cell.rss_peak_bytes, cell.used_bytes) == (7, 8, -9)
+    assert (cell.duration_ns, cell.rss_peak_bytes, cell.used_bytes) == (7, 8, -9)
     assert cell.status == "error"
 
 
@@ -46,10 +47,10 @@ def test_absent_values_are_unknown():
 @pytest.mark.parametrize(
     "values",
     [
-        {"schema": 2}, {"schema": "1"}, {"pid": 0}, {"pid": "7"}, {"pid": True},
+        {"schema": 1}, {"schema": "2"}, {"pid": 0}, {"pid": "7"}, {"pid": True},
         {"message": 0}, {"message": None}, {"message": 1.5}, {"rss_bytes": -1},
         {"rss_bytes": 2**63}, {"rss_bytes": 1e300}, {"rss_bytes": [1]}, {"host": 7},
-        {"user": ["a"]}, {"cell": {"label": 7}}, {"cell": {"running_ns": "7"}},
+        {"user": ["a"]}, {"cell": {"label": 7}}, {"cell": {"duration_ns": "7"}},
         {"kernel_id": "other"}, {"kind": "open"}, {"notebook": {}},
     ],
 )  # fmt: skip

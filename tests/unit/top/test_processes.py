@@ -5,6 +5,7 @@ from array import array
 
 import pytest
 
+from memwatch.blackbox.reader import RecordedCell
 from memwatch.top.processes import HISTORY_LENGTH, SORTABLE, Process, sort
 from memwatch.top.table import table
 from messages import SECOND, message, process, read
@@ -41,22 +42,23 @@ def test_history_is_bounded():
 def box(**values):
     cell = {
         "number": 0, "status": "open", "label": "In [2]", "execution_count": 2,
-        "cell_id": None, "source": "y = 2", "t_mono_ns": 4 * SECOND,
+        "cell_id": None, "source": "y = 2", "t_mono_ns": 4 * SECOND, "t_boot_ns": 0,
         "t_real_ns": 104 * SECOND, "rss_start_bytes": MIB, "rss_peak_bytes": 9 * MIB,
         "drift_bytes": None, "duration_ns": None, "rss_end_bytes": None,
         "used_bytes": None, "peaked_bytes": None, "peak_error_bytes": None,
     }  # fmt: skip
     cell |= values.pop("cell", {})
-    return {
+    found = {
         "pid": 7, "real_ahead_ns": 100 * SECOND,
         "limit_bytes": 10 * MIB, "limit_set_by": "memory", "limit_group": None,
         "user": "me", "host": "here", "kernel_id": "k", "notebook": None,
-        "lifetime_peak_bytes": 9 * MIB, "cells": [cell],
+        "lifetime_peak_bytes": 9 * MIB, "boot_id": "another",
         "timeline": {
             "t_mono_ns": array("q", [4 * SECOND, 5 * SECOND]),
             "rss_bytes": array("q", [8 * MIB, 6 * MIB]),
         },
     } | values  # fmt: skip
+    return {"cells": [RecordedCell(cell, found)]} | found
 
 
 def test_process_from_a_black_box():
@@ -68,7 +70,7 @@ def test_process_from_a_black_box():
     assert seen.running_ns(7 * SECOND) == 3 * SECOND
     assert seen.share == 60
     assert list(seen.history) == [8 * MIB, 6 * MIB]
-    assert seen.sampled_at == "1970-01-01T00:01:45.000Z"
+    assert seen.sampled_at == "1970-01-01T00:01:45.000+00:00"
 
     ended = box(cell={"status": "error", "duration_ns": 5, "used_bytes": -1})
     seen.update_from_box(ended, True, 5 * MIB, 6 * SECOND, 106 * SECOND)
@@ -109,7 +111,7 @@ def test_process_as_json():
     assert value["rss_bytes"] == 200 * MIB
     assert value["limit_share_percent"] == 20
     assert value["sample_age_ns"] == SECOND
-    assert (value["state"], value["cell"]["running_ns"]) == ("running", 3 * SECOND)
+    assert (value["state"], value["cell"]["duration_ns"]) == ("running", 3 * SECOND)
     assert json.loads(json.dumps(value)) == value
 
 

@@ -22,7 +22,7 @@ def test_no_line_is_wider_than_the_terminal(width):
     few = [
         process(kernel_id="1f0d5c1e-77a5-4b6e-9b1e-1c2d3e4f5a6b"),
         process(kernel_id="數" * 40, cell={"source": "數" * 100}, host="e\u0301" * 30),
-        process(pid=2**62, rss_bytes=2**62, limit_bytes=1, cell={"running_ns": 2**62}),
+        process(pid=2**62, rss_bytes=2**62, limit_bytes=1, cell={"duration_ns": 2**62}),
     ]
     lines = table(few, width, SECOND).splitlines()
     assert len(lines) == 4
