@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from memwatch.run.batch import Job
 from memwatch.run.dask.cluster import run_on_cluster
-from memwatch.run.runner import Options
+from memwatch.run.execution import Options
 
 sys.path.append(str(Path(__file__).parent.parent / "tests/helpers"))
 from clusters import Cluster

@@ -30,7 +30,7 @@ __all__ = [
     "PostMortem",
     "examine",
     "find_dead",
-    "report_predecessor",
+    "find_predecessor",
 ]
 
 _GROWTH_NS = 1_000_000_000
@@ -159,11 +159,12 @@ def find_dead(pid: int | None = None, record_dir: str = "") -> list[tuple[Path, 
     return [(path, box) for _, _, path, box in found]
 
 
-def report_predecessor(own: Path, record_dir: str = "") -> str | None:
-    """One line about the process before this one in the same working session.
+def find_predecessor(own: Path, record_dir: str = "") -> PostMortem | None:
+    """The post-mortem of the process before this one in the same working session.
 
-    The same: the same kernel for Jupyter, the same notebook, or the same terminal. None
-    where none was killed, or where it was told before. `own` is this process's box.
+    The same session: the same kernel for Jupyter, the same notebook, or the same
+    terminal. None if none was killed, or if it was reported before. `own` is the black
+    box of this process.
     """
     me = read_box(own)
     found = []
@@ -181,9 +182,7 @@ def report_predecessor(own: Path, record_dir: str = "") -> str | None:
             mark_reported(path)
         except OSError:
             continue
-        from .postmortem_text import in_one_line
-
-        return in_one_line(examine(path, box))
+        return examine(path, box)
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..display.lines import mib, printable
-from ..measure.capabilities import SET_BY
+from ..measure.capability_text import SET_BY
 from .postmortem import PostMortem
 
 __all__ = ["describe", "in_one_line"]

@@ -7,7 +7,7 @@ import json
 import click
 
 from ..display.lines import mib
-from ..measure import capabilities
+from ..measure import capabilities, capability_text
 
 __all__ = ["command"]
 
@@ -34,9 +34,9 @@ def _describe(facts: capabilities.Facts) -> list[tuple[str, str]]:
     return [
         ("memwatch", _software(facts)),
         ("system", _system(facts)),
-        ("RSS", capabilities.describe_rss(facts["rss"], why)),
-        ("peak", capabilities.describe_peak(facts["peak"], why)),
-        ("limit", capabilities.describe_limit(facts["limit"], why)),
+        ("RSS", capability_text.describe_rss(facts["rss"], why)),
+        ("peak", capability_text.describe_peak(facts["peak"], why)),
+        ("limit", capability_text.describe_limit(facts["limit"], why)),
         ("cgroup", _cgroup(facts)),
         ("JupyterHub", _jupyterhub(facts)),
         ("memory", _memory(facts)),
@@ -72,7 +72,7 @@ def _cgroup(facts: capabilities.Facts) -> str:
     group, why = facts["cgroup"], facts["why"]
     kills = group["oom_kills"]
     counted = f"unknown ({why['cgroup.oom_kills']})" if kills is None else str(kills)
-    return f"limit: {capabilities.describe_group(group, why)}; OOM kills: {counted}"
+    return f"limit: {capability_text.describe_group(group, why)}; OOM kills: {counted}"
 
 
 def _jupyterhub(facts: capabilities.Facts) -> str:

@@ -140,10 +140,10 @@ def command(notebooks: tuple[str, ...], **given: Any) -> None:
 
 
 def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int:
-    from ..run import inputs, parameters
+    from ..run import notebook_files, parameters
     from ..run.budgets import violations
+    from ..run.execution import Options
     from ..run.output import exports
-    from ..run.runner import Options
 
     batch = session.Batch(
         max_peak=_size("--max-peak", given["max_peak"]),
@@ -168,7 +168,7 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
         )
         tasks, errors = _tasks(notebooks, given)
         outputs.check(tasks)
-    except inputs.InputError as error:
+    except notebook_files.InputError as error:
         raise click.UsageError(str(error)) from None
     batch.errors += errors
     options = Options(

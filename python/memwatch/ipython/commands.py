@@ -95,6 +95,7 @@ def _status(session: Session, _: None) -> None:
 
 def _describe_status(session: Session) -> list[str]:
     from .. import __version__
+    from ..measure import capability_text
 
     why: dict[str, str] = {}
     rss, found = capabilities.find_accuracy(why)
@@ -107,10 +108,10 @@ def _describe_status(session: Session) -> list[str]:
     most = lines.mib(history.max_timelines_bytes, 2)
     return [
         f"memwatch {__version__}: {watching}, style {session.style}",
-        f"peak: {capabilities.describe_peak(found, why)}",
-        f"RSS: {capabilities.describe_rss(rss, why)}",
+        f"peak: {capability_text.describe_peak(found, why)}",
+        f"RSS: {capability_text.describe_rss(rss, why)}",
         f"this process: {now} MiB now, peak {peak} MiB since its start",
-        f"limit: {capabilities.describe_limit(limit, why)}",
+        f"limit: {capability_text.describe_limit(limit, why)}",
         f"history: {len(history)} of at most {history.max_reports} reports",
         f"timelines: {held} of at most {most} MiB",
         f"black box: {recording.describe()}",

@@ -317,9 +317,11 @@ def _report_predecessor(shell: Any, record_dir: str) -> None:
         message = None
         files = list_files(record_dir)
         if len(find_boxes(files=files)) > 1:  # usually only this process's
-            from ..blackbox import postmortem
+            from ..blackbox.postmortem import find_predecessor
+            from ..blackbox.postmortem_text import in_one_line
 
-            message = postmortem.report_predecessor(own, record_dir)
+            found = find_predecessor(own, record_dir)
+            message = None if found is None else in_one_line(found)
         prune_boxes(files=files)  # not before it was reported
     except Exception as error:
         warn_once(

@@ -1,4 +1,4 @@
-"""What this machine allows, as data, and the words for it. Changes and prints nothing.
+"""What this machine allows, as data. Changes and prints nothing.
 
 Everything is found out by trying, never by the kernel's version: distributions carry
 patches back, and sandboxes answer with another kernel's name.
@@ -9,16 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from .. import _core
-from ..display.lines import mib
 from ..warn import cause_of
 
 __all__ = [
-    "SET_BY",
     "Facts",
-    "describe_group",
-    "describe_limit",
-    "describe_peak",
-    "describe_rss",
     "find_accuracy",
     "find_group",
     "find_limit",
@@ -147,55 +141,6 @@ else:
 
 
 Why = dict[str, str]
-
-
-def describe_rss(rss: Rss, why: Why) -> str:
-    """How RSS is counted."""
-    if rss["exact"] is None:
-        return f"unknown: {why['rss.exact']}"
-    if rss["exact"]:
-        return "exact"
-    return f"approximate, within {mib(rss['bound_bytes'], 2)} MiB"
-
-
-def describe_peak(peak: Peak, why: Why) -> str:
-    """How peaks are found."""
-    if peak["method"] is None:
-        return f"unknown: {why['peak.method']}"
-    if peak["method"] == "sampled":
-        return (
-            "sampled and may be too low: the kernel's high-water mark cannot be reset"
-            f" ({why['peak.bound_bytes']})"
-        )
-    bound = mib(peak["bound_bytes"], 2)
-    return f"the kernel's high-water mark, reset for every cell, within {bound} MiB"
-
-
-def describe_group(group: Group, why: Why) -> str:
-    """What the cgroup allows."""
-    if "cgroup.limit_bytes" in why:
-        return f"unknown: {why['cgroup.limit_bytes']}"
-    if group["limit_bytes"] is None:
-        return "no limit"
-    size = mib(group["limit_bytes"], 2)
-    return f"{size} MiB, set by the cgroup {group['group']}"
-
-
-SET_BY = {
-    "cgroup": "set by the cgroup",
-    "jupyterhub": "set by JupyterHub",
-    "memory": "the machine's memory",
-}
-"""Who sets a memory limit, in words, by the names of `Limit.set_by`."""
-
-
-def describe_limit(limit: Limit, why: Why) -> str:
-    """The limit that is in effect, and what sets it."""
-    if "cgroup.limit_bytes" in why:  # it may be lower than those that are known
-        return f"unknown: {why['cgroup.limit_bytes']}"
-    if limit["set_by"] is None:
-        return f"unknown: {why['limit.limit_bytes']}"
-    return f"{mib(limit['limit_bytes'], 2)} MiB, {SET_BY[limit['set_by']]}"
 
 
 def gather() -> Facts:

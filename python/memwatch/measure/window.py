@@ -52,11 +52,11 @@ def warn_if_peaks_are_sampled() -> None:
     except OSError:
         return  # which the first window will tell
     if not accuracy["hwm_resets"]:
-        from . import capabilities
+        from . import capabilities, capability_text
 
         why: dict[str, str] = {}
         _, peak = capabilities.find_accuracy(why)
-        told = capabilities.describe_peak(peak, why)
+        told = capability_text.describe_peak(peak, why)
         warn_once("peaks", f"peaks are {told}; see `memwatch doctor`")
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
+from .execution import Options, Stop, not_begun
 from .progress import Listener, Silent
 from .results import NotebookRun
-from .runner import Options, Stop, not_begun, run_notebook
+from .runner import run_notebook
 
 __all__ = ["Job", "run_all"]
 

@@ -13,9 +13,10 @@ from papermill.engines import NBClientEngine
 from papermill.log import logger
 from papermill.utils import merge_kwargs, remove_args
 
+from .execution import Options
 from .output import metadata
 from .results import NotebookState
-from .runner import Options, Runner
+from .runner import Runner
 
 __all__ = ["MemwatchEngine"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .extras import need
-from .inputs import InputError, read_whole
+from .notebook_files import InputError, read_whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -8,8 +8,6 @@ import math
 import signal as signals
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from nbclient import NotebookClient
@@ -20,67 +18,27 @@ from nbclient.exceptions import (
 )
 from nbformat import NotebookNode
 
-from .. import _core
 from ..display.lines import mib
 from ..measure import capabilities
-from ..report import CellReport, Status, first_line, iso_8601
+from ..report import Status, first_line, iso_8601
 from ..warn import cause_of
+from .execution import (
+    Options,
+    Progress,
+    Stop,
+    code_cells,
+    is_interrupt,
+    one_line,
+    oom_kills,
+)
 from .kernels import KernelMemory, SocketFolder, use_sockets
 from .progress import Listener, Silent
 from .results import CellRun, CellState, NotebookRun, NotebookState
 
 __all__ = [
-    "Options",
     "Runner",
-    "Stop",
-    "not_begun",
     "run_notebook",
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How notebooks are run."""
-
-    kernel_name: str | None = None
-    """Instead of the one that the notebook names."""
-    timeout: float | None = None
-    """Seconds for each cell; None: no limit."""
-    startup_timeout: float = 60
-    """Seconds for the kernel to be ready."""
-    allow_errors: bool = False
-    """Whether the cells after one that raises are run, too."""
-    cwd: str | None = None
-    """The folder to run in; None: the notebook's own."""
-
-
-class Stop:
-    """Somebody's wish that notebooks end now.
-
-    `listen` is called when nbclient has taken the signal handlers for itself.
-    """
-
-    def __init__(self, listen: Callable[[], None] = lambda: None) -> None:
-        self.requested = False
-        self.listen = listen
-
-
-@dataclass
-class _Progress:
-    """What is known so far."""
-
-    cells: list[int]
-    """The indices of the code cells that have text."""
-    memory: KernelMemory | None = None
-    process: Any = None
-    pid: int | None = None
-    running: int | None = None
-    done: dict[int, tuple[CellState, CellReport | None]] = field(default_factory=dict)
-    kills_before: int | None = None
-    failure: tuple[NotebookState, str] | None = None
-    is_started: bool = False
-    why_not: str | None = None
-    """Why a cell, or all of them, were not measured."""
 
 
 async def run_notebook(
@@ -100,27 +58,6 @@ async def run_notebook(
     run = await runner.run()
     runner.listener.ended(run)
     return run
-
-
-def not_begun(notebook: NotebookNode, path: str) -> NotebookRun:
-    """The result of one that was to be run, and was interrupted before."""
-    return NotebookRun(
-        notebook=path,
-        state="interrupted",
-        message="interrupted before it was begun",
-        cells=[
-            CellRun(index=index, state="not run", source=notebook.cells[index].source)
-            for index in _code_cells(notebook)
-        ],
-    )
-
-
-def _code_cells(notebook: NotebookNode) -> list[int]:
-    return [
-        index
-        for index, cell in enumerate(notebook.cells)
-        if cell.cell_type == "code" and cell.source.strip()
-    ]
 
 
 class _Client(NotebookClient):
@@ -176,7 +113,7 @@ class Runner:
         self.options = options
         self.listener = listener or Silent()
         self.stop = stop or Stop()
-        self.progress = _Progress(_code_cells(notebook))
+        self.progress = Progress(code_cells(notebook))
         self.client = client or self._own_client()
         self._sockets: SocketFolder | None = None
         self._is_retried = False
@@ -302,11 +239,11 @@ class Runner:
             )
         if self.progress.failure is not None:
             return self.progress.failure
-        if _is_interrupt(error):
+        if is_interrupt(error):
             return "interrupted", "interrupted in no cell"
         if not self.progress.is_started:
-            return "no kernel", f"the kernel does not start: {_one_line(error)}"
-        return "error", f"{type(error).__name__}: {_one_line(error)}"
+            return "no kernel", f"the kernel does not start: {one_line(error)}"
+        return "error", f"{type(error).__name__}: {one_line(error)}"
 
     def _raised(self, error: CellExecutionError) -> tuple[str, str]:
         """Its name and its text, as the cell's output shows it.
@@ -328,7 +265,7 @@ class Runner:
     def _failure(self, error: BaseException) -> tuple[NotebookState, str]:
         where = self._where()
         # nbclient takes a cancellation for the kernel's death.
-        if _is_interrupt(error) or self.stop.requested:
+        if is_interrupt(error) or self.stop.requested:
             self._close("interrupted", "interrupted")
             return "interrupted", f"interrupted in {where}"
         if isinstance(error, CellExecutionError):
@@ -340,7 +277,7 @@ class Runner:
         if isinstance(error, DeadKernelError) or not self._is_alive():
             return self._died()
         self._close("error", "error")
-        return "error", f"{where}: {type(error).__name__}: {_one_line(error)}"
+        return "error", f"{where}: {type(error).__name__}: {one_line(error)}"
 
     # ---- nbclient's hooks ----
 
@@ -352,7 +289,7 @@ class Runner:
         # provisioner when it has ended.
         self.progress.pid = getattr(provisioner, "pid", None)
         self.progress.process = getattr(provisioner, "process", None)
-        self.progress.kills_before = _oom_kills()
+        self.progress.kills_before = oom_kills()
         try:
             if self.progress.pid is None:
                 raise OSError("the kernel does not run on this machine")
@@ -409,7 +346,7 @@ class Runner:
 
     def _how_it_ended(self) -> str:
         code = None if self.progress.process is None else self.progress.process.poll()
-        before, now = self.progress.kills_before, _oom_kills()
+        before, now = self.progress.kills_before, oom_kills()
         if code is None:
             return "died"
         if code >= 0:
@@ -460,19 +397,3 @@ class Runner:
         state, report = self.progress.done.get(index, ("not run", None))
         source = self.notebook.cells[index].source
         return CellRun(index=index, state=state, report=report, source=source)
-
-
-def _oom_kills() -> int | None:
-    """The count of the cgroup that the kernel shares with us."""
-    try:
-        return _core.cgroup()["oom_kills"]
-    except OSError:
-        return None
-
-
-def _is_interrupt(error: BaseException) -> bool:
-    return isinstance(error, (asyncio.CancelledError, KeyboardInterrupt))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

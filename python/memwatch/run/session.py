@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 
 from ..files import check_writable
 from ..warn import cause_of
-from . import inputs, parameters
+from . import inputs, notebook_files, parameters
 from .batch import Job, OnRun, run_all
 from .budgets import baseline, budgets
 from .budgets.budgets import Budgets, Size
 from .budgets.violations import Violation
+from .execution import Options
 from .extras import MissingExtraError
 from .output import exports, metadata, page, summary
 from .progress import Listener
 from .results import NotebookRun
-from .runner import Options
 
 __all__ = ["Batch", "Outputs", "RunAll"]
 
@@ -48,17 +48,17 @@ class Outputs:
                 continue
             if path == "-":
                 if sys.stdout is None:
-                    raise inputs.InputError(f"--{option} -: stdout is closed")
+                    raise notebook_files.InputError(f"--{option} -: stdout is closed")
                 continue
             try:
                 check_writable(path)
             except OSError as error:
-                raise inputs.InputError(
+                raise notebook_files.InputError(
                     f"--{option}: cannot write {path}: {cause_of(error)}"
                 ) from None
             target = os.path.realpath(path)
             if target in taken:
-                raise inputs.InputError(
+                raise notebook_files.InputError(
                     f"--{option}: {path} is a notebook of this run or the file of"
                     " another option; use another name"
                 )
@@ -93,7 +93,7 @@ class Batch:
         path = task.notebook
         notes: list[str] = []
         try:
-            notebook = inputs.read_notebook(path, notes=notes)
+            notebook = notebook_files.read_notebook(path, notes=notes)
             notebook = parameters.inject(notebook, values, options.kernel_name)
             # Last, for it tells cells by their places.
             self._budgets[path] = budgets.read_budgets(
@@ -102,7 +102,7 @@ class Batch:
             if options.cwd is None:
                 folder = os.path.dirname(os.path.abspath(path))
                 options = dataclasses.replace(options, cwd=folder)
-        except inputs.InputError as error:
+        except notebook_files.InputError as error:
             told = str(error)
             self.errors.append(told if told.startswith(path) else f"{path}: {told}")
             return

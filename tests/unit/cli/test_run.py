@@ -194,7 +194,7 @@ def test_what_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     done = run("a.ipynb", "-o", "file/out.ipynb", "--csv", "no/r.csv", cwd=tmp_path,
                code=2)  # fmt: skip
-    assert "a.ipynb is not run: file/out.ipynb cannot be written: " in done.stderr
+    assert "a.ipynb is not run: cannot write file/out.ipynb: " in done.stderr
     # Its folder is made.
     assert (tmp_path / "no/r.csv").exists()
 

@@ -314,7 +314,7 @@ def test_sighup_writes_everything(tmp_path):
         ),
         (["-o", "file/out.ipynb"], "a.ipynb is not run: file/out.ipynb cannot be"),
         (["-o", "folder"], "a.ipynb is not run: cannot write folder: it is a"),
-        (["--output-dir", "file"], "a.ipynb is not run: file/a.ipynb cannot be writ"),
+        (["--output-dir", "file"], "a.ipynb is not run: cannot write file/a.ipynb"),
         (["--cwd", "none"], "--cwd: 'none' is not a directory"),
         (["--baseline", "folder"], "folder: not a file"),
         (["--tolerance", "2G"], "--tolerance: invalid size '2G'"),

@@ -12,10 +12,11 @@ import pytest
 from memwatch import _core
 from memwatch.run.budgets import baseline, budgets
 from memwatch.run.budgets.budgets import parse_size
-from memwatch.run.inputs import parse_notebook, read_notebook
+from memwatch.run.execution import Options
+from memwatch.run.notebook_files import parse_notebook, read_notebook
 from memwatch.run.output import exports, metadata, page, summary
 from memwatch.run.parameters import inject
-from memwatch.run.runner import Options, run_notebook
+from memwatch.run.runner import run_notebook
 from support import MIB
 
 V4 = nbformat.v4

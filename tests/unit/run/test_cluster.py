@@ -20,10 +20,10 @@ import memwatch
 from memwatch import CellReport
 from memwatch.run.batch import Job
 from memwatch.run.dask.run_log import Attempts
+from memwatch.run.execution import Options
 from memwatch.run.extras import MissingExtraError
 from memwatch.run.progress import Silent
 from memwatch.run.results import CellRun, NotebookRun
-from memwatch.run.runner import Options
 from support import HELPERS, MIB
 
 pytest.importorskip("distributed")
@@ -382,7 +382,7 @@ def test_a_worker_that_hangs_at_first(tmp_path, monkeypatch):
     """It does not name its version; the notebooks are sent all the same."""
     from memwatch.run.dask import cluster as module
 
-    monkeypatch.setattr(module, "_CHECK_S", 0.1)
+    monkeypatch.setattr(module, "CHECK_S", 0.1)
     with Cluster(tmp_path, 1) as cluster:
         (worker,) = cluster.workers
         worker.send_signal(signal.SIGSTOP)
@@ -482,13 +482,13 @@ def test_a_worker_that_comes_later(tmp_path, version):
     with Cluster(tmp_path) as cluster:
         cluster.add_worker(python, (), "--death-timeout", "300")
         cluster.wait_for_workers()
-        from memwatch.run.dask import cluster as room
+        from memwatch.run.dask import cluster as running
 
-        asked, room._check = room._check, lambda client, address: None
+        asked, running.check = running.check, lambda client, address: None
         try:
             (found,) = run([job("a", "1")], cluster)
         finally:
-            room._check = asked
+            running.check = asked
     assert found.state == "no kernel"
     assert [each.state for each in found.cells] == ["not run"]
     told = "has no memwatch" if version is None else "has memwatch 0.0.9, not"

@@ -13,7 +13,7 @@ import pytest
 
 from memwatch import CellReport
 from memwatch.run.budgets.budgets import Budget, Budgets, check, parse_size
-from memwatch.run.inputs import InputError, read_notebook
+from memwatch.run.notebook_files import InputError, read_notebook
 from memwatch.run.output import exports, metadata, summary
 from memwatch.run.results import CellRun, CellState, NotebookState
 from runs import cell, not_run, run

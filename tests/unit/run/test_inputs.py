@@ -8,12 +8,12 @@ from contextlib import suppress
 import nbformat
 import pytest
 
-from memwatch.run import inputs, parameters
+from memwatch.run import inputs, notebook_files, parameters
 from memwatch.run.budgets.budgets import BudgetError, read_budgets
+from memwatch.run.execution import not_begun
 from memwatch.run.extras import MissingExtraError, need
-from memwatch.run.inputs import InputError
+from memwatch.run.notebook_files import InputError
 from memwatch.run.output import metadata
-from memwatch.run.runner import not_begun
 from support import MIB, check_python
 
 V4 = nbformat.v4
@@ -174,7 +174,7 @@ def test_a_notebook_that_somebody_wrote_is_no_output(folder):
 
 
 def test_a_notebook(folder):
-    read = inputs.read_notebook(write(folder / "a.ipynb", "a = 1\nb = 2", "c"))
+    read = notebook_files.read_notebook(write(folder / "a.ipynb", "a = 1\nb = 2", "c"))
     assert [cell.source for cell in read.cells] == ["a = 1\nb = 2", "c"]
     assert read.nbformat == 4
 
@@ -204,20 +204,20 @@ def raw(cells=None, **values):
 @pytest.mark.filterwarnings("error")
 def test_ids_are_repaired_without_a_warning():
     both = raw([cell(id="same"), cell(id="same"), cell()], nbformat_minor=5)
-    ids = [each.id for each in inputs.parse_notebook(both, "a").cells]
+    ids = [each.id for each in notebook_files.parse_notebook(both, "a").cells]
     assert len(set(ids)) == 3
     assert ids[0] == "same"
-    assert "id" not in inputs.parse_notebook(raw(), "a").cells[0]
+    assert "id" not in notebook_files.parse_notebook(raw(), "a").cells[0]
 
 
 def test_bytes_before_and_lines_apart():
-    read = inputs.parse_notebook(
+    read = notebook_files.parse_notebook(
         b"\xef\xbb\xbf" + raw([cell(source=["a\n", "b"])]), "a"
     )
     assert read.cells[0].source == "a\nb"
     # One that has text alone is a notebook, too.
     text = {"cell_type": "markdown", "metadata": {}, "source": "# x"}
-    assert len(inputs.parse_notebook(raw([text]), "a").cells) == 1
+    assert len(notebook_files.parse_notebook(raw([text]), "a").cells) == 1
 
 
 DEEP = b'{"nbformat": 4, "cells": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
@@ -264,7 +264,7 @@ def test_malformed_ones_are_one_clear_line(folder, name):
     path.parent.mkdir()
     path.write_bytes(data)
     with pytest.raises(InputError) as raised:
-        inputs.read_notebook(f"x/{name}.ipynb")
+        notebook_files.read_notebook(f"x/{name}.ipynb")
     line = str(raised.value)
     assert line.startswith(f"x/{name}.ipynb: {told}")
     assert "\n" not in line
@@ -309,7 +309,9 @@ def test_whatever_else_is_wrong_is_one_line_too():
                 break
         notes = []
         try:
-            read = inputs.parse_notebook(json.dumps(book).encode(), "a.ipynb", notes)
+            read = notebook_files.parse_notebook(
+                json.dumps(book).encode(), "a.ipynb", notes
+            )
         except InputError as error:
             told.append(str(error))
             continue
@@ -383,13 +385,13 @@ def test_what_can_be_run_is_repaired_and_noted(name):
     """Jupyter and papermill run these."""
     data, expected = REPAIRED[name]
     notes = []
-    read = inputs.parse_notebook(data, "a", notes)
+    read = notebook_files.parse_notebook(data, "a", notes)
     assert len(notes) == len(expected), notes
     for note, start in zip(notes, expected, strict=True):
         assert note.startswith(start)
         assert "\n" not in note
     again = []
-    inputs.parse_notebook(nbformat.v4.writes(read).encode(), "a", again)
+    notebook_files.parse_notebook(nbformat.v4.writes(read).encode(), "a", again)
     assert not [each for each in again if "as it is" not in each and "name" not in each]
 
 
@@ -398,7 +400,7 @@ def test_old_formats_are_converted(capfd):
     cells = [v3.new_code_cell(input="x = 1", outputs=[v3.new_output("pyout", "1")])]
     book = v3.new_notebook(worksheets=[v3.new_worksheet(cells=cells)])
     notes = []
-    read = inputs.parse_notebook(json.dumps(book).encode(), "old", notes)
+    read = notebook_files.parse_notebook(json.dumps(book).encode(), "old", notes)
     assert notes == ["it has an old format, and is read as format 4"]
     assert (read.nbformat, read.cells[0].source) == (4, "x = 1")
     assert read.cells[0].outputs[0].output_type == "execute_result"
@@ -406,11 +408,14 @@ def test_old_formats_are_converted(capfd):
     v2 = {"nbformat": 2, "worksheets": [{"cells": [
         {"cell_type": "code", "language": "python", "input": "y", "outputs": []}
     ]}]}  # fmt: skip
-    assert inputs.parse_notebook(json.dumps(v2).encode(), "o").cells[0].source == "y"
+    assert (
+        notebook_files.parse_notebook(json.dumps(v2).encode(), "o").cells[0].source
+        == "y"
+    )
     for rest in ("", ', "worksheets": 7', ', "worksheets": []'):
         wrong = f'{{"nbformat": 3{rest}}}'.encode()
         with pytest.raises(InputError, match=r"^old: ") as raised:
-            inputs.parse_notebook(wrong, "old")
+            notebook_files.parse_notebook(wrong, "old")
         assert "\n" not in str(raised.value)
     assert capfd.readouterr() == ("", "")
 
@@ -430,14 +435,14 @@ def test_what_is_too_large_is_not_read(folder):
     with open("huge.ipynb", "wb") as file:
         file.truncate(500 * MIB)  # a hole: it takes no disk, and would take memory
     with pytest.raises(InputError) as raised:
-        inputs.read_notebook("huge.ipynb")
+        notebook_files.read_notebook("huge.ipynb")
     assert str(raised.value) == (
         "huge.ipynb: 500 MiB, more than the maximum of 256 MiB; clear its outputs"
         " (jupyter nbconvert --clear-output --inplace huge.ipynb)"
     )
     write(folder / "a.ipynb")
     with pytest.raises(InputError, match="more than the maximum of 0 MiB"):
-        inputs.read_notebook("a.ipynb", max_bytes=100)
+        notebook_files.read_notebook("a.ipynb", max_bytes=100)
 
 
 def test_what_is_no_file(folder):
@@ -450,7 +455,7 @@ def test_what_is_no_file(folder):
         ("x" * 300, "File name too long"),
     ):
         with pytest.raises(InputError, match=rf": {told}$"):
-            inputs.read_notebook(path)
+            notebook_files.read_notebook(path)
 
 
 # ---- parameters ----
@@ -498,7 +503,7 @@ def test_bad_parameters(folder, given, told):
 
 def test_where_parameters_go(folder, caplog):
     pytest.importorskip("papermill")
-    plain = inputs.read_notebook(write(folder / "a.ipynb", "a = 1", "print(a)"))
+    plain = notebook_files.read_notebook(write(folder / "a.ipynb", "a = 1", "print(a)"))
     assert parameters.inject(plain, {}) is plain
     made = parameters.inject(plain, {"a": 2})
     assert [each.source for each in made.cells[1:]] == ["a = 1", "print(a)"]
@@ -525,7 +530,7 @@ def test_where_parameters_go(folder, caplog):
 def test_metadata_of_papermill_that_is_not_its_own(folder):
     pytest.importorskip("papermill")
     path = write(folder / "a.ipynb", papermill="text")
-    made = parameters.inject(inputs.read_notebook(path), {"a": 2})
+    made = parameters.inject(notebook_files.read_notebook(path), {"a": 2})
     assert made.metadata.papermill.parameters == {"a": 2}
 
 
@@ -533,10 +538,10 @@ def test_a_language_that_papermill_does_not_know(folder):
     pytest.importorskip("papermill")
     path = write(folder / "a.ipynb", kernelspec={"name": "x", "display_name": "X"})
     with pytest.raises(InputError, match="cannot set parameters: "):
-        parameters.inject(inputs.read_notebook(path), {"a": 1})
+        parameters.inject(notebook_files.read_notebook(path), {"a": 1})
     bash = {"name": "bash", "display_name": "Bash", "language": "bash"}
     path = write(folder / "b.ipynb", kernelspec=bash)
-    made = parameters.inject(inputs.read_notebook(path), {"a": 1})
+    made = parameters.inject(notebook_files.read_notebook(path), {"a": 1})
     assert "a=1" in made.cells[0].source
 
 
@@ -552,13 +557,13 @@ def test_what_is_missing_is_named():
     check_python(
         "import sys\n"
         "sys.modules.update(dict.fromkeys(['papermill', 'jinja2', 'nbformat']))\n"
-        "from memwatch.run import inputs, parameters\n"
+        "from memwatch.run import notebook_files, parameters\n"
         "from memwatch.run.budgets import baseline, budgets, violations\n"
         "from memwatch.run.output import curve, exports, metadata, page, summary\n"
         "from memwatch.run.extras import MissingExtraError\n"
         "assert parameters.collect() == {}\n"
         "for call in (lambda: parameters.collect([('a', '1')]),\n"
-        "             lambda: inputs.parse_notebook(b'{}', 'a'),\n"
+        "             lambda: notebook_files.parse_notebook(b'{}', 'a'),\n"
         "             lambda: page.render([])):\n"
         "    try:\n"
         "        call()\n"

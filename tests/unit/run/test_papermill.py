@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from memwatch import _core
-from memwatch.run.runner import Options
+from memwatch.run.execution import Options
 from support import MIB
 
 pytest.importorskip("papermill")

@@ -23,10 +23,11 @@ from memwatch import _core
 from memwatch.run import runner
 from memwatch.run.batch import Job, run_all
 from memwatch.run.budgets.budgets import check, parse_size, read_budgets
+from memwatch.run.execution import Options
 from memwatch.run.kernels import KernelMemory, SocketFolder, use_sockets
 from memwatch.run.output.page import in_short
 from memwatch.run.progress import line_of
-from memwatch.run.runner import Options, run_notebook
+from memwatch.run.runner import run_notebook
 from support import BECOME_NOBODY, MIB, UNTIL_SAMPLED, wait_for
 
 ACCURACY = _core.accuracy()

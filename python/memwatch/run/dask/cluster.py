@@ -3,45 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.metadata
 import json
 import pickle
 import queue
-import signal as signals
-import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
-from ... import __version__
-from ...optional import install_command
 from ..batch import Job, OnRun
+from ..execution import interrupting, not_begun
 from ..extras import need
 from ..progress import Listener, Silent
 from ..results import NotebookRun, NotebookState
-from ..runner import not_begun
+from .connection import CHECK_S, Call, ClusterError, check, connect, no_memwatch
 from .run_log import Attempts, Message
 
 __all__ = ["ClusterError", "run_on_cluster"]
 
 _LOOK_S = 1.0
-_CONNECT_S = 10
-_CHECK_S = 10
-"""How long the workers may take to name their version: one of them may hang."""
 _END_S = 5
 """How long the scheduler is waited for at the end; it may hang."""
 _GONE_LOOKS = 2
 """How often in a row a worker is to be missing: its result may be on its way."""
 _UNREACHABLE_LOOKS = 5
-
-
-class ClusterError(Exception):
-    """The cluster cannot run notebooks; one line, which says what to do."""
 
 
 def run_on_cluster(
@@ -60,60 +48,8 @@ def run_on_cluster(
     answers. ClusterError, MissingExtraError.
     """
     batch = _Batch(address, jobs, retries, on_run, listener or Silent())
-    with _interrupting(batch.interrupt):
+    with interrupting(batch.interrupt):
         return batch.run(need("distributed", "dask", "running notebooks on a cluster"))
-
-
-def _connect(distributed: Any, address: str) -> Any:
-    try:
-        # A client that could not even begin would take 20 s to end, so try first.
-        asyncio.run(_knock(address))
-        return distributed.Client(
-            address, timeout=_CONNECT_S, set_as_default=False, name="memwatch"
-        )
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ClusterError(
-            f"no Dask scheduler responds at {address} ({reason}); use the address that"
-            " `dask scheduler` prints"
-        ) from None
-
-
-async def _knock(address: str) -> None:
-    comm: Any = importlib.import_module("distributed.comm")
-    security: Any = importlib.import_module("distributed.security")
-    options = security.Security().get_connection_args("client")
-    opened = await comm.connect(address, timeout=_CONNECT_S, **options)
-    await opened.close()
-
-
-def _check(client: Any, address: str) -> None:
-    """Every worker that is there is to have this memwatch. What comes later is told
-    apart by its task.
-    """
-    found = client.run(importlib.metadata.version, "memwatch", on_error="return")
-    for worker, version in sorted(found.items()):
-        if isinstance(version, importlib.metadata.PackageNotFoundError):
-            raise ClusterError(_no_memwatch(worker))
-        if isinstance(version, str) and version != __version__:
-            raise ClusterError(
-                f"the worker {worker} has memwatch {version}, not {__version__};"
-                " install the same version on both"
-            )
-    if not found and sys.stderr is not None:
-        with suppress(OSError):
-            print(
-                f"memwatch: {address} has no worker yet; waiting for one"
-                " (Ctrl-C ends it)",
-                file=sys.stderr,
-            )
-
-
-def _no_memwatch(where: str) -> str:
-    return (
-        f"the worker {where} has no memwatch: install memwatch {__version__} there,"
-        f" and {install_command('dask')}"
-    )
 
 
 class _Remote:
@@ -125,22 +61,6 @@ class _Remote:
     def rss_bytes(self) -> int | None:
         """The newest sample."""
         return self.newest_bytes
-
-
-class _Call:
-    """What its pickle becomes, where it is read, is the result of execute(task).
-
-    So that the task itself is read by every worker: one that cannot read what it is
-    given, for want of memwatch, would not fail the task, but hang.
-    """
-
-    def __init__(self, task: Any) -> None:
-        self._task = task
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        from .remote import execute
-
-        return execute, (self._task,)
 
 
 class _Batch:
@@ -182,7 +102,7 @@ class _Batch:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
     def run(self, distributed: Any) -> list[NotebookRun]:
-        self._aside(lambda: _connect(distributed, self._address), self._connected)
+        self._aside(lambda: connect(distributed, self._address), self._connected)
         try:
             self._wait()
         finally:
@@ -228,8 +148,8 @@ class _Batch:
             self._fail(failure)
             return
         self._client = client
-        self._submit_at = time.monotonic() + _CHECK_S
-        self._aside(lambda: _check(client, self._address), self._checked)
+        self._submit_at = time.monotonic() + CHECK_S
+        self._aside(lambda: check(client, self._address), self._checked)
 
     def _checked(self, _: None, failure: BaseException | None) -> None:
         if self._submit_at is None:
@@ -283,7 +203,7 @@ class _Batch:
         try:
             future = self._client.submit(
                 pickle.loads,
-                pickle.dumps(_Call(task)),
+                pickle.dumps(Call(task)),
                 key=f"memwatch-{self._id}-{number}-{self._submitted[number]}",
                 priority=-number,
                 pure=False,
@@ -362,7 +282,7 @@ class _Batch:
             self._lost(number, "interrupted", lambda where: f"{why} {where}")
             return
         if isinstance(error, ModuleNotFoundError) and "memwatch" in str(error):
-            told = _no_memwatch("that it came to")
+            told = no_memwatch("that it came to")
         else:
             told = " ".join(f"{type(error).__name__}: {error}".split())
         self._lost(number, "no kernel", lambda where: told)
@@ -473,23 +393,3 @@ class _Batch:
         self._futures.pop(number, None)
         self._listener.ended(run)
         self._on_run(self._jobs[number], run)
-
-
-@contextmanager
-def _interrupting(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP call `interrupt`, where this is the main thread.
-
-    But SIGHUP stays ignored where it is, by nohup.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught = [signals.SIGINT, signals.SIGTERM]
-    if signals.getsignal(signals.SIGHUP) is not signals.SIG_IGN:
-        caught.append(signals.SIGHUP)
-    before = [signals.signal(each, lambda *_: interrupt()) for each in caught]
-    try:
-        yield
-    finally:
-        for signal, handler in zip(caught, before, strict=True):
-            signals.signal(signal, handler)

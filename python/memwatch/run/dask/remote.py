@@ -18,9 +18,10 @@ from nbformat import NotebookNode
 
 from ... import __version__
 from ...report import first_line, iso_8601
+from ..execution import Options
 from ..kernels import KernelMemory
 from ..results import NotebookRun
-from ..runner import Options, Runner
+from ..runner import Runner
 
 __all__ = [
     "METADATA",

@@ -18,7 +18,7 @@ from ...measure.history import COLUMNS
 from ...report import CellReport, Timeline
 from ..budgets.violations import Violation, first_line
 from ..extras import need
-from ..inputs import InputError, read_whole
+from ..notebook_files import InputError, read_whole
 from ..results import CellRun, NotebookRun
 
 if TYPE_CHECKING:

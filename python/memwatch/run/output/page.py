@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from ...display.lines import mib
-from ...measure.capabilities import SET_BY
+from ...measure.capability_text import SET_BY
 from ...report import CellReport
 from ..budgets.violations import Violation, first_line, label_of, told, used_by
 from ..extras import need

@@ -1,0 +1,67 @@
+"""What this machine allows, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..display.lines import mib
+
+if TYPE_CHECKING:
+    from .capabilities import Group, Limit, Peak, Rss, Why
+
+__all__ = [
+    "SET_BY",
+    "describe_group",
+    "describe_limit",
+    "describe_peak",
+    "describe_rss",
+]
+
+
+def describe_rss(rss: Rss, why: Why) -> str:
+    """How RSS is counted."""
+    if rss["exact"] is None:
+        return f"unknown: {why['rss.exact']}"
+    if rss["exact"]:
+        return "exact"
+    return f"approximate, within {mib(rss['bound_bytes'], 2)} MiB"
+
+
+def describe_peak(peak: Peak, why: Why) -> str:
+    """How peaks are found."""
+    if peak["method"] is None:
+        return f"unknown: {why['peak.method']}"
+    if peak["method"] == "sampled":
+        return (
+            "sampled and may be too low: the kernel's high-water mark cannot be reset"
+            f" ({why['peak.bound_bytes']})"
+        )
+    bound = mib(peak["bound_bytes"], 2)
+    return f"the kernel's high-water mark, reset for every cell, within {bound} MiB"
+
+
+def describe_group(group: Group, why: Why) -> str:
+    """What the cgroup allows."""
+    if "cgroup.limit_bytes" in why:
+        return f"unknown: {why['cgroup.limit_bytes']}"
+    if group["limit_bytes"] is None:
+        return "no limit"
+    size = mib(group["limit_bytes"], 2)
+    return f"{size} MiB, set by the cgroup {group['group']}"
+
+
+SET_BY = {
+    "cgroup": "set by the cgroup",
+    "jupyterhub": "set by JupyterHub",
+    "memory": "the machine's memory",
+}
+"""Who sets a memory limit, in words, by the names of `Limit.set_by`."""
+
+
+def describe_limit(limit: Limit, why: Why) -> str:
+    """The limit that is in effect, and what sets it."""
+    if "cgroup.limit_bytes" in why:  # it may be lower than those that are known
+        return f"unknown: {why['cgroup.limit_bytes']}"
+    if limit["set_by"] is None:
+        return f"unknown: {why['limit.limit_bytes']}"
+    return f"{mib(limit['limit_bytes'], 2)} MiB, {SET_BY[limit['set_by']]}"
