@@ -1,9 +1,15 @@
-"""memwatch tells what every notebook cell costs in memory.
+"""memwatch measures what every notebook cell costs in memory.
 
-In IPython and Jupyter: ``%load_ext memwatch``, and from then on each cell is followed
-by a line with what it kept, how high it peaked above that, and what the process holds.
+In IPython and Jupyter, type ``%load_ext memwatch``. From then on each cell is followed
+by a line: what it kept, how high it peaked, and what the process holds.
 
-Anywhere in Python: ``with memwatch.watch("label") as w: ...``, then ``w.report``.
+In any Python program:
+
+>>> import memwatch
+>>> with memwatch.watch("load") as w:
+...     table = bytearray(2**24)
+>>> w.report.used_bytes > 2**23
+True
 
 ``memwatch.history`` has the reports of all cells and blocks.
 """
@@ -33,31 +39,41 @@ __version__ = "0.1.0"
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """``%load_ext memwatch``: watch every cell from the running one on."""
+    """Watch every cell of `ipython` from the running one on: ``%load_ext memwatch``.
+
+    >>> get_ipython().run_line_magic("load_ext", "memwatch")  # doctest: +SKIP
+    """
     from .ipython import magics
 
     magics.load(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """``%unload_ext memwatch``: watch no longer, take the magics away."""
+    """Stop watching and remove the magics: ``%unload_ext memwatch``.
+
+    >>> get_ipython().run_line_magic("unload_ext", "memwatch")  # doctest: +SKIP
+    """
     from .ipython import magics
 
     magics.unload(ipython)
 
 
 def start_watching_memory() -> None:
-    """As ``%load_ext memwatch``, for who comes from ipython_memory_usage.
+    """Do what ``%load_ext memwatch`` does, under ipython_memory_usage's name.
 
-    RuntimeError where no IPython is running.
+    RuntimeError if no IPython is running.
+
+    >>> start_watching_memory()  # doctest: +SKIP
     """
     load_ipython_extension(_running_ipython("start_watching_memory"))
 
 
 def stop_watching_memory() -> None:
-    """Watch no longer; ``%memwatch on`` or start_watching_memory() resumes.
+    """Stop watching; ``%memwatch on`` or start_watching_memory() resumes.
 
-    RuntimeError where no IPython is running.
+    RuntimeError if no IPython is running.
+
+    >>> stop_watching_memory()  # doctest: +SKIP
     """
     from .ipython import magics
 
@@ -67,7 +83,7 @@ def stop_watching_memory() -> None:
 def _running_ipython(function: str) -> Any:
     import sys
 
-    # A shell cannot be running where nobody has imported IPython.
+    # A shell cannot run if nothing has imported IPython.
     if "IPython" in sys.modules:
         from IPython import get_ipython
 

@@ -6,14 +6,16 @@ Every message about a missing library, and `memwatch doctor`, take it from here.
 from __future__ import annotations
 
 from importlib import import_module, util
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "PARTS",
     "Built",
     "Installed",
+    "MissingLibraryError",
     "describe_missing",
     "install_command",
+    "need",
     "why_missing",
 ]
 
@@ -114,3 +116,26 @@ def _is_installed(module: str) -> bool:
         return util.find_spec(module) is not None
     except ValueError:  # sys.modules has one without a spec: it is there
         return True
+
+
+class MissingLibraryError(Exception):
+    """A library is not installed; one line that says how to install it."""
+
+
+def need(module: str, part: str, what: str) -> Any:
+    """The module `module`, which `what` requires. MissingLibraryError if it is missing.
+
+    `part` is the optional part it belongs to, a key of PARTS.
+
+    >>> need("no_such_module", "run", "an example")
+    Traceback (most recent call last):
+    ...
+    memwatch.optional.MissingLibraryError: an example requires no_such_module: ...
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"{what} requires {module.partition('.')[0]}:"
+            f" {install_command(part)} ({error})"
+        ) from error

@@ -36,6 +36,10 @@ class CellReport:
     Sizes are bytes, times nanoseconds, shares percent, all integers. A figure that
     could not be read is None, never 0. ``status`` below is ``/proc/self/status``.
 
+    >>> report = CellReport(label="load", used_bytes=4096)
+    >>> report.used_bytes, report.peaked_bytes
+    (4096, None)
+
     The report itself:
 
     ``schema``
@@ -188,7 +192,11 @@ class CellReport:
         return all(getattr(self, name) == getattr(other, name) for name in DEFAULTS)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields by name, the timeline as plain lists: ready for JSON."""
+        """All fields by name, the timeline as plain lists: ready for JSON.
+
+        >>> CellReport(label="load").to_dict()["label"]
+        'load'
+        """
         values = {name: getattr(self, name) for name in DEFAULTS}
         if self.timeline is not None:
             values["timeline"] = {
@@ -205,7 +213,11 @@ _SOURCE_LENGTH = 120
 
 
 def first_line(text: str) -> str:
-    """What ``CellReport.source`` tells of a cell's text."""
+    """The first line of a cell's text, at most 120 characters: CellReport.source.
+
+    >>> first_line("x = 1\\ny = 2")
+    'x = 1'
+    """
     return text.lstrip().partition("\n")[0].rstrip()[:_SOURCE_LENGTH]
 
 

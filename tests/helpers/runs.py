@@ -53,11 +53,11 @@ def cell(
         },
     )
     changed = replace(report, **fields)
-    return CellRun(index=index, state=state, source=source, report=changed)
+    return CellRun(cell_index=index, state=state, source=source, report=changed)
 
 
 def not_run(index: int, source: str = "never()") -> CellRun:
-    return CellRun(index=index, state="not run", source=source)
+    return CellRun(cell_index=index, state="not run", source=source)
 
 
 def run(*cells: CellRun, notebook: str = "nb/a.ipynb", **fields: Any) -> NotebookRun:

@@ -117,7 +117,7 @@ def test_pure_files_are_pure():
 
 def test_no_file_is_too_long():
     for path in [*c_files(), *python_files()]:
-        assert len(path.read_text().splitlines()) <= 500, path.name
+        assert len(path.read_text().splitlines()) <= 400, path.name
 
 
 def test_python_depends_one_way():

@@ -127,7 +127,7 @@ def command(notebooks: tuple[str, ...], **given: Any) -> None:
     """
     if not notebooks:
         raise click.UsageError("no notebook given; try: memwatch run NOTEBOOK.ipynb")
-    from ..run.extras import MissingExtraError, need
+    from ..optional import MissingLibraryError, need
 
     try:
         for library in ("nbclient", "nbformat"):
@@ -135,7 +135,7 @@ def command(notebooks: tuple[str, ...], **given: Any) -> None:
         from ..run import session
 
         sys.exit(_run(session, notebooks, given))
-    except MissingExtraError as error:
+    except MissingLibraryError as error:
         raise click.UsageError(str(error)) from None
 
 

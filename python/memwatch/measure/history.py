@@ -34,10 +34,17 @@ _MIB = 2**20
 class History(Sequence[CellReport]):
     """The reports of this session, oldest first.
 
-    Bounded twice. When there are more than `max_reports` the oldest report goes. When
-    all timelines together hold more than `max_timelines_bytes` the oldest timelines
-    go: the reports stay, their ``timeline`` is None from then on. A report that
-    somebody else holds, too, keeps its own.
+    Bounded twice. With more than `max_reports` the oldest report goes. If all timelines
+    together hold more than `max_timelines_bytes`, the oldest timelines go: their
+    reports stay, with ``timeline`` None. A report that other code holds keeps its own.
+
+    >>> history = History(max_reports=2)
+    >>> for label in ("a", "b", "c"):
+    ...     history.append(CellReport(label=label))
+    >>> [report.label for report in history]
+    ['b', 'c']
+    >>> history[-1].label
+    'c'
     """
 
     def __init__(
@@ -52,12 +59,12 @@ class History(Sequence[CellReport]):
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """For a child just forked: the thread that had the lock is not in it."""
+        """Make a new lock, in a forked child: the old one's owner is not in it."""
         # Reentrant: a finalizer may report while its thread is in here.
         self._lock = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle and copy: all but the lock, and lists of its own."""
+        """The state for pickle and copy: copied lists, without the lock."""
         with self._lock:
             state = dict(self.__dict__)
             state.update(_bare=self._bare.copy(), _shaped=self._shaped.copy())
@@ -71,7 +78,7 @@ class History(Sequence[CellReport]):
 
     @property
     def max_reports(self) -> int:
-        """How many reports are kept at most."""
+        """Maximum number of reports."""
         return self._max_reports
 
     @max_reports.setter
@@ -82,7 +89,7 @@ class History(Sequence[CellReport]):
 
     @property
     def max_timelines_bytes(self) -> int:
-        """How many bytes all timelines together hold at most."""
+        """Maximum bytes of all timelines together."""
         return self._max_timelines_bytes
 
     @max_timelines_bytes.setter
@@ -93,21 +100,25 @@ class History(Sequence[CellReport]):
 
     @property
     def timelines_bytes(self) -> int:
-        """How many bytes all timelines together hold, Python's own for them included.
-
-        Source: sys.getsizeof of the series and of what holds them.
-        """
+        """Bytes of all timelines together; source: sys.getsizeof."""
         return self._timelines_bytes
 
     def append(self, report: CellReport) -> None:
-        """Add a report; what is too much then goes, the oldest first."""
+        """Add a report; beyond the bounds the oldest ones go.
+
+        >>> history = History()
+        >>> history.append(CellReport(label="load"))
+        """
         with self._lock:
             self._shaped.append(report)
             self._timelines_bytes += _timeline_bytes(report)
             self._keep_the_bounds()
 
     def clear(self) -> None:
-        """Forget all reports."""
+        """Forget all reports.
+
+        >>> History().clear()
+        """
         with self._lock:
             self._bare.clear()
             self._shaped.clear()
@@ -129,17 +140,22 @@ class History(Sequence[CellReport]):
         return report
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """``CellReport.to_dict()`` of each."""
+        """All reports as dictionaries: CellReport.to_dict().
+
+        >>> History().to_dicts()
+        []
+        """
         return [report.to_dict() for report in self]
 
     def to_frame(self) -> Any:
-        """A table with a row for each report: a DataFrame of pandas, or else of polars.
+        """A DataFrame with one row per report: of pandas, or of polars without pandas.
 
-        pandas where it is installed, polars where only that is; ImportError, which
-        says how to get one, where neither is. The columns are CellReport's fields but
-        for ``timeline``, which is no single value: ``history[i].timeline`` has it.
-        Bytes, nanoseconds and percent stay integers (pandas: ``Int64``), what is not
-        known is missing, ``started_at`` is a moment with a time zone (UTC).
+        The columns are CellReport's fields except ``timeline``. Bytes, nanoseconds and
+        percent stay integers (pandas: ``Int64``), unknown values are missing, and
+        ``started_at`` is a time in UTC. ImportError, which names what to install,
+        without both libraries.
+
+        >>> memwatch.history.to_frame()["used_bytes"].max()  # doctest: +SKIP
         """
         reports = list(self)
         columns = {
@@ -164,35 +180,38 @@ class History(Sequence[CellReport]):
         )
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
-        """Write all reports to the file `path`, whole or not at all; return the path.
+        """Write all reports to the file `path` as JSON; return the path.
 
         ``{"schema": 1, "memwatch": VERSION, "reports": [...]}`` in UTF-8; each report
-        is ``CellReport.to_dict()``, timeline included, on a line of its own. An
-        existing file is replaced. OSError, naming `path`, where it cannot be written:
-        what was there before is still there then.
+        is CellReport.to_dict(), with its timeline, on its own line. The file is written
+        whole or not at all: OSError names `path`, and an existing file stays as it was.
+
+        >>> memwatch.history.to_json("session.json")  # doctest: +SKIP
+        PosixPath('session.json')
         """
         return write_whole(path, _json_pieces(list(self)))
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write all reports to the file `path`, whole or not at all; return the path.
+        """Write all reports to the file `path` as CSV; return the path.
 
-        RFC 4180 in UTF-8: a line with the names, then one for each report, ended by
-        CR LF; what holds a comma, a quote or a line's end is quoted. The columns are
-        CellReport's fields but for ``timeline``; what is not known is empty. OSError
-        as of to_json().
+        RFC 4180 in UTF-8: a line with the names, then one line per report, with all
+        fields except ``timeline``; unknown values are empty. OSError like to_json().
+
+        >>> memwatch.history.to_csv("session.csv")  # doctest: +SKIP
+        PosixPath('session.csv')
         """
         return write_whole(path, _csv_pieces(list(self)))
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the session with matplotlib, into `ax` if one is given.
+        """Draw the session with matplotlib, into `ax` if given; return the Axes.
 
-        Each cell is a span of the time axis (seconds, the pauses between cells left
-        out), with its RSS in MiB, what it kept and its peak; the limit that is in
-        effect is drawn where it is within sight, at most twice the highest peak.
+        Each cell is a span of the time axis (seconds, without the pauses between cells)
+        with its RSS in MiB, what it kept and its peak. The memory limit is drawn if it
+        is at most twice the highest peak. Without `ax` the figure is new and unknown to
+        pyplot; the Axes display themselves in a notebook. ImportError without
+        matplotlib.
 
-        Without `ax` the figure is a new one, unknown to pyplot: it shows itself where
-        the Axes are what a notebook's cell evaluates to, once; in a terminal as blocks.
-        ``.plot().figure.savefig(path)`` keeps it. ImportError without matplotlib.
+        >>> memwatch.history.plot().figure.savefig("session.png")  # doctest: +SKIP
         """
         try:
             from ..display.figures import plot
@@ -225,7 +244,7 @@ class History(Sequence[CellReport]):
         return len(self._bare) + len(self._shaped)
 
     def __iter__(self) -> Iterator[CellReport]:
-        with self._lock:  # others may report while the copy is gone through
+        with self._lock:  # other threads may append while the caller iterates
             return iter([*self._bare, *self._shaped])
 
     def __reversed__(self) -> Iterator[CellReport]:

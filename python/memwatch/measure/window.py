@@ -146,14 +146,18 @@ class OpenWindow:
 class watch:
     """Measure a block of code.
 
-    >>> with memwatch.watch("load") as w:
-    ...     table = load()
-    >>> w.report.used_bytes, w.report.peaked_bytes
+    >>> with watch("load") as w:
+    ...     table = bytearray(2**24)
+    >>> w.report.label, w.report.status
+    ('load', 'ok')
+    >>> w.report.used_bytes > 2**23
+    True
 
-    The report is there when the block has ended, however it ended, and is the newest of
-    ``memwatch.history``. It is None while the block runs, and where measuring failed:
-    that is warned of once (MemwatchWarning) and never disturbs the block. Blocks nest,
-    and overlap in threads; each has its own peak of the whole process.
+    The report exists when the block has ended, however it ended, and is the newest of
+    ``memwatch.history``. It is None while the block runs, and if measuring failed: then
+    one MemwatchWarning says why, and the block is not disturbed. Blocks may nest and
+    overlap in threads; each has its own peak of the whole process. RuntimeError if the
+    same watch is entered again before it has ended.
     """
 
     def __init__(self, label: str | None = None) -> None:

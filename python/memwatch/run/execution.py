@@ -84,7 +84,9 @@ def not_begun(notebook: NotebookNode, path: str) -> NotebookRun:
         state="interrupted",
         message="interrupted before it was begun",
         cells=[
-            CellRun(index=index, state="not run", source=notebook.cells[index].source)
+            CellRun(
+                cell_index=index, state="not run", source=notebook.cells[index].source
+            )
             for index in code_cells(notebook)
         ],
     )

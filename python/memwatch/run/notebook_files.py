@@ -10,8 +10,8 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..optional import need
 from ..warn import cause_of
-from .extras import need
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

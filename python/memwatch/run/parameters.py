@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .extras import need
+from ..optional import need
 from .notebook_files import InputError, read_whole
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def collect(
     """All parameters by name; papermill's order: -f, -y, -p, -r, the later wins.
 
     `typed` become what they look like (True, False, None, integers, floats), `raw` stay
-    texts. InputError for what is no YAML, or no table of names; MissingExtraError.
+    texts. InputError for what is no YAML, or no table of names; MissingLibraryError.
     """
     typed, raw, files, yaml = list(typed), list(raw), list(files), list(yaml)
     if not (typed or raw or files or yaml):
@@ -77,7 +77,7 @@ def inject(
     there, else at the top. `kernel_name` is the kernel that was asked for; None: that
     of the notebook, else ``python3``. Without parameters `notebook` itself. InputError
     where papermill knows no way to write parameters in the kernel's language;
-    MissingExtraError.
+    MissingLibraryError.
     """
     if not parameters:
         return notebook

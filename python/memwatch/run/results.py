@@ -26,8 +26,8 @@ _EXIT_CODES: dict[NotebookState, int] = {
 class CellRun:
     """One code cell of a notebook."""
 
-    index: int
-    """Its place among all cells of the notebook, from 0."""
+    cell_index: int
+    """Its position among all cells of the notebook, from 0."""
     state: CellState
     report: CellReport | None = None
     """What it cost; None where it was not run. Of one that died: up to its last sample,
@@ -38,7 +38,7 @@ class CellRun:
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
-            "index": self.index,
+            "cell_index": self.cell_index,
             "state": self.state,
             "source": self.source,
             "report": None if self.report is None else self.report.to_dict(),
@@ -49,7 +49,7 @@ class CellRun:
 class NotebookRun:
     """One notebook. Sizes are bytes, times nanoseconds; what is not known is None."""
 
-    schema: int = 1
+    schema: int = 2
     notebook: str
     """The path as it was given."""
     output: str | None = None

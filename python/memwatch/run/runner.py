@@ -396,4 +396,4 @@ class Runner:
         """What is known of the cell at that place of the notebook."""
         state, report = self.progress.done.get(index, ("not run", None))
         source = self.notebook.cells[index].source
-        return CellRun(index=index, state=state, report=report, source=source)
+        return CellRun(cell_index=index, state=state, report=report, source=source)

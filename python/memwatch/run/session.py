@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..files import check_writable
+from ..optional import MissingLibraryError
 from ..warn import cause_of
 from . import inputs, notebook_files, parameters
 from .batch import Job, OnRun, run_all
@@ -16,7 +17,6 @@ from .budgets import baseline, budgets
 from .budgets.budgets import Budgets, Size
 from .budgets.violations import Violation
 from .execution import Options
-from .extras import MissingExtraError
 from .output import exports, metadata, page, summary
 from .progress import Listener
 from .results import NotebookRun
@@ -39,7 +39,7 @@ class Outputs:
     def check(self, tasks: Sequence[inputs.Task]) -> None:
         """See that each can be written, and that none is a notebook of `tasks`.
 
-        Makes their folders. InputError, MissingExtraError.
+        Makes their folders. InputError, MissingLibraryError.
         """
         taken = {os.path.realpath(each.notebook) for each in tasks}
         taken |= {os.path.realpath(each.output) for each in tasks if each.output}
@@ -109,7 +109,7 @@ class Batch:
         except budgets.BudgetError as error:
             self.errors.append(f"{path}: {error}")
             return
-        except (MemoryError, MissingExtraError):
+        except (MemoryError, MissingLibraryError):
             raise
         except Exception as error:  # at the mercy of what is in a file
             reason = " ".join(f"{type(error).__name__} {error}".split())

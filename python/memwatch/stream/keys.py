@@ -60,7 +60,9 @@ def make_keys(name: str = "own") -> tuple[Path, Path]:
     Returns both paths. KeysError; never overwrites a key.
     """
     if not _NAME.fullmatch(name):
-        raise KeysError(f"invalid key name '{name}': use letters, digits, - _ .")
+        raise KeysError(
+            f"invalid key name '{name}': use letters, digits, '-', '_' and '.'"
+        )
     folder = keys_folder()
     public, secret = folder / f"{name}.key", folder / f"{name}.key_secret"
     for path in (public, secret):

@@ -312,7 +312,7 @@ def test_sighup_writes_everything(tmp_path):
             ["--html", "out.ipynb", "-o", "out.ipynb"],
             "--html: out.ipynb is a notebook of this run",
         ),
-        (["-o", "file/out.ipynb"], "a.ipynb is not run: file/out.ipynb cannot be"),
+        (["-o", "file/out.ipynb"], "a.ipynb is not run: cannot write file/out.ipynb"),
         (["-o", "folder"], "a.ipynb is not run: cannot write folder: it is a"),
         (["--output-dir", "file"], "a.ipynb is not run: cannot write file/a.ipynb"),
         (["--cwd", "none"], "--cwd: 'none' is not a directory"),

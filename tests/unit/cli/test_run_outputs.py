@@ -58,13 +58,13 @@ def test_budgets_and_files_of_a_real_run(tmp_path):
     run = executed(notebook, str(path))
     assert run.state == "ok", run.message
     [violation] = budgets.check(run, limits)
-    assert (violation.index, violation.what) == (None, "used")
+    assert (violation.cell_index, violation.what) == (None, "used")
     assert violation.over_bytes == pytest.approx(10 * MIB, abs=4 * MIB)
 
     last = run.cells[-1].report
     exact = parse_size(f"{last.rss_peak_bytes - 1}B")
     [violation] = budgets.check(run, budgets.read_budgets(notebook, exact))
-    assert (violation.index, violation.over_bytes) == (3, 1)
+    assert (violation.cell_index, violation.over_bytes) == (3, 1)
     above = last.rss_peak_bytes - last.rss_start_bytes
     assert above == pytest.approx(80 * MIB, abs=last.peak_error_bytes + MIB)
 

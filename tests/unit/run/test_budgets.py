@@ -84,7 +84,7 @@ def test_max_peak_is_each_cells():
         cell(3, "bigger()", peak=2000), not_run(4),
     )  # fmt: skip
     found = budgets.check(made, held)
-    assert [each.index for each in found] == [1, 3]
+    assert [each.cell_index for each in found] == [1, 3]
     first = found[0]
     assert (first.what, first.rule) == ("peak", "--max-peak 100MiB")
     assert first.limit_bytes == 100 * MIB
@@ -100,7 +100,7 @@ def test_max_used_is_the_notebooks():
     held = budgets.read_budgets(notebook(), None, parse_size("50MiB"))
     cells = [cell(0, "a", start=50, end=80), cell(1, "b", start=85, end=101)]
     [found] = budgets.check(run(*cells, not_run(2)), held)
-    assert (found.index, found.label, found.what) == (None, "the notebook", "used")
+    assert (found.cell_index, found.label, found.what) == (None, "the notebook", "used")
     assert describe(found) == (
         "nb/a.ipynb: the notebook kept 51.00 MiB, 1.00 MiB more than --max-used 50MiB"
     )
@@ -149,7 +149,7 @@ def test_a_cells_own_budgets():
         limit_bytes=1000 * MIB,
     )
     found = budgets.check(made, held)
-    assert [(each.index, each.what, each.rule) for each in found] == [
+    assert [(each.cell_index, each.what, each.rule) for each in found] == [
         (0, "peak", "its metadata 60MiB"),
         (0, "used", "its metadata 1 MiB"),
         (1, "used", "its tag 10%"),
@@ -206,7 +206,7 @@ def test_more_than_the_tolerance():
     then = run(cell(0, "x", start=50, end=150, peak=200))
     assert compared(run(cell(0, "x", start=50, end=160, peak=220)), then) == []
     found = compared(run(cell(0, "x", start=50, end=161, peak=221)), then)
-    assert [(each.index, each.what) for each in found] == [
+    assert [(each.cell_index, each.what) for each in found] == [
         (None, "used"), (0, "peak"), (0, "used"),
     ]  # fmt: skip
     assert found[1].limit_bytes == 220 * MIB
@@ -232,7 +232,7 @@ def test_many_small_growths_are_one():
         ]
     )
     found = compared(now, then, "30%")
-    assert [(each.index, each.what) for each in found] == [(None, "used")]
+    assert [(each.cell_index, each.what) for each in found] == [(None, "used")]
 
 
 def test_what_is_not_known_is_not_compared():
@@ -271,7 +271,7 @@ def test_a_new_cell_is_compared_with_none():
 def test_cells_of_one_text_keep_their_order():
     then = [cell(i, "step()", start=50 + i) for i in range(3)]
     now = [cell(i, "step()", start=60 + i) for i in range(4)]
-    assert [(a.index, b.index) for a, b in baseline.pairs(now, then)] == [
+    assert [(a.cell_index, b.cell_index) for a, b in baseline.pairs(now, then)] == [
         (0, 0), (1, 1), (2, 2),
     ]  # fmt: skip
 

@@ -18,10 +18,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import memwatch
 from memwatch import CellReport
+from memwatch.optional import MissingLibraryError
 from memwatch.run.batch import Job
 from memwatch.run.dask.run_log import Attempts
 from memwatch.run.execution import Options
-from memwatch.run.extras import MissingExtraError
 from memwatch.run.progress import Silent
 from memwatch.run.results import CellRun, NotebookRun
 from support import HELPERS, MIB
@@ -540,7 +540,7 @@ def test_no_scheduler(address):
 
 def test_without_distributed(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(MissingExtraError, match="rich distributed"):
+    with pytest.raises(MissingLibraryError, match="rich distributed"):
         run_on_cluster([job("a", "1")], "tcp://127.0.0.1:9", 2, lambda *_: None)
 
 
@@ -665,17 +665,19 @@ def test_the_command_without_a_cluster(tmp_path):
 
 def message(kind, attempt=1, **more):
     title = {"kind": kind, "attempt": attempt, "worker": "tcp://w:1", "host": "h"}
-    return {**title, "told_at": "2026-11-22T12:00:00.000+00:00", "cells": 2, **more}
+    return {**title, "reported_at": "2026-11-22T12:00:00.000+00:00", "cells": 2, **more}
 
 
 def sent(index, attempt=1, rss_bytes=50 * MIB):
     figures = {"rss_bytes": rss_bytes, "kernel_pid": 7, "cell_id": None}
-    text = {"source": f"cell {index}", "place": index + 1}
-    return message("cell", attempt, index=index, **figures, **text)
+    text = {"source": f"cell {index}"}
+    return message("cell", attempt, cell_index=index, **figures, **text)
 
 
 def empty_run():
-    cells = [CellRun(index=n, state="not run", source=f"cell {n}") for n in range(2)]
+    cells = [
+        CellRun(cell_index=n, state="not run", source=f"cell {n}") for n in range(2)
+    ]
     return NotebookRun(notebook="a", cells=cells)
 
 
@@ -685,7 +687,7 @@ def test_what_was_heard_of_one_that_died():
     for each in (
         message("begun"),
         sent(0),
-        message("closed", index=0, state="ok", report=report),
+        message("closed", cell_index=0, state="ok", report=report),
         sent(1, rss_bytes=60 * MIB),
         message("sample", rss_bytes=80 * MIB),
         message("sample", rss_bytes=70 * MIB),

@@ -146,7 +146,7 @@ def test_json_there_and_back(tmp_path):
     exports.write_json(path, runs, excesses_of(runs[0]))
     data = json.loads(path.read_text())
     assert list(data) == ["schema", "memwatch", "notebooks", "violations"]
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert data["notebooks"] == [each.to_dict() for each in runs]
     assert [each["over_bytes"] for each in data["violations"]] == [39 * MIB]
     assert exports.load(path) == runs
@@ -204,7 +204,7 @@ NOT_OURS = "not written by `memwatch run --json`"
         ),
         ('{"nbformat": 4}', f"{NOT_OURS}; it is a notebook"),
         ('{"notebooks": 1}', NOT_OURS),
-        (envelope(schema=2), "written by another memwatch (x), in its schema 2, not 1"),
+        (envelope(schema=3), "schema 3 of memwatch x: expected 2 or 1"),
         (envelope(notebooks=[1]), f"{NOT_OURS}: a NotebookRun is not an object"),
         (envelope(notebooks=[{}]), f"{NOT_OURS}: notebook is missing"),
         (changed(state="well"), f"{NOT_OURS}: state is 'well'"),
@@ -244,9 +244,9 @@ def test_one_row_a_cell(tmp_path):
     rows = list(csv.DictReader(text.splitlines(keepends=True)))
     assert tuple(rows[0]) == exports.CSV_COLUMNS
     assert exports.CSV_COLUMNS[:5] == (
-        "notebook", "notebook_state", "index", "state", "schema",
+        "notebook", "notebook_state", "cell_index", "state", "schema",
     )  # fmt: skip
-    told = [(r["notebook"], r["index"], r["state"], r["used_bytes"]) for r in rows]
+    told = [(r["notebook"], r["cell_index"], r["state"], r["used_bytes"]) for r in rows]
     assert told == [
         ("nb/a.ipynb", "1", "ok", str(10 * MIB)),
         ("nb/a.ipynb", "2", "died", str(20 * MIB)),
@@ -255,12 +255,16 @@ def test_one_row_a_cell(tmp_path):
     ]
     assert [row["source"] for row in rows] == ["x = 1", "boom()", "never()", 'a, "b"']
     exports.write_csv(tmp_path / "a.csv", [])
-    assert (tmp_path / "a.csv").read_text().startswith("notebook,notebook_state,index,")
+    assert (
+        (tmp_path / "a.csv")
+        .read_text()
+        .startswith("notebook,notebook_state,cell_index,")
+    )
 
 
 @pytest.mark.parametrize("write", [exports.write_json, exports.write_csv])
 def test_files_are_whole_or_not_there(tmp_path, write):
-    broken = run(CellRun(index=0, state="ok", report=CellReport(timeline={})))
+    broken = run(CellRun(cell_index=0, state="ok", report=CellReport(timeline={})))
     (tmp_path / "a").write_text("old")
     with pytest.raises(OSError, match="no such directory"):
         write(tmp_path / "no/a", [made()])
@@ -343,3 +347,11 @@ def test_a_cell_that_could_not_be_measured():
     one = made()
     bare = replace(one, cells=[replace(one.cells[0], report=None), *one.cells[1:]])
     assert "| nb/a.ipynb | **died** | 2 of 3 | ? |" in summary.summary([bare])
+
+
+def test_baseline_of_schema_1_is_read():
+    """A file that memwatch wrote before a cell's `index` became its `cell_index`."""
+    (found,) = exports.load(ROOT / "tests/data/run/schema_1.json")
+    assert found.schema == exports.SCHEMA
+    assert [each.cell_index for each in found.cells] == [1, 2]
+    assert found.cells[0].report.used_bytes > 15 * MIB

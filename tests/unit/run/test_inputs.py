@@ -8,10 +8,10 @@ from contextlib import suppress
 import nbformat
 import pytest
 
+from memwatch.optional import MissingLibraryError, need
 from memwatch.run import inputs, notebook_files, parameters
 from memwatch.run.budgets.budgets import BudgetError, read_budgets
 from memwatch.run.execution import not_begun
-from memwatch.run.extras import MissingExtraError, need
 from memwatch.run.notebook_files import InputError
 from memwatch.run.output import metadata
 from support import MIB, check_python
@@ -546,7 +546,7 @@ def test_a_language_that_papermill_does_not_know(folder):
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(MissingExtraError) as raised:
+    with pytest.raises(MissingLibraryError) as raised:
         need("no_such.thing", "papermill", "setting parameters")
     told = (
         "setting parameters requires no_such:"
@@ -560,14 +560,14 @@ def test_what_is_missing_is_named():
         "from memwatch.run import notebook_files, parameters\n"
         "from memwatch.run.budgets import baseline, budgets, violations\n"
         "from memwatch.run.output import curve, exports, metadata, page, summary\n"
-        "from memwatch.run.extras import MissingExtraError\n"
+        "from memwatch.optional import MissingLibraryError\n"
         "assert parameters.collect() == {}\n"
         "for call in (lambda: parameters.collect([('a', '1')]),\n"
         "             lambda: notebook_files.parse_notebook(b'{}', 'a'),\n"
         "             lambda: page.render([])):\n"
         "    try:\n"
         "        call()\n"
-        "    except MissingExtraError as error:\n"
+        "    except MissingLibraryError as error:\n"
         "        assert 'pip install' in str(error)\n"
         "    else:\n"
         "        raise SystemExit('no error')\n"

@@ -71,7 +71,7 @@ def test_what_cells_cost():
     notebook.cells.insert(1, new_markdown_cell("# text"))
     found = run(notebook)
     assert (found.state, found.exit_code, found.language) == ("ok", 0, "python")
-    assert [cell.index for cell in found.cells] == [0, 2, 3, 4, 6]
+    assert [cell.cell_index for cell in found.cells] == [0, 2, 3, 4, 6]
     kept, peaked, freed = (cell.report for cell in found.cells[1:4])
     assert kept.used_bytes == pytest.approx(64 * MIB, abs=MIB)
     assert kept.label == "In [2]"
@@ -168,7 +168,9 @@ def test_typescript(tmp_path, monkeypatch):
     found = run(notebook, kernel_name="deno")
     assert found.state == "ok", found.message
     for cell, mib in zip(found.cells[1:], (100, 200), strict=True):
-        shown = int(re.search(r"\d+", text_of(notebook.cells[cell.index]))[0]) * 1024
+        shown = (
+            int(re.search(r"\d+", text_of(notebook.cells[cell.cell_index]))[0]) * 1024
+        )
         assert cell.report.rss_peak_bytes == pytest.approx(shown, rel=0.02)
         assert cell.report.used_bytes == pytest.approx(mib * MIB, rel=0.05)
 

@@ -191,7 +191,7 @@ def check(run: NotebookRun, budgets: Budgets) -> list[Violation]:
             peak = None if report is None else report.rss_peak_bytes
             found += _over(Subject(run, cell, peak), budget, limit)
     for cell in ran(run):
-        for budget in budgets.cells.get(cell.index, ()):
+        for budget in budgets.cells.get(cell.cell_index, ()):
             limit = budget.size.of(run.limit_bytes)
             value = figure_of(cell.report, budget.what)
             found += _over(Subject(run, cell, value), budget, limit)

@@ -30,8 +30,8 @@ class Violation:
     """Something cost more than it may, or cannot be told to have cost less."""
 
     notebook: str
-    index: int | None
-    """The cell's place among all cells; None: the notebook as a whole."""
+    cell_index: int | None
+    """The cell's position among all cells, from 0; None: the whole notebook."""
     label: str
     """``In [3]``, ``cell 4`` for one without a number, ``the notebook``."""
     source: str | None
@@ -57,7 +57,7 @@ class Violation:
         """Ready for JSON."""
         return {
             "notebook": self.notebook,
-            "index": self.index,
+            "cell_index": self.cell_index,
             "label": self.label,
             "source": self.source,
             "what": self.what,
@@ -85,7 +85,7 @@ def label_of(cell: CellRun) -> str:
     """What a person calls the cell: ``In [3]``, ``cell 4`` where it has no number."""
     if cell.report is not None and cell.report.label:
         return cell.report.label
-    return f"cell {cell.index + 1}"
+    return f"cell {cell.cell_index + 1}"
 
 
 def first_line(cell: CellRun) -> str | None:
@@ -122,7 +122,7 @@ class Subject:
         cell = self.cell
         return Violation(
             notebook=self.run.notebook,
-            index=None if cell is None else cell.index,
+            cell_index=None if cell is None else cell.cell_index,
             label="the notebook" if cell is None else label_of(cell),
             source=None if cell is None else first_line(cell),
             what=what,

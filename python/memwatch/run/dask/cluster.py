@@ -14,9 +14,9 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any
 
+from ...optional import need
 from ..batch import Job, OnRun
-from ..execution import interrupting, not_begun
-from ..extras import need
+from ..execution import code_cells, interrupting, not_begun
 from ..progress import Listener, Silent
 from ..results import NotebookRun, NotebookState
 from .connection import CHECK_S, Call, ClusterError, check, connect, no_memwatch
@@ -45,7 +45,7 @@ def run_on_cluster(
     on another, at most `retries` times; then it is ``died``, with the last sample that
     was heard. `on_run` is called with each as soon as it is through. Ctrl-C, SIGTERM
     and SIGHUP end those that are not, as ``interrupted``, whether or not the scheduler
-    answers. ClusterError, MissingExtraError.
+    answers. ClusterError, MissingLibraryError.
     """
     batch = _Batch(address, jobs, retries, on_run, listener or Silent())
     with interrupting(batch.interrupt):
@@ -241,7 +241,9 @@ class _Batch:
         elif kind == "cell":
             remote = self._remotes[number] = _Remote(message["rss_bytes"])
             memory: Any = remote
-            self._listener.cell(path, message["place"], message["source"], memory)
+            cells = code_cells(self._jobs[number].notebook)
+            place = cells.index(message["cell_index"]) + 1
+            self._listener.cell(path, place, message["source"], memory)
         elif kind == "sample" and number in self._remotes:
             self._remotes[number].newest_bytes = message["rss_bytes"]
 
@@ -255,7 +257,7 @@ class _Batch:
             return
         notebook: Any = self._jobs[number].notebook
         executed = notebook_of(outcome.text)
-        ran = {each.index for each in outcome.run.cells if each.state != "not run"}
+        ran = {each.cell_index for each in outcome.run.cells if each.state != "not run"}
         for index, cell in enumerate(executed.cells):
             if cell.cell_type == "code" and index not in ran:
                 here = notebook.cells[index]
@@ -384,7 +386,7 @@ class _Batch:
         # The outputs of what ran there are gone; those of an earlier run are not its.
         for cell in lost.cells:
             if cell.state != "not run":
-                at = job.notebook.cells[cell.index]
+                at = job.notebook.cells[cell.cell_index]
                 at.outputs, at.execution_count = [], None
         self._end(number, lost)
 

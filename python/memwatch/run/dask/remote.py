@@ -181,7 +181,7 @@ class _Teller:
             **self._title,
             "kind": kind,
             "cells": cells,
-            "told_at": iso_8601(time.time_ns()),
+            "reported_at": iso_8601(time.time_ns()),
         }
         self._worker.log_event(TOPIC, {**title, **more})
 
@@ -202,8 +202,7 @@ class _Teller:
         assert index is not None
         self._tell(
             "cell",
-            index=index,
-            place=place,
+            cell_index=index,
             source=first_line(source),
             cell_id=self.runner.notebook.cells[index].get("id"),
             kernel_pid=self.runner.progress.pid,
@@ -228,4 +227,4 @@ class _Teller:
             cell = self.runner.cell_run(index)
             # Without the curve: a message stays small, the result brings it.
             report = cell.report and replace(cell.report, timeline=None).to_dict()
-            self._tell("closed", index=index, state=cell.state, report=report)
+            self._tell("closed", cell_index=index, state=cell.state, report=report)

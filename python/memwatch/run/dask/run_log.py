@@ -40,12 +40,12 @@ class _Attempt:
             self.samples.append(message["rss_bytes"])
         if kind == "closed":
             report = message["report"]
-            self.done[message["index"]] = CellRun(
-                index=message["index"],
+            self.done[message["cell_index"]] = CellRun(
+                cell_index=message["cell_index"],
                 state=message["state"],
                 report=None if report is None else CellReport(**report),
             )
-            if self.running and self.running["index"] == message["index"]:
+            if self.running and self.running["cell_index"] == message["cell_index"]:
                 self.running = None
 
     def where(self) -> str:
@@ -58,7 +58,7 @@ class _Attempt:
         held = ""
         if self.samples:
             held = f" at {mib(self.samples[-1], 2)} MiB, its last sample"
-        place = f"code cell {self.running['place']} of {self.cells}"
+        place = f"code cell {len(self.done) + 1} of {self.cells}"
         return f"in {place} ({first_line}){held}"
 
     def report(self, state: CellState) -> CellReport | None:
@@ -72,7 +72,7 @@ class _Attempt:
             execution_count=count,
             cell_id=self.running["cell_id"],
             source=self.running["source"],
-            started_at=self.running["told_at"],
+            started_at=self.running["reported_at"],
             rss_start_bytes=first,
             rss_end_bytes=last,
             rss_peak_bytes=highest,
@@ -107,7 +107,7 @@ class Attempts:
                     number,
                     message["worker"],
                     message["host"],
-                    message["told_at"],
+                    message["reported_at"],
                     message["cells"],
                 )
             )
@@ -170,11 +170,11 @@ def _cells(
     attempt: _Attempt, not_run: Sequence[CellRun], state: CellState
 ) -> list[CellRun]:
     cells = []
-    running = None if attempt.running is None else attempt.running["index"]
+    running = None if attempt.running is None else attempt.running["cell_index"]
     for each in not_run:
-        if each.index in attempt.done:
-            each = replace(attempt.done[each.index], source=each.source)
-        elif each.index == running:
+        if each.cell_index in attempt.done:
+            each = replace(attempt.done[each.cell_index], source=each.source)
+        elif each.cell_index == running:
             each = replace(each, state=state, report=attempt.report(state))
         cells.append(each)
     return cells

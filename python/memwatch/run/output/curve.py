@@ -120,7 +120,7 @@ def _band(span: _Span, row: str, is_even: bool) -> str:
     kind = "band even" if is_even else "band"
     # Reached by keyboard in the table; a hundred stops on the way there help nobody.
     return (
-        f'<a href="#{escape(row)}{span.cell.index}" tabindex="-1">'
+        f'<a href="#{escape(row)}{span.cell.cell_index}" tabindex="-1">'
         f'<rect class="{kind}" x="{span.x:.1f}" y="-2" width="{span.width:.1f}"'
         f' height="{_HEIGHT + 4}"><title>{escape(describe(report))}</title></rect></a>'
     )

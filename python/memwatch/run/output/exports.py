@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 from ...files import drop_stdout, write_whole
 from ...measure.history import COLUMNS
+from ...optional import need
 from ...report import CellReport, Timeline
 from ..budgets.violations import Violation, first_line
-from ..extras import need
 from ..notebook_files import InputError, read_whole
 from ..results import CellRun, NotebookRun
 
@@ -35,10 +35,10 @@ __all__ = [
     "write_notebook",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of the envelope that write_json() puts around the runs."""
 
-CSV_COLUMNS = ("notebook", "notebook_state", "index", "state", *COLUMNS)
+CSV_COLUMNS = ("notebook", "notebook_state", "cell_index", "state", *COLUMNS)
 """One row a code cell: where it is, how it ended, and CellReport's fields but for
 ``timeline``."""
 
@@ -78,7 +78,7 @@ def write_json(
     runs: Sequence[NotebookRun],
     violations: Sequence[Violation] = (),
 ) -> None:
-    """``{"schema": 1, "memwatch": VERSION, "notebooks": [...], "violations": [...]}``.
+    """``{"schema": 2, "memwatch": VERSION, "notebooks": [...], "violations": [...]}``.
 
     A notebook is ``NotebookRun.to_dict()``, a violation ``Violation.to_dict()``.
     OSError as of deliver().
@@ -125,7 +125,9 @@ def _csv_pieces(runs: Iterable[NotebookRun]) -> Iterator[str]:
             if cell.report is None:
                 figures[COLUMNS.index("source")] = first_line(cell)
                 figures[COLUMNS.index("schema")] = None
-            writer.writerow([run.notebook, run.state, cell.index, cell.state, *figures])
+            writer.writerow(
+                [run.notebook, run.state, cell.cell_index, cell.state, *figures]
+            )
         yield "".join(rows)
         rows.clear()
 
@@ -155,10 +157,12 @@ def load(path: str | os.PathLike[str]) -> list[NotebookRun]:
         if isinstance(found, dict) and "nbformat" in found:
             other = "; it is a notebook"
         raise InputError(f"{told}: not written by `memwatch run --json`{other}")
+    if found.get("schema") == 1:
+        found = _from_schema_1(found)
     if found.get("schema") != SCHEMA:
         raise InputError(
-            f"{told}: written by another memwatch ({found.get('memwatch')}), in its"
-            f" schema {found.get('schema')}, not {SCHEMA}: run it once more with this"
+            f"{told}: schema {found.get('schema')} of memwatch"
+            f" {found.get('memwatch')}: expected {SCHEMA} or 1; run the notebooks again"
         )
     try:
         return [run_from_dict(each) for each in found["notebooks"]]
@@ -166,6 +170,26 @@ def load(path: str | os.PathLike[str]) -> list[NotebookRun]:
         raise InputError(
             f"{told}: not written by `memwatch run --json`: {error}"
         ) from None
+
+
+def _from_schema_1(found: dict[str, Any]) -> dict[str, Any]:
+    """The same in schema 2, in which a cell's `index` is its `cell_index`."""
+
+    def converted(notebook: Any) -> Any:
+        if not isinstance(notebook, dict) or not isinstance(
+            notebook.get("cells"), list
+        ):
+            return notebook
+        cells = [
+            {"cell_index" if key == "index" else key: each[key] for key in each}
+            if isinstance(each, dict)
+            else each
+            for each in notebook["cells"]
+        ]
+        return notebook | {"cells": cells, "schema": SCHEMA}
+
+    notebooks = [converted(each) for each in found["notebooks"]]
+    return found | {"schema": SCHEMA, "notebooks": notebooks}
 
 
 class _UnfitError(ValueError):
@@ -223,7 +247,7 @@ def _fitting(kind: type, values: Any, apart: set[str]) -> dict[str, Any]:
     return given
 
 
-_NEEDED = {"notebook", "index", "state"}
+_NEEDED = {"notebook", "cell_index", "state"}
 
 
 @cache

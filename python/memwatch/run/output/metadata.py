@@ -31,10 +31,10 @@ def apply(notebook: NotebookNode, run: NotebookRun) -> None:
     """
     for each in run.cells:
         if not (
-            0 <= each.index < len(notebook.cells)
-            and notebook.cells[each.index].cell_type == "code"
+            0 <= each.cell_index < len(notebook.cells)
+            and notebook.cells[each.cell_index].cell_type == "code"
         ):
-            raise ValueError(f"the notebook has no code cell {each.index}")
+            raise ValueError(f"the notebook has no code cell {each.cell_index}")
     strip(notebook)
     for each in run.cells:
         apply_cell(notebook, each)
@@ -47,7 +47,7 @@ def apply(notebook: NotebookNode, run: NotebookRun) -> None:
 def apply_cell(notebook: NotebookNode, run: CellRun) -> None:
     """Write one cell's, while the others have yet to run."""
     report = {} if run.report is None else run.report.to_dict()
-    _put(notebook.cells[run.index].metadata, {"state": run.state, **report})
+    _put(notebook.cells[run.cell_index].metadata, {"state": run.state, **report})
 
 
 def strip(notebook: NotebookNode) -> None:

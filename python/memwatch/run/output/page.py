@@ -11,9 +11,9 @@ from typing import Any
 
 from ...display.lines import mib
 from ...measure.capability_text import SET_BY
+from ...optional import need
 from ...report import CellReport
 from ..budgets.violations import Violation, first_line, label_of, told, used_by
-from ..extras import need
 from ..results import CellRun, NotebookRun
 from .curve import curve
 from .exports import deliver
@@ -30,7 +30,7 @@ def write_page(
     runs: Sequence[NotebookRun],
     violations: Sequence[Violation] = (),
 ) -> None:
-    """render() to the file `path`, whole or not at all; OSError, MissingExtraError."""
+    """Write render() to the file `path`. OSError, MissingLibraryError."""
     deliver(path, [render(runs, violations)])
 
 
@@ -39,7 +39,7 @@ def render(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) ->
 
     Nothing is loaded from anywhere, and no script runs but its own: what notebooks
     bring is escaped, and the page's policy forbids the rest. Tables can be sorted by
-    any column; without scripts they are in the notebook's order. MissingExtraError
+    any column; without scripts they are in the notebook's order. MissingLibraryError
     without jinja2.
     """
     jinja2 = need("jinja2", "run", "--html")
@@ -109,9 +109,9 @@ def _notebook(
         "peak": _size(run.rss_peak_bytes),
         "time": _time(run.duration_ns),
         "is_over": bool(own),
-        "violations": [told(each) for each in own if each.index is None],
+        "violations": [told(each) for each in own if each.cell_index is None],
         "curve": curve(run, own, row),
-        "cells": [_cell(f"{row}{cell.index}", cell, own) for cell in run.cells],
+        "cells": [_cell(f"{row}{cell.cell_index}", cell, own) for cell in run.cells],
     }
 
 
@@ -140,7 +140,7 @@ def _cell(row: str, cell: CellRun, violations: Sequence[Violation]) -> dict[str,
     at_least = "≥ " if report.peak_method == "sampled" else ""
     return {
         "id": row,
-        "index": cell.index,
+        "cell_index": cell.cell_index,
         "label": label_of(cell),
         "state": cell.state,
         "first": first_line(cell) or "",
@@ -151,14 +151,16 @@ def _cell(row: str, cell: CellRun, violations: Sequence[Violation]) -> dict[str,
         "peaked": _size(report.peaked_bytes),
         "total": _size(report.rss_end_bytes),
         "time": _time(report.duration_ns),
-        "violations": [told(each) for each in violations if each.index == cell.index],
+        "violations": [
+            told(each) for each in violations if each.cell_index == cell.cell_index
+        ],
     }
 
 
 def _excess(violation: Violation, runs: Sequence[NotebookRun]) -> dict[str, Any]:
     names = [run.notebook for run in runs]
     number = names.index(violation.notebook) if violation.notebook in names else 0
-    place = "" if violation.index is None else f"c{violation.index}"
+    place = "" if violation.cell_index is None else f"c{violation.cell_index}"
     return {
         "href": f"#n{number}{place}",
         "notebook": violation.notebook if len(runs) > 1 else None,

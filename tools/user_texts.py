@@ -1,6 +1,6 @@
 """List the texts that users see: errors, warnings, help.
 
-    python tools/messages.py [FILE...]
+    python tools/user_texts.py [FILE...]
 
 tests/unit/test_messages.py checks them by the rules in CONTRIBUTING.md.
 """
