@@ -1,9 +1,10 @@
 """What a reload of memwatch's modules does not reset.
 
-``%autoreload`` and ``importlib.reload()`` execute a module anew, and autoreload empties
-it first. The process goes on, with its history, its black box and its publisher.
+``%autoreload`` and ``importlib.reload()`` execute a module again, and autoreload empties
+it first. The process keeps its history, its black box and its publisher.
 
->>> history = keep("history", History)
+>>> keep("an example", list) is keep("an example", list)
+True
 """
 
 from __future__ import annotations
