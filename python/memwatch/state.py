@@ -1,7 +1,7 @@
 """What a reload of memwatch's modules does not reset.
 
-``%autoreload`` and ``importlib.reload()`` execute a module again, and autoreload empties
-it first. The process keeps its history, its black box and its publisher.
+``%autoreload`` and ``importlib.reload()`` execute a module again, and autoreload
+empties it first. The process keeps its history, its black box and its publisher.
 
 >>> keep("an example", list) is keep("an example", list)
 True
