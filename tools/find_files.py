@@ -38,16 +38,16 @@ def files() -> dict[str, set[str]]:
 
 
 def find(question: str, paths: dict[str, set[str]]) -> list[str]:
-    """The files that share the most words with the question.
+    """The files that fit the question best.
 
-    The words of the file's own name count more than those of its folders, and a name
-    that the question uses up whole counts most.
+    First counts how much of the file's own name the question uses, then how many words
+    of its path.
     """
     asked = words_of(question)
 
-    def score(name: str) -> tuple[int, int]:
+    def score(name: str) -> tuple[float, int]:
         own = words_of(name.rpartition("/")[2])
-        return len(asked & own) * (2 if own <= asked else 1), len(asked & paths[name])
+        return len(asked & own) / len(own), len(asked & paths[name])
 
     best = max(score(name) for name in paths)
     return [name for name in paths if score(name) == best]
