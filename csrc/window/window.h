@@ -62,9 +62,9 @@ struct mw_figure {
     size_t offset; /* in struct mw_result */
 };
 
-#define COUNT(name) +1
-enum { MW_RESULT_FIGURE_COUNT = 0 MW_RESULT_FIGURES(COUNT) };
-#undef COUNT
+#define INDEX(name) MW_RESULT_##name,
+enum { MW_RESULT_FIGURES(INDEX) MW_RESULT_FIGURE_COUNT };
+#undef INDEX
 extern const struct mw_figure mw_result_figures[MW_RESULT_FIGURE_COUNT];
 
 /* The names of MW_END_FIGURES, NULL at the end. */
