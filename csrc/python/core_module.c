@@ -221,7 +221,7 @@ core_clear(PyObject *module)
     struct core_state *state = get_state(module);
 
     if (state->cpu_capsule != NULL) {
-        mw_sampler_withdraw_cpu_reader(
+        mw_sampler_remove_cpu_reader(
             state->sampler, PyCapsule_GetPointer(state->cpu_capsule, MW_CPU_CAPSULE));
     }
     Py_CLEAR(state->cpu_capsule);

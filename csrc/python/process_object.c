@@ -8,7 +8,7 @@
 
 typedef struct {
     PyObject_HEAD
-    struct mw_process_sampler_other other;
+    struct mw_external_sampler external;
     PyObject *module;
 } ProcessObject;
 
@@ -39,7 +39,7 @@ process_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->module = Py_NewRef(module);
-    err = mw_process_sampler_open_other(&self->other, own, pid);
+    err = mw_external_sampler_open(&self->external, own, pid);
     if (err != 0) {
         Py_DECREF(self);
         return raise_os_error(err, "cannot read the process's memory in /proc");
@@ -53,7 +53,7 @@ process_dealloc(PyObject *op)
     ProcessObject *self = (ProcessObject *)op;
     PyTypeObject *type = Py_TYPE(op);
 
-    mw_process_sampler_close_other(&self->other);
+    mw_external_sampler_close(&self->external);
     Py_DECREF(self->module);
     PyObject_Free(op);
     Py_DECREF(type);
@@ -68,8 +68,8 @@ process_window(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     ProcessObject *self = (ProcessObject *)op;
 
-    return core_window_open(get_state(self->module)->window_type, self->other.sampler,
-                            op, NULL);
+    return core_window_open(get_state(self->module)->window_type,
+                            self->external.sampler, op, NULL);
 }
 
 PyDoc_STRVAR(
@@ -83,7 +83,7 @@ process_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     ProcessObject *self = (ProcessObject *)op;
     struct mw_memory memory;
-    int err = mw_sampler_read_memory(self->other.sampler, &memory);
+    int err = mw_sampler_read_memory(self->external.sampler, &memory);
 
     if (err != 0) {
         return raise_os_error(err, "cannot read the process's status in /proc");

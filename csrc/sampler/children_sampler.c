@@ -15,38 +15,38 @@
 
 #define FIRST_PAUSE_NS (10 * MW_NS_PER_MS)
 #define PAUSE_NS (20 * MW_NS_PER_MS)
-#define PATIENCE_NS (10 * MW_NS_PER_S)
+#define TIMEOUT_NS (10 * MW_NS_PER_S)
 
-/* A reading of 1 ms is followed by a rest of 49: at most 2 % of a processor. */
-enum { REST = 49 };
+/* Sleep 49 ms after a reading of 1 ms: at most 2 % of a processor. */
+enum { SLEEP_FACTOR = 49 };
 
-/* What a reading told. */
-struct told {
-    struct mw_process_tree_reading reading;
-    int64_t started; /* `starts` when it began; -1: there was none yet */
-    int err;         /* -errno, and the rest is of the reading before */
+struct reading {
+    struct mw_process_tree_reading tree;
+    int64_t started; /* `starts` when it began; -1: there was no reading yet */
+    int err;         /* -errno: then the rest is of the reading before */
 };
 
 static struct {
     int users;
-    struct mw_ticker *ticker;     /* calls tick() below; NULL: not started */
-    struct mw_process_tree *tree; /* the thread's, while it reads */
+    struct mw_ticker *ticker;     /* calls tick(); NULL: not started */
+    struct mw_process_tree *tree; /* used by the thread without the lock */
     struct mw_children_watch *newest;
-    int64_t t_next_ns; /* when the next sample is due, with a window open */
+    int64_t t_next_ns; /* when the next sample is due, if a window is open */
 
-    /* Whoever wants a reading asks, and waits until `answered` is what it asked. */
-    int64_t asked;
-    int64_t answered;
-    bool pss_asked;
+    /* To get a reading, increment `requested` and wait until `completed` reaches it. */
+    int64_t requested;
+    int64_t completed;
+    bool pss_requested;
 
-    struct told told[2]; /* by the newest reading; by the newest with PSS */
-} family;
+    struct reading newest_reading;
+    struct reading newest_with_pss;
+} sampler;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all of that */
-static pthread_cond_t answer;
-static atomic_int_fast64_t starts;   /* children announced or seen to be forked;
-                                        relaxed: it only counts */
-static _Thread_local bool announced; /* and counted, whatever is seen of it next */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards `sampler` */
+static pthread_cond_t reading_completed;
+static atomic_int_fast64_t
+    starts; /* children announced or forked; relaxed: a counter */
+static _Thread_local bool announced; /* this thread's next start is already counted */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_errno;
@@ -54,10 +54,10 @@ static int once_errno;
 int64_t
 mw_children_pause_ns(int64_t cost_ns)
 {
-    return cost_ns * REST > PAUSE_NS ? cost_ns * REST : PAUSE_NS;
+    return cost_ns * SLEEP_FACTOR > PAUSE_NS ? cost_ns * SLEEP_FACTOR : PAUSE_NS;
 }
 
-/* ---- who is started ---- */
+/* ---- started children ---- */
 
 static void
 count_start(void)
@@ -83,7 +83,7 @@ add_sample(int64_t t_ns, int64_t rss_bytes)
 {
     struct mw_children_watch *watch;
 
-    for (watch = family.newest; watch != NULL; watch = watch->next) {
+    for (watch = sampler.newest; watch != NULL; watch = watch->next) {
         if (watch->t_open_ns <= t_ns && rss_bytes > watch->rss_peak_bytes) {
             watch->rss_peak_bytes = rss_bytes;
         }
@@ -91,13 +91,13 @@ add_sample(int64_t t_ns, int64_t rss_bytes)
 }
 
 static void
-keep(struct told *told, int err, int64_t started,
-     const struct mw_process_tree_reading *reading)
+store(struct reading *reading, int err, int64_t started,
+      const struct mw_process_tree_reading *tree)
 {
-    told->err = err;
+    reading->err = err;
     if (err == 0) {
-        told->started = started;
-        told->reading = *reading;
+        reading->started = started;
+        reading->tree = *tree;
     }
 }
 
@@ -107,7 +107,7 @@ tick(void *context)
     struct mw_process_tree_reading reading;
     struct mw_process_tree *tree;
     int64_t t_begin_ns;
-    int64_t asked;
+    int64_t requested;
     int64_t started;
     bool with_pss;
     bool due;
@@ -116,61 +116,63 @@ tick(void *context)
     (void)context;
     pthread_mutex_lock(&lock);
     t_begin_ns = mw_clock_mono_ns();
-    asked = family.asked;
-    with_pss = family.pss_asked;
-    tree = family.tree; /* NULL: we are being stopped */
-    due = family.newest != NULL && t_begin_ns >= family.t_next_ns;
-    if (tree == NULL || (asked == family.answered && !due)) {
-        if (tree != NULL && family.newest != NULL) {
-            mw_ticker_call_at(family.ticker, family.t_next_ns);
+    requested = sampler.requested;
+    with_pss = sampler.pss_requested;
+    tree = sampler.tree; /* NULL: the thread is being stopped */
+    due = sampler.newest != NULL && t_begin_ns >= sampler.t_next_ns;
+    if (tree == NULL || (requested == sampler.completed && !due)) {
+        if (tree != NULL && sampler.newest != NULL) {
+            mw_ticker_call_at(sampler.ticker, sampler.t_next_ns);
         }
         pthread_mutex_unlock(&lock);
         return;
     }
-    family.pss_asked = false;
+    sampler.pss_requested = false;
     pthread_mutex_unlock(&lock);
 
-    /* Before the reading: who is started while we read is not taken for missed. */
+    /* Before the reading: a child that starts during it does not count as missed. */
     started = atomic_load_explicit(&starts, memory_order_relaxed);
     err = mw_process_tree_read(tree, with_pss, &reading);
 
     pthread_mutex_lock(&lock);
-    keep(&family.told[0], err, started, &reading);
+    store(&sampler.newest_reading, err, started, &reading);
     if (with_pss) {
-        keep(&family.told[1], err, started, &reading);
+        store(&sampler.newest_with_pss, err, started, &reading);
     }
     if (err == 0) {
         add_sample(t_begin_ns, reading.rss_bytes);
     }
-    family.answered = asked;
-    pthread_cond_broadcast(&answer);
-    if (family.newest != NULL) {
+    sampler.completed = requested;
+    pthread_cond_broadcast(&reading_completed);
+    if (sampler.newest != NULL) {
         int64_t t_now_ns = mw_clock_mono_ns();
 
-        family.t_next_ns = t_now_ns + mw_children_pause_ns(t_now_ns - t_begin_ns);
-        mw_ticker_call_at(family.ticker, family.t_next_ns);
+        sampler.t_next_ns = t_now_ns + mw_children_pause_ns(t_now_ns - t_begin_ns);
+        mw_ticker_call_at(sampler.ticker, sampler.t_next_ns);
     }
     pthread_mutex_unlock(&lock);
 }
 
-/* With the lock held, which is given back meanwhile: have the thread read, and wait
- * until it has. -errno. */
+/* With the lock held; it is released while waiting. Have the thread take a reading, and
+ * wait for it. -errno. */
 static int
 read_now(bool with_pss)
 {
-    struct timespec deadline = mw_clock_deadline(mw_clock_mono_ns() + PATIENCE_NS);
-    int64_t wanted = ++family.asked;
+    struct timespec deadline = mw_clock_deadline(mw_clock_mono_ns() + TIMEOUT_NS);
+    int64_t wanted = ++sampler.requested;
+    const struct reading *reading =
+        with_pss ? &sampler.newest_with_pss : &sampler.newest_reading;
     int err = 0;
 
-    family.pss_asked = family.pss_asked || with_pss;
-    mw_ticker_call_at(family.ticker, mw_clock_mono_ns());
-    while (family.answered < wanted && err == 0) {
-        err = -pthread_cond_timedwait(&answer, &lock, &deadline);
+    sampler.pss_requested = sampler.pss_requested || with_pss;
+    mw_ticker_call_at(sampler.ticker, mw_clock_mono_ns());
+    while (sampler.completed < wanted && err == 0) {
+        err = -pthread_cond_timedwait(&reading_completed, &lock, &deadline);
     }
-    return family.answered >= wanted ? family.told[with_pss].err : err;
+    return sampler.completed >= wanted ? reading->err : err;
 }
 
-/* As /proc has it, which may be that of another pid namespace than ours. */
+/* The pid in /proc, which may belong to another pid namespace than getpid(). */
 static pid_t
 own_pid(void)
 {
@@ -184,19 +186,19 @@ own_pid(void)
     return (pid_t)strtol(text, NULL, 10);
 }
 
-/* With the lock held. After a fork there is neither thread nor tree. */
+/* With the lock held. Create the tree and the thread; a forked child has neither. */
 static int
-make_ready(bool *no_thread)
+prepare(bool *no_thread)
 {
     int err = 0;
 
     *no_thread = false;
-    if (family.tree == NULL) {
-        family.told[0].started = -1;
-        err = mw_process_tree_new(&family.tree, own_pid());
+    if (sampler.tree == NULL) {
+        sampler.newest_reading.started = -1;
+        err = mw_process_tree_new(&sampler.tree, own_pid());
     }
-    if (err == 0 && family.ticker == NULL) {
-        err = mw_ticker_new(&family.ticker, "memwatch-tree", tick, NULL);
+    if (err == 0 && sampler.ticker == NULL) {
+        err = mw_ticker_new(&sampler.ticker, "memwatch-tree", tick, NULL);
         *no_thread = err != 0;
     }
     return err;
@@ -205,13 +207,13 @@ make_ready(bool *no_thread)
 /* ---- windows ---- */
 
 static void
-forget(struct mw_children_watch *watch)
+remove_watch(struct mw_children_watch *watch)
 {
     if (watch->previous != NULL) {
         watch->previous->next = watch->next;
     }
     else {
-        family.newest = watch->next;
+        sampler.newest = watch->next;
     }
     if (watch->next != NULL) {
         watch->next->previous = watch->previous;
@@ -226,40 +228,40 @@ mw_children_open(struct mw_children_watch *watch)
 
     watch->open = false;
     pthread_mutex_lock(&lock);
-    err = make_ready(&watch->no_thread);
-    /* Those started before are not this window's, seen or not. */
-    if (err == 0 &&
-        family.told[0].started != atomic_load_explicit(&starts, memory_order_relaxed)) {
+    err = prepare(&watch->no_thread);
+    /* Children that were started earlier do not belong to this window. */
+    if (err == 0 && sampler.newest_reading.started !=
+                        atomic_load_explicit(&starts, memory_order_relaxed)) {
         err = read_now(false);
     }
     if (err == 0) {
         int64_t t_now_ns = mw_clock_mono_ns();
 
         *watch = (struct mw_children_watch){
-            .next = family.newest,
+            .next = sampler.newest,
             .open = true,
             .t_open_ns = t_now_ns,
-            .started = family.told[0].started,
-            .first_seen = family.told[0].reading.first_seen,
+            .started = sampler.newest_reading.started,
+            .first_seen = sampler.newest_reading.tree.first_seen,
         };
-        if (family.newest != NULL) {
-            family.newest->previous = watch;
+        if (sampler.newest != NULL) {
+            sampler.newest->previous = watch;
         }
         else {
-            family.t_next_ns = t_now_ns + FIRST_PAUSE_NS;
-            mw_ticker_call_at(family.ticker, family.t_next_ns);
+            sampler.t_next_ns = t_now_ns + FIRST_PAUSE_NS;
+            mw_ticker_call_at(sampler.ticker, sampler.t_next_ns);
         }
-        family.newest = watch;
+        sampler.newest = watch;
     }
     pthread_mutex_unlock(&lock);
     return err;
 }
 
 static void
-tell(const struct mw_children_watch *watch, struct mw_children_result *out)
+compute_result(const struct mw_children_watch *watch, struct mw_children_result *out)
 {
-    const struct mw_process_tree_reading *end = &family.told[1].reading;
-    int64_t missed = (family.told[1].started - watch->started) -
+    const struct mw_process_tree_reading *end = &sampler.newest_with_pss.tree;
+    int64_t missed = (sampler.newest_with_pss.started - watch->started) -
                      (end->first_seen - watch->first_seen);
 
     *out = (struct mw_children_result){
@@ -281,15 +283,15 @@ mw_children_close(struct mw_children_watch *watch, struct mw_children_result *ou
     pthread_mutex_lock(&lock);
     if (watch->open) {
         err = read_now(true);
-        /* cppcheck-suppress knownConditionTrueFalse ; we had not the lock meanwhile */
+        /* cppcheck-suppress knownConditionTrueFalse ; read_now() releases the lock */
         if (!watch->open) {
-            err = -ESTALE; /* another thread was faster */
+            err = -ESTALE; /* another thread closed it */
         }
         else {
             if (err == 0) {
-                tell(watch, out);
+                compute_result(watch, out);
             }
-            forget(watch);
+            remove_watch(watch);
         }
     }
     pthread_mutex_unlock(&lock);
@@ -301,7 +303,7 @@ mw_children_cancel(struct mw_children_watch *watch)
 {
     pthread_mutex_lock(&lock);
     if (watch->open) {
-        forget(watch);
+        remove_watch(watch);
     }
     pthread_mutex_unlock(&lock);
 }
@@ -324,19 +326,19 @@ after_fork_in_parent(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* The thread stayed behind, perhaps in the middle of a reading: what it read with is
- * left as it is, for ever. So did who waited for it. */
+/* The thread is in the parent and may have been reading at the fork(), so the tree is
+ * leaked. The threads that waited for a reading are in the parent too. */
 static void
 after_fork_in_child(void)
 {
-    mw_ticker_abandon(&family.ticker);
-    family.tree = NULL;
-    family.asked = family.answered;
-    family.pss_asked = false;
-    (void)mw_thread_init_condition(&answer);
+    mw_ticker_abandon(&sampler.ticker);
+    sampler.tree = NULL;
+    sampler.requested = sampler.completed;
+    sampler.pss_requested = false;
+    (void)mw_thread_init_condition(&reading_completed);
     announced = false;
-    while (family.newest != NULL) {
-        forget(family.newest);
+    while (sampler.newest != NULL) {
+        remove_watch(sampler.newest);
     }
     pthread_mutex_unlock(&lock);
 }
@@ -344,7 +346,7 @@ after_fork_in_child(void)
 static void
 prepare_once(void)
 {
-    once_errno = -mw_thread_init_condition(&answer);
+    once_errno = -mw_thread_init_condition(&reading_completed);
     if (once_errno == 0) {
         once_errno =
             pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
@@ -362,12 +364,12 @@ mw_children_acquire(bool *no_thread)
         return -once_errno;
     }
     pthread_mutex_lock(&lock);
-    err = make_ready(no_thread);
+    err = prepare(no_thread);
     if (err == 0) {
         err = read_now(false);
     }
     if (err == 0) {
-        family.users++;
+        sampler.users++;
     }
     pthread_mutex_unlock(&lock);
     return err;
@@ -380,13 +382,13 @@ mw_children_release(void)
     struct mw_process_tree *tree = NULL;
 
     pthread_mutex_lock(&lock);
-    if (--family.users == 0) {
-        ticker = family.ticker;
-        tree = family.tree;
-        family.ticker = NULL;
-        family.tree = NULL;
+    if (--sampler.users == 0) {
+        ticker = sampler.ticker;
+        tree = sampler.tree;
+        sampler.ticker = NULL;
+        sampler.tree = NULL;
     }
     pthread_mutex_unlock(&lock);
-    mw_ticker_free(&ticker); /* joins: not with the lock held */
+    mw_ticker_free(&ticker); /* joins the thread, so not with the lock held */
     mw_process_tree_free(&tree);
 }

@@ -6,48 +6,42 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
 static struct mw_sampler *own;
-static struct mw_process_sampler_other *newest;
+static struct mw_external_sampler *newest;
 static int users;
-static int handlers_errno; /* 0: installed, which is for ever */
+static int handlers_errno; /* 0: installed; they cannot be removed */
 
 static pthread_once_t handlers_once = PTHREAD_ONCE_INIT;
+
+/* With the lock held. */
+static void
+for_each_sampler(void (*call)(struct mw_sampler *))
+{
+    if (own != NULL) {
+        call(own);
+    }
+    for (struct mw_external_sampler *each = newest; each != NULL; each = each->next) {
+        call(each->sampler);
+    }
+}
 
 static void
 before_fork(void)
 {
     pthread_mutex_lock(&lock);
-    if (own != NULL) {
-        mw_sampler_before_fork(own);
-    }
-    for (struct mw_process_sampler_other *each = newest; each != NULL;
-         each = each->next) {
-        mw_sampler_before_fork(each->sampler);
-    }
+    for_each_sampler(mw_sampler_before_fork);
 }
 
 static void
 after_fork_in_parent(void)
 {
-    if (own != NULL) {
-        mw_sampler_after_fork_in_parent(own);
-    }
-    for (struct mw_process_sampler_other *each = newest; each != NULL;
-         each = each->next) {
-        mw_sampler_after_fork_in_parent(each->sampler);
-    }
+    for_each_sampler(mw_sampler_after_fork_in_parent);
     pthread_mutex_unlock(&lock);
 }
 
 static void
 after_fork_in_child(void)
 {
-    if (own != NULL) {
-        mw_sampler_after_fork_in_child(own);
-    }
-    for (struct mw_process_sampler_other *each = newest; each != NULL;
-         each = each->next) {
-        mw_sampler_after_fork_in_child(each->sampler);
-    }
+    for_each_sampler(mw_sampler_after_fork_in_child);
     pthread_mutex_unlock(&lock);
 }
 
@@ -63,8 +57,8 @@ mw_process_sampler_acquire(struct mw_sampler **out)
 {
     int err;
 
-    /* At first without the lock: a fork would leave it locked to a child for which no
-     * handler is there yet. Once more with it, where there was no memory then. */
+    /* Without the lock: before the handlers exist, a fork() would leave it locked in
+     * the child. If that failed for lack of memory, try again with the lock. */
     pthread_once(&handlers_once, install_handlers);
     pthread_mutex_lock(&lock);
     if (handlers_errno != 0) {
@@ -97,46 +91,46 @@ mw_process_sampler_release(struct mw_sampler **sampler)
         own = NULL;
     }
     pthread_mutex_unlock(&lock);
-    mw_sampler_free(&last); /* joins: not with the lock held */
+    mw_sampler_free(&last); /* joins the thread, so not with the lock held */
 }
 
 int
-mw_process_sampler_open_other(struct mw_process_sampler_other *other,
-                              struct mw_sampler *sampler, pid_t pid)
+mw_external_sampler_open(struct mw_external_sampler *self, struct mw_sampler *sampler,
+                         pid_t pid)
 {
     struct mw_accuracy accuracy = mw_sampler_accuracy(sampler);
     int err;
 
-    *other = (struct mw_process_sampler_other){NULL, NULL, NULL};
-    err = mw_sampler_new_of(&other->sampler, MW_PROC_ROOT, pid, &accuracy);
+    *self = (struct mw_external_sampler){NULL, NULL, NULL};
+    err = mw_sampler_new_with_reset(&self->sampler, MW_PROC_ROOT, pid, &accuracy);
     if (err == 0) {
         pthread_mutex_lock(&lock);
-        other->next = newest;
+        self->next = newest;
         if (newest != NULL) {
-            newest->previous = other;
+            newest->previous = self;
         }
-        newest = other;
+        newest = self;
         pthread_mutex_unlock(&lock);
     }
     return err;
 }
 
 void
-mw_process_sampler_close_other(struct mw_process_sampler_other *other)
+mw_external_sampler_close(struct mw_external_sampler *self)
 {
-    if (other->sampler == NULL) {
+    if (self->sampler == NULL) {
         return;
     }
     pthread_mutex_lock(&lock);
-    if (other->previous != NULL) {
-        other->previous->next = other->next;
+    if (self->previous != NULL) {
+        self->previous->next = self->next;
     }
     else {
-        newest = other->next;
+        newest = self->next;
     }
-    if (other->next != NULL) {
-        other->next->previous = other->previous;
+    if (self->next != NULL) {
+        self->next->previous = self->previous;
     }
     pthread_mutex_unlock(&lock);
-    mw_sampler_free(&other->sampler); /* joins: not with the lock held */
+    mw_sampler_free(&self->sampler); /* joins the thread, so not with the lock held */
 }

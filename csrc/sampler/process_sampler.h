@@ -1,37 +1,44 @@
-/* The samplers of this process: the one of the process itself, and those of others.
+/* The sampler of this process, shared by all its users, and samplers of other
+ * processes. Both survive fork(): in the child their windows are closed, and the next
+ * window opens the files again.
  *
- * There is one of its own, however many interpreters or libraries ask for it, because
- * there is one high-water mark: two keepers would take it from each other. This is the
- * only global state in the core, and the only file that handles fork(): every sampler
- * that a forked child may use or free is made here. */
+ * This process has one sampler, because it has one high-water mark: two samplers would
+ * reset it for each other. The sampler is global state with fork() handlers, like those
+ * of children_sampler.c and stream/publisher.c.
+ *
+ *     err = mw_process_sampler_acquire(&sampler);
+ *     err = mw_sampler_open(sampler, &watch, NULL);
+ *     ...
+ *     mw_process_sampler_release(&sampler);
+ *
+ * Any thread may call any function. Functions return 0 or -errno. */
 
 #ifndef MW_SAMPLER_PROCESS_SAMPLER_H
 #define MW_SAMPLER_PROCESS_SAMPLER_H
 
 #include "sampler/sampler.h"
 
-/* Get it, made at the first call; each successful call is matched by one of
- * mw_process_sampler_release(), and the last of those stops the thread. Any thread.
- * -errno as mw_sampler_new(). */
+/* Get this process's sampler; the first call creates it. Match each successful call
+ * with a release; the last release stops the thread. Errors as mw_sampler_new(). */
 int mw_process_sampler_acquire(struct mw_sampler **out);
+
+/* Sets *sampler to NULL; no effect if it is NULL. */
 void mw_process_sampler_release(struct mw_sampler **sampler);
 
-/* The sampler of another process. The caller owns the storage and keeps it in place
- * from mw_process_sampler_open_other() to mw_process_sampler_close_other(). */
-struct mw_process_sampler_other {
-    struct mw_process_sampler_other *next;
-    struct mw_process_sampler_other *previous;
+/* A sampler of another process. The caller owns the storage and keeps it in place while
+ * it is open. */
+struct mw_external_sampler {
+    struct mw_external_sampler *next;
+    struct mw_external_sampler *previous;
     struct mw_sampler *sampler; /* NULL: not open */
 };
 
-/* As mw_sampler_new_of(), for process `pid` below MW_PROC_ROOT; `sampler` is
- * the one that mw_process_sampler_acquire() gave. Any thread. After fork() it is usable
- * in the child, too: its windows are forgotten, and the next one opens its files anew.
- */
-int mw_process_sampler_open_other(struct mw_process_sampler_other *other,
-                                  struct mw_sampler *sampler, pid_t pid);
+/* Open a sampler of process `pid`; `sampler` is this process's. Errors as
+ * mw_sampler_new_with_reset(); then it is not open. */
+int mw_external_sampler_open(struct mw_external_sampler *self,
+                             struct mw_sampler *sampler, pid_t pid);
 
-/* As mw_sampler_free(), also in a forked child. Where it is not open: nothing. */
-void mw_process_sampler_close_other(struct mw_process_sampler_other *other);
+/* Free its sampler, also in a forked child; no effect if it is not open. */
+void mw_external_sampler_close(struct mw_external_sampler *self);
 
 #endif

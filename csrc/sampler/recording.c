@@ -29,7 +29,7 @@ mw_recording_stop(struct mw_sampler *sampler)
 }
 
 static void
-look(const struct mw_blackbox_writer *writer, void *argument)
+copy_status(const struct mw_blackbox_writer *writer, void *argument)
 {
     struct mw_recording *out = argument;
     const char *path = mw_blackbox_writer_path(writer);
@@ -41,11 +41,11 @@ look(const struct mw_blackbox_writer *writer, void *argument)
 bool
 mw_recording_read(struct mw_sampler *sampler, struct mw_recording *out)
 {
-    return mw_sampler_visit_writer(sampler, look, out);
+    return mw_sampler_visit_writer(sampler, copy_status, out);
 }
 
 static void
-look_whether_lost(const struct mw_blackbox_writer *writer, void *out)
+check_lost(const struct mw_blackbox_writer *writer, void *out)
 {
     *(bool *)out = mw_blackbox_writer_is_lost(writer);
 }
@@ -55,6 +55,6 @@ mw_recording_is_lost(struct mw_sampler *sampler)
 {
     bool is_lost = false;
 
-    mw_sampler_visit_writer(sampler, look_whether_lost, &is_lost);
+    mw_sampler_visit_writer(sampler, check_lost, &is_lost);
     return is_lost;
 }

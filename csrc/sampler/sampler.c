@@ -9,10 +9,9 @@
 
 #define CPU_INTERVAL_NS (100 * MW_NS_PER_MS)
 
-/* How often a running cell's mark is read for the black box. */
-#define MARK_INTERVAL_NS (100 * MW_NS_PER_MS)
+#define HWM_INTERVAL_NS (100 * MW_NS_PER_MS)
 
-/* Open the files, and learn the peak up to now, which the first reset forgets. */
+/* Also reads the HWM, before the first reset loses it. */
 static int
 open_files(struct mw_sampler *self)
 {
@@ -26,8 +25,8 @@ open_files(struct mw_sampler *self)
 }
 
 int
-mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
-                  const struct mw_accuracy *own)
+mw_sampler_new_with_reset(struct mw_sampler **out, const char *root, pid_t pid,
+                          const struct mw_accuracy *own)
 {
     struct mw_sampler *self = calloc(1, sizeof *self);
     int err;
@@ -59,6 +58,12 @@ mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
     return 0;
 }
 
+int
+mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
+{
+    return mw_sampler_new_with_reset(out, root, pid, NULL);
+}
+
 void
 mw_sampler_free(struct mw_sampler **out)
 {
@@ -76,7 +81,7 @@ mw_sampler_free(struct mw_sampler **out)
     *out = NULL;
 }
 
-/* With the lock held: read the processors for all open windows. */
+/* With the lock held: read CPU times for all open windows. */
 static bool
 read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
 {
@@ -88,9 +93,7 @@ read_cpu(struct mw_sampler *self, int64_t t_ns, struct mw_cpu *cpu)
     return true;
 }
 
-/* ---- when to sample; with the lock held ---- */
-
-/* The youngest window sets the pace for all. */
+/* With the lock held. The newest window sets the interval for all. */
 static void
 schedule(struct mw_sampler *self, int64_t t_now_ns)
 {
@@ -112,13 +115,13 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
 {
     struct mw_memory memory = MW_MEMORY_ABSENT;
     struct mw_cpu cpu;
-    /* Who may be killed leaves the mark that was read last. */
+    /* If the process is killed, the HWM that was read last is all that is left. */
     bool with_hwm = (self->writer != NULL || self->target.pid != 0) &&
-                    t_ns - self->t_hwm_ns >= MARK_INTERVAL_NS;
+                    t_ns - self->t_hwm_ns >= HWM_INTERVAL_NS;
     int64_t resets = self->resets;
     int err;
 
-    /* Meanwhile the window may close, and another one find the files lost. */
+    /* Without `lock`: meanwhile windows may close and open, and the files with them. */
     pthread_mutex_lock(&self->files);
     pthread_mutex_unlock(&self->lock);
     err = with_hwm ? mw_proc_read_memory(&self->target.proc, &memory)
@@ -130,8 +133,8 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
         mw_window_list_add_sample(&self->windows, t_ns, memory.rss_bytes);
         if (with_hwm) {
             self->t_hwm_ns = t_ns;
-            /* Who has reset it meanwhile has read it before, for all that were open;
-             * for their own window it is too old. */
+            /* A window that reset the HWM meanwhile has already read it for the others;
+             * for that window this HWM is too old. */
             if (resets == self->resets) {
                 mw_window_list_add_hwm(&self->windows, memory.hwm_bytes);
             }
@@ -142,7 +145,7 @@ take_sample(struct mw_sampler *self, int64_t t_ns)
     if (t_ns - self->t_cpu_ns >= CPU_INTERVAL_NS) {
         read_cpu(self, t_ns, &cpu);
     }
-    mw_target_look_again(&self->target, t_ns);
+    mw_target_update_processors(&self->target, t_ns);
 }
 
 static void
@@ -153,7 +156,7 @@ tick(void *context)
 
     pthread_mutex_lock(&self->lock);
     t_now_ns = mw_clock_mono_ns();
-    /* The windows that we were called for may have closed, and new ones opened. */
+    /* The windows that scheduled this call may have closed, and others opened. */
     if (self->windows.newest != NULL && t_now_ns < self->t_next_ns) {
         mw_ticker_call_at(self->ticker, self->t_next_ns);
     }
@@ -180,7 +183,7 @@ mw_sampler_reopen_files(struct mw_sampler *self)
         (self->windows.newest != NULL || mw_target_is_intact(&self->target))) {
         return 0;
     }
-    pthread_mutex_lock(&self->files); /* the thread may be reading */
+    pthread_mutex_lock(&self->files); /* the thread may be reading them */
     mw_proc_close(&self->target.proc);
     err = open_files(self);
     pthread_mutex_unlock(&self->files);
@@ -190,10 +193,10 @@ mw_sampler_reopen_files(struct mw_sampler *self)
     return err;
 }
 
-/* With the lock held. After a fork the thread is gone too. Where none can be had the
- * window is measured without samples; the next window tries again. */
+/* With the lock held. If there is no thread, start one; fork() may have ended it. If
+ * that fails the window has no samples, and the next window tries again. */
 static int
-make_ready(struct mw_sampler *self)
+prepare(struct mw_sampler *self)
 {
     int err = mw_sampler_reopen_files(self);
 
@@ -211,8 +214,8 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     struct mw_memory start;
     struct mw_cpu cpu;
     int64_t t_open_ns;
-    bool marked;
-    int err = make_ready(self);
+    bool is_reset;
+    int err = prepare(self);
 
     if (err == 0) {
         err = mw_proc_read_memory(&self->target.proc, &start);
@@ -222,12 +225,12 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
     }
     mw_window_list_add_hwm(&self->windows, start.hwm_bytes);
     mw_window_list_add_reading(&self->windows, start.rss_bytes);
-    /* An absent mark is not reset: the other windows would lose what it holds. */
-    marked = self->target.accuracy.hwm_resets && start.hwm_bytes != MW_ABSENT;
-    /* One that stands no higher than what the process holds is as good as reset. */
-    if (marked && start.hwm_bytes > start.rss_bytes) {
-        marked = mw_proc_reset_hwm(&self->target.proc) == 0;
-        if (marked) {
+    /* An HWM that could not be read is not reset: other windows still need it. */
+    is_reset = self->target.accuracy.hwm_resets && start.hwm_bytes != MW_ABSENT;
+    /* If HWM <= RSS there is nothing to reset. */
+    if (is_reset && start.hwm_bytes > start.rss_bytes) {
+        is_reset = mw_proc_reset_hwm(&self->target.proc) == 0;
+        if (is_reset) {
             self->resets++;
             mw_window_list_drop_hwm(&self->windows);
         }
@@ -235,18 +238,18 @@ open_locked(struct mw_sampler *self, struct mw_watch *watch,
         if (err != 0) {
             return err;
         }
-        marked = marked && start.hwm_bytes != MW_ABSENT;
+        is_reset = is_reset && start.hwm_bytes != MW_ABSENT;
     }
     t_open_ns = mw_clock_mono_ns();
     watch->t_real_ns = mw_clock_real_ns();
-    mw_window_list_open(&self->windows, watch, t_open_ns, &start, marked);
+    mw_window_list_open(&self->windows, watch, t_open_ns, &start, is_reset);
     watch->thread_errno = self->thread_errno;
     mw_window_recording_open(self->writer, watch, t_open_ns, start.rss_bytes, title);
     mw_window_recording_sample(self->writer, &self->windows, t_open_ns,
                                start.rss_bytes);
     read_cpu(self, t_open_ns, &cpu);
-    /* A sample that an older window waits for is not put off, or windows opened in
-     * quick succession would put it off for ever. */
+    /* Do not postpone a sample that is due for an older window: windows opened in quick
+     * succession would postpone it forever. */
     if (self->windows.count == 1 ||
         self->t_next_ns > t_open_ns + MW_SAMPLING_INTERVAL_FIRST_NS) {
         schedule(self, t_open_ns);

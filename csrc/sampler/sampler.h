@@ -1,15 +1,25 @@
-/* The thread that watches one process, and the keeper of its high-water mark.
+/* Samples the memory of one process, and shares its high-water mark (HWM) between the
+ * windows that are open on it.
  *
- * The mark belongs to the whole process, windows nest and overlap, and each wants
- * the mark for itself. So before it resets the mark for a new window the sampler
- * reads it for all that are open: none loses what it has measured. Between that
- * read and the reset lie a few microseconds in which another thread's transient
- * could pass unseen, no larger than what it can fault in meanwhile.
+ * A process has one HWM, but windows nest and overlap, and each needs its own. So
+ * before the sampler resets the HWM for a new window, it reads it for all open windows.
+ * In the few microseconds between that read and the reset another thread's transient
+ * can be missed; it cannot be larger than what the thread touches in that time.
  *
- * One lock guards all state; none of its holders waits for anything but the
- * kernel. The thread is started by the first window and parked while none is open:
- * opening one wakes it, closing the last does not, it then finds nothing to do at
- * the next sample's time. It knows nothing of Python. */
+ * One lock guards all state. It is held for a few reads of /proc and never while
+ * waiting for another thread. The first window starts the sampling thread. While no
+ * window is open the thread is parked: opening a window wakes it; after the last one
+ * closes it parks itself when the next sample is due.
+ *
+ *     struct mw_watch watch;
+ *     struct mw_result result;
+ *     err = mw_sampler_new(&sampler, MW_PROC_ROOT, 0);
+ *     err = mw_sampler_open(sampler, &watch, NULL);
+ *     ...
+ *     err = mw_sampler_close(sampler, &watch, NULL, &result); // result.rss_peak_bytes
+ *     mw_sampler_free(&sampler);
+ *
+ * Any thread may call any function. Functions return 0 or -errno. */
 
 #ifndef MW_SAMPLER_SAMPLER_H
 #define MW_SAMPLER_SAMPLER_H
@@ -19,93 +29,89 @@
 #include "sampler/target.h"
 #include "sampler/window_recording.h"
 
-struct mw_sampler; /* opaque: any thread may call any function below */
+struct mw_sampler; /* opaque */
 
-/* What the sampler knows of itself. */
 struct mw_sampler_status {
-    int64_t samples;             /* taken since the start */
-    int64_t missed;              /* due, but the thread came too late for them */
-    int64_t lifetime_peak_bytes; /* of the process: the kernel's own memory of
-                                    it is lost with the first reset; MW_ABSENT:
-                                    it has none */
+    int64_t samples;             /* taken so far */
+    int64_t missed;              /* not taken, because the thread was late */
+    int64_t lifetime_peak_bytes; /* highest RSS of the process; the kernel loses it
+                                    at the first reset. MW_ABSENT: no HWM */
     int open_windows;
     bool running; /* the thread exists */
-    bool parked;  /* and nothing will wake it before a window opens */
+    bool parked;  /* the thread waits without a timeout */
 };
 
-/* For another process, `pid` below `root`. Its mark is reset where that is allowed, so
- * nothing else may measure by it at the same time. `own` is what holds for the caller's
- * own process: see mw_accuracy_of_other(). The caller owns *out and frees it, with no
- * window open. -errno: no memory, or /proc unreadable. */
-int mw_sampler_new_of(struct mw_sampler **out, const char *root, pid_t pid,
-                      const struct mw_accuracy *own);
+/* Sample process `pid` below `root`; 0 is the caller's own. The HWM of another process
+ * is not reset: its peaks are sampled, and hwm_errno is EOPNOTSUPP or why the HWM could
+ * not be reset in any case. The caller owns *out and frees it. Errors: no memory, or
+ * /proc cannot be read. */
+int mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid);
 
-/* The same for the caller's own process (`pid` 0), or for another one whose mark is
- * left alone: its peaks are sampled, hwm_errno is EOPNOTSUPP or why it could not be
- * reset anyway. */
-static inline int
-mw_sampler_new(struct mw_sampler **out, const char *root, pid_t pid)
-{
-    return mw_sampler_new_of(out, root, pid, NULL);
-}
+/* The same for another process, whose HWM is reset if the kernel permits it; nothing
+ * else may measure by it at the same time. `own` is the accuracy of the caller's own
+ * process: see mw_accuracy_of_other(). NULL: as mw_sampler_new(). */
+int mw_sampler_new_with_reset(struct mw_sampler **out, const char *root, pid_t pid,
+                              const struct mw_accuracy *own);
 
+/* Stop the thread and free the sampler; no window may be open. */
 void mw_sampler_free(struct mw_sampler **out);
 
-/* What mw_accuracy_probe() found when the files were opened. */
+/* The result of mw_accuracy_probe() when the files were opened. */
 struct mw_accuracy mw_sampler_accuracy(struct mw_sampler *self);
 
-/* Have the processors read too, by `reader`, at each window's ends and ten times
- * a second; NULL: no longer. What `reader->self` points to lives as long. */
+/* Read CPU times with `reader` too, at both ends of each window and ten times a second.
+ * NULL: do not. `reader->self` must stay valid until the reader is replaced or removed.
+ */
 void
 mw_sampler_set_cpu_reader(struct mw_sampler *self, const struct mw_cpu_reader *reader);
 
-/* No longer by `reader`; where somebody else's is set, that one stays. */
-void mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
-                                    const struct mw_cpu_reader *reader);
+/* Stop using `reader`; no effect if another reader has been set since. */
+void mw_sampler_remove_cpu_reader(struct mw_sampler *self,
+                                  const struct mw_cpu_reader *reader);
 
-/* Write all that is measured from now on to that black box, too; NULL: to none. Only
- * for the own process; mw_recording uses it. The sampler owns `writer` from now on,
- * the caller the one before, which is returned: its files are not removed under the
+/* Write everything measured from now on to this black box too; NULL: to none. Only for
+ * the caller's own process; called by recording.c. Takes ownership of `writer` and
+ * returns the previous one, which the caller frees: files are not removed under the
  * lock. */
 struct mw_blackbox_writer *
 mw_sampler_replace_writer(struct mw_sampler *self, struct mw_blackbox_writer *writer);
 
-/* Call `look` with the writer, under the lock. false: there is none. */
+/* Call visit(writer, argument) with the lock held. Returns false if there is no writer.
+ */
 bool mw_sampler_visit_writer(struct mw_sampler *self,
-                             void (*look)(const struct mw_blackbox_writer *, void *),
-                             void *out);
+                             void (*visit)(const struct mw_blackbox_writer *, void *),
+                             void *argument);
 
-/* Open a window. About 6 us. `title` is for the black box; NULL: it is not in there.
- * -errno: /proc unreadable; the watch is then closed. That the mark cannot be reset is
- * no error: the window's result says so. Nor is it that no thread can be created:
- * watch->thread_errno says why, and the window has no samples. */
+/* Open a window; about 6 us. It is recorded in the black box under `title`; NULL: not
+ * recorded. Errors: /proc cannot be read; the watch is then closed. Not errors: an HWM
+ * that cannot be reset (the result says so), and a thread that cannot be created
+ * (watch->thread_errno says why; the window then has no samples). */
 int mw_sampler_open(struct mw_sampler *self, struct mw_watch *watch,
                     const struct mw_blackbox_title *title);
 
-/* Close it and tell what it cost. About 3 us. `ending` is for the black box; NULL:
- * nobody knows how it ended. -errno: /proc unreadable; -ESRCH:
- * the process is gone; -ENODATA: it is dead and not yet waited for; -ESTALE:
- * the watch is not open, or was opened by the process that we were forked from.
- * The watch is closed in any case. */
+/* Close a window and compute its result; about 3 us. `ending` is for the black box;
+ * NULL: unknown. Errors: /proc cannot be read; -ESRCH: the process is gone; -ENODATA:
+ * it is a zombie; -ESTALE: the watch is not open, or was opened before a fork() by the
+ * parent. The watch is closed in any case. */
 int mw_sampler_close(struct mw_sampler *self, struct mw_watch *watch,
                      const struct mw_ending *ending, struct mw_result *out);
 
-/* Close it with what was known when the last sample was taken: for a process that is
- * gone. Also after mw_sampler_close() has failed. -ESTALE as above. */
+/* Close a window with the figures of the last sample, for a process that is gone. May
+ * follow a mw_sampler_close() that failed. Errors: -ESTALE as above. */
 int mw_sampler_close_at_last_sample(struct mw_sampler *self, struct mw_watch *watch,
                                     struct mw_result *out);
 
-/* Close it, tell nothing. */
+/* Close a window without a result. */
 void mw_sampler_cancel(struct mw_sampler *self, struct mw_watch *watch);
 
-/* The process's memory now, from one read of status. -errno. */
+/* The process's memory now, from one read of /proc/PID/status. */
 int mw_sampler_read_memory(struct mw_sampler *self, struct mw_memory *out);
 
 void mw_sampler_read_status(struct mw_sampler *self, struct mw_sampler_status *out);
 
-/* Around fork(), from pthread_atfork handlers. In the child the descriptors, which
- * describe the parent, are closed, the thread is gone, and open windows are
- * forgotten; the next window opens everything anew. */
+/* For pthread_atfork() handlers. The child has no thread and no open windows, and its
+ * copies of the descriptors, which refer to the parent's files, are closed; its next
+ * window opens its own files. */
 void mw_sampler_before_fork(struct mw_sampler *self);
 void mw_sampler_after_fork_in_parent(struct mw_sampler *self);
 void mw_sampler_after_fork_in_child(struct mw_sampler *self);

@@ -2,7 +2,7 @@
 
 #include "sampler/window_recording.h"
 
-/* ---- what is set and asked ---- */
+/* ---- status and configuration ---- */
 
 struct mw_blackbox_writer *
 mw_sampler_replace_writer(struct mw_sampler *self, struct mw_blackbox_writer *writer)
@@ -12,25 +12,26 @@ mw_sampler_replace_writer(struct mw_sampler *self, struct mw_blackbox_writer *wr
     pthread_mutex_lock(&self->lock);
     before = self->writer;
     self->writer = writer;
-    mw_window_recording_forget(&self->windows); /* their slots are in the one before */
+    mw_window_recording_forget(
+        &self->windows); /* their slots are the previous writer's */
     pthread_mutex_unlock(&self->lock);
     return before;
 }
 
 bool
 mw_sampler_visit_writer(struct mw_sampler *self,
-                        void (*look)(const struct mw_blackbox_writer *, void *),
-                        void *out)
+                        void (*visit)(const struct mw_blackbox_writer *, void *),
+                        void *argument)
 {
-    bool is_there;
+    bool has_writer;
 
     pthread_mutex_lock(&self->lock);
-    is_there = self->writer != NULL;
-    if (is_there) {
-        look(self->writer, out);
+    has_writer = self->writer != NULL;
+    if (has_writer) {
+        visit(self->writer, argument);
     }
     pthread_mutex_unlock(&self->lock);
-    return is_there;
+    return has_writer;
 }
 
 struct mw_accuracy
@@ -53,8 +54,8 @@ mw_sampler_set_cpu_reader(struct mw_sampler *self, const struct mw_cpu_reader *r
 }
 
 void
-mw_sampler_withdraw_cpu_reader(struct mw_sampler *self,
-                               const struct mw_cpu_reader *reader)
+mw_sampler_remove_cpu_reader(struct mw_sampler *self,
+                             const struct mw_cpu_reader *reader)
 {
     pthread_mutex_lock(&self->lock);
     if (self->cpu.self == reader->self) {
@@ -103,8 +104,8 @@ mw_sampler_before_fork(struct mw_sampler *self)
 {
     struct mw_ticker *idle = NULL;
 
-    /* A thread that has nothing to do is not to be why Python warns of forking with
-     * threads. With a window open it stays: its samples are wanted. */
+    /* Stop an idle thread, so that it does not make Python warn about fork() in a
+     * process with threads. While a window is open its samples are needed. */
     pthread_mutex_lock(&self->lock);
     if (self->windows.newest == NULL) {
         idle = self->ticker;
@@ -113,7 +114,7 @@ mw_sampler_before_fork(struct mw_sampler *self)
     pthread_mutex_unlock(&self->lock);
     mw_ticker_free(&idle);
 
-    /* So that the child inherits nothing half-done. */
+    /* Held until after fork(): the child inherits a consistent state. */
     pthread_mutex_lock(&self->lock);
 }
 
@@ -126,10 +127,10 @@ mw_sampler_after_fork_in_parent(struct mw_sampler *self)
 void
 mw_sampler_after_fork_in_child(struct mw_sampler *self)
 {
-    pthread_mutex_init(&self->lock, NULL); /* the old one's owner stayed behind */
+    pthread_mutex_init(&self->lock, NULL); /* its owner is in the parent */
     pthread_mutex_init(&self->files, NULL);
     mw_ticker_abandon(&self->ticker);
-    /* Its files are the parent's, offset and all: each would disturb the other. */
+    /* The descriptors share their file offsets with the parent's. */
     self->cpu = (struct mw_cpu_reader){NULL, NULL};
     mw_proc_close(&self->target.proc);
     mw_blackbox_writer_free(&self->writer);

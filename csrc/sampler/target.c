@@ -13,7 +13,7 @@ mw_target_init(struct mw_target *self, const char *root, pid_t pid,
     *self = (struct mw_target){
         .root = strdup(root),
         .pid = pid,
-        .is_granted = own != NULL,
+        .may_reset_other = own != NULL,
         .proc = MW_PROC_CLOSED,
     };
     if (own != NULL) {
@@ -40,12 +40,12 @@ mw_target_open(struct mw_target *self, int64_t *hwm_bytes)
     }
     if (err == 0) {
         *hwm_bytes = memory.hwm_bytes;
-        if (self->pid != 0 && !self->is_granted) {
-            /* The probe's pages are our own: another's mark would not follow
-             * them. And that process may itself be measuring by its mark. */
+        if (self->pid != 0 && !self->may_reset_other) {
+            /* The probe touches pages of this process, which the other's HWM does
+             * not count. And that process may itself measure by its HWM. */
             mw_proc_forgo_hwm(&self->proc);
         }
-        err = self->is_granted
+        err = self->may_reset_other
                   ? mw_accuracy_of_other(&self->own, &self->proc, self->root, self->pid,
                                          &self->accuracy)
                   : mw_accuracy_probe(&self->proc, &self->accuracy);
@@ -59,16 +59,16 @@ mw_target_open(struct mw_target *self, int64_t *hwm_bytes)
 bool
 mw_target_is_intact(const struct mw_target *self)
 {
-    /* A probe that lacked memory says nothing of the kernel: it is made again. */
+    /* A probe that failed for lack of memory is repeated. */
     return self->proc.status.fd >= 0 && self->accuracy.hwm_errno != ENOMEM &&
            mw_proc_is_intact(&self->proc);
 }
 
 void
-mw_target_look_again(struct mw_target *self, int64_t t_ns)
+mw_target_update_processors(struct mw_target *self, int64_t t_ns)
 {
-    if (t_ns - self->t_look_ns >= MW_NS_PER_S) {
-        self->t_look_ns = t_ns;
+    if (t_ns - self->t_processors_ns >= MW_NS_PER_S) {
+        self->t_processors_ns = t_ns;
         mw_accuracy_look_again(&self->accuracy, self->proc.page_bytes);
     }
 }

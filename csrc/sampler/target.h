@@ -1,6 +1,15 @@
-/* The process that is measured: its files, which may have to be opened anew, and what
- * its figures may claim. Not thread-safe: the caller serialises, but for reading `proc`
- * while nobody opens or closes it. */
+/* The measured process: its /proc files, which may have to be opened again, and the
+ * accuracy of its figures.
+ *
+ * Not thread-safe: the caller serialises. Exception: any thread may read `proc` while
+ * no other opens or closes it.
+ *
+ *     err = mw_target_init(&target, MW_PROC_ROOT, 0, NULL);
+ *     err = mw_target_open(&target, &hwm_bytes);
+ *     err = mw_proc_read_rss(&target.proc, &rss_bytes);
+ *     mw_target_release(&target);
+ *
+ * Functions return 0 or -errno. */
 
 #ifndef MW_SAMPLER_TARGET_H
 #define MW_SAMPLER_TARGET_H
@@ -9,34 +18,34 @@
 
 struct mw_target {
     char *root;
-    pid_t pid;              /* 0: the caller's own */
-    bool is_granted;        /* another's mark may be reset, and then ... */
-    struct mw_accuracy own; /* ... this is what holds for the caller's own process */
-    struct mw_proc proc;    /* the files, or MW_PROC_CLOSED */
-    struct mw_accuracy accuracy; /* found out when they were opened ... */
-    int64_t t_look_ns;           /* ... and when it was last looked at again */
+    pid_t pid;                   /* 0: the caller's own */
+    bool may_reset_other;        /* the HWM of another process may be reset ... */
+    struct mw_accuracy own;      /* ... and this is the accuracy of the caller's own */
+    struct mw_proc proc;         /* the files, or MW_PROC_CLOSED */
+    struct mw_accuracy accuracy; /* probed when the files were opened */
+    int64_t t_processors_ns;     /* when the processors were last counted again */
 };
 
-/* Process `pid` below `root`; nothing is opened yet. `own` as in mw_sampler_new_of().
- * -ENOMEM; then there is nothing to release. */
+/* Process `pid` below `root`; opens nothing. `own` as in mw_sampler_new_with_reset().
+ * -ENOMEM: nothing to release. */
 int mw_target_init(struct mw_target *self, const char *root, pid_t pid,
                    const struct mw_accuracy *own);
 void mw_target_release(struct mw_target *self);
 
-/* Open the files and find out what the figures may claim. *hwm_bytes is the mark as it
- * stood before anybody reset it, or MW_ABSENT. -errno; they are then closed. */
+/* Open the files and probe the accuracy. *hwm_bytes is the HWM before the probe resets
+ * it, or MW_ABSENT. On failure the files are closed. */
 int mw_target_open(struct mw_target *self, int64_t *hwm_bytes);
 
-/* At `t_ns`, once a second at most: whether there are more processors to count on. Only
- * on a thread of memwatch's own: see mw_accuracy_look_again(). */
-void mw_target_look_again(struct mw_target *self, int64_t t_ns);
+/* Raise the error bound if more processors are online; at most once a second, `t_ns` is
+ * now. Only on a thread of memwatch's own: see mw_accuracy_look_again(). */
+void mw_target_update_processors(struct mw_target *self, int64_t t_ns);
 
-/* How far the mark of a window from `start` to `end` may be off, in bytes. */
+/* The error bound of the HWM, in bytes, for a window from `start` to `end`. */
 int64_t mw_target_bound(const struct mw_target *self, const struct mw_memory *start,
                         const struct mw_memory *end);
 
-/* Whether they are open, still the files that were opened, and the probe had the memory
- * that it needs. */
+/* Whether the files are open, are still the same files, and the probe did not fail for
+ * lack of memory. */
 bool mw_target_is_intact(const struct mw_target *self);
 
 #endif

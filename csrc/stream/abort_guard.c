@@ -19,14 +19,13 @@ enum {
     SPARE_BYTES = 1024 * 1024,
 };
 
-/* How long to wait until the kernel no longer counts a thread that was joined. */
-#define GONE_NS (500 * MW_NS_PER_MS)
-#define GONE_NAP_NS (100 * MW_NS_PER_US)
+#define REMOVAL_TIMEOUT_NS (500 * MW_NS_PER_MS)
+#define REMOVAL_POLL_NS (100 * MW_NS_PER_US)
 
-/* ---- before ---- */
+/* ---- checks ---- */
 
 static int
-look_for_descriptors(void)
+check_descriptors(void)
 {
     int fds[SPARE_DESCRIPTORS];
     int count = 0;
@@ -44,24 +43,24 @@ look_for_descriptors(void)
 }
 
 static int
-look_for_memory(void)
+check_memory(void)
 {
-    /* cppcheck-suppress constVariablePointer ; munmap() takes it as it is */
+    /* cppcheck-suppress constVariablePointer ; munmap() takes void * */
     void *spare = mmap(NULL, SPARE_BYTES, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    /* cppcheck-suppress nullPointerOutOfMemory ; it is MAP_FAILED then */
+    /* cppcheck-suppress nullPointerOutOfMemory ; it is MAP_FAILED, not NULL */
     return spare == MAP_FAILED || munmap(spare, SPARE_BYTES) != 0 ? -errno : 0;
 }
 
 struct spare_thread {
     pthread_t thread;
-    pthread_mutex_t *gate;
+    pthread_mutex_t *gate; /* locked until all threads exist */
     pid_t tid;
 };
 
 static void *
-wait_at_the_gate(void *argument)
+wait_at_gate(void *argument)
 {
     struct spare_thread *self = argument;
 
@@ -72,7 +71,7 @@ wait_at_the_gate(void *argument)
 }
 
 static bool
-is_gone(pid_t tid)
+is_removed(pid_t tid)
 {
     char path[64];
 
@@ -80,9 +79,6 @@ is_gone(pid_t tid)
     return access(path, F_OK) != 0;
 }
 
-/* Threads with the attributes of libzmq's own, all there at once. Their stacks stay in
- * the C library's cache, for libzmq's to take. A thread that was joined counts against
- * limits until the kernel has removed it: that is waited for. */
 int
 mw_abort_guard_check_threads(void)
 {
@@ -99,8 +95,7 @@ mw_abort_guard_check_threads(void)
     pthread_mutex_lock(&gate);
     while (count < SPARE_THREADS && err == 0) {
         spare[count].gate = &gate;
-        err = -pthread_create(&spare[count].thread, NULL, wait_at_the_gate,
-                              &spare[count]);
+        err = -pthread_create(&spare[count].thread, NULL, wait_at_gate, &spare[count]);
         count += err == 0;
     }
     pthread_mutex_unlock(&gate);
@@ -109,10 +104,10 @@ mw_abort_guard_check_threads(void)
         pthread_join(spare[i].thread, NULL);
     }
     pthread_mutex_destroy(&gate);
-    t_end_ns = mw_clock_mono_ns() + GONE_NS;
+    t_end_ns = mw_clock_mono_ns() + REMOVAL_TIMEOUT_NS;
     for (int i = 0; i < count && err == 0; i++) {
-        while (!is_gone(spare[i].tid) && err == 0) {
-            nanosleep(&(struct timespec){.tv_nsec = GONE_NAP_NS}, NULL);
+        while (!is_removed(spare[i].tid) && err == 0) {
+            nanosleep(&(struct timespec){.tv_nsec = REMOVAL_POLL_NS}, NULL);
             err = mw_clock_mono_ns() < t_end_ns ? 0 : -EAGAIN;
         }
     }
@@ -122,28 +117,26 @@ mw_abort_guard_check_threads(void)
 int
 mw_abort_guard_check_files_and_memory(void)
 {
-    int err = look_for_descriptors();
+    int err = check_descriptors();
 
-    return err == 0 ? look_for_memory() : err;
+    return err == 0 ? check_memory() : err;
 }
 
-/* ---- meanwhile ---- */
-
-/* The abort() of our thread ends here. One at a time in a process. */
+/* ---- the guard ---- */
 static struct {
-    pid_t tid; /* of the thread that acts */
-    sigjmp_buf back;
+    pid_t tid; /* of the thread that runs act() */
+    sigjmp_buf return_point;
     struct sigaction before;
-} rescue;
+} guard;
 
 static void
 on_abort(int number)
 {
-    if ((pid_t)syscall(SYS_gettid) == rescue.tid) {
-        siglongjmp(rescue.back, 1);
+    if ((pid_t)syscall(SYS_gettid) == guard.tid) {
+        siglongjmp(guard.return_point, 1);
     }
-    /* Another thread aborts: as if we were not there. */
-    sigaction(number, &rescue.before, NULL);
+    /* Another thread called abort(): restore the usual effect. */
+    sigaction(number, &guard.before, NULL);
     (void)raise(number);
 }
 
@@ -153,10 +146,10 @@ mw_abort_guard_run(int (*act)(const void *context), const void *context, bool *a
     struct sigaction ours = {.sa_handler = on_abort, .sa_flags = SA_NODEFER};
     int err;
 
-    rescue.tid = (pid_t)syscall(SYS_gettid);
+    guard.tid = (pid_t)syscall(SYS_gettid);
     sigemptyset(&ours.sa_mask);
-    if (sigsetjmp(rescue.back, 1) == 0) {
-        sigaction(SIGABRT, &ours, &rescue.before);
+    if (sigsetjmp(guard.return_point, 1) == 0) {
+        sigaction(SIGABRT, &ours, &guard.before);
         err = act(context);
         *aborted = false;
     }
@@ -164,6 +157,6 @@ mw_abort_guard_run(int (*act)(const void *context), const void *context, bool *a
         err = -EAGAIN;
         *aborted = true;
     }
-    sigaction(SIGABRT, &rescue.before, NULL);
+    sigaction(SIGABRT, &guard.before, NULL);
     return err;
 }

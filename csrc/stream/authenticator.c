@@ -8,8 +8,8 @@
 enum {
     KEY_BYTES = 32,
     ANSWERS_AT_ONCE = 64,
-    /* Positions of the frames of a request. The others are version, domain, address,
-     * identity and mechanism. */
+    /* Frames of a request: version, request, domain, address, identity, mechanism,
+     * key. */
     ZAP_REQUEST = 1,
     ZAP_KEY = 6,
     ZAP_FRAMES = 7,

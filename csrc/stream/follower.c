@@ -2,15 +2,14 @@
 
 #include <stdlib.h>
 
-/* The sampler is no faster than that. */
+/* The sampler's shortest interval. */
 #define EVERY_SAMPLE_NS INT64_C(1000000)
 
-/* Before any clock began, and far from where a difference would overflow. */
+/* Earlier than any time; differences do not overflow. */
 #define LONG_AGO_NS (INT64_MIN / 4)
 
 enum { MOST_OPEN = 2 * MW_BLACKBOX_CELLS };
 
-/* What is being listed. */
 struct list {
     struct mw_follower_item *items;
     size_t count;
@@ -35,9 +34,9 @@ find(const struct mw_blackbox_view *view, int64_t number)
     return NULL;
 }
 
-/* When it closed; MW_UNLIMITED: it has not, or nobody knows. */
+/* When it closed; MW_UNLIMITED: it is open. Without a duration: when it opened. */
 static int64_t
-end_of(const struct mw_blackbox_cell *cell)
+end_ns(const struct mw_blackbox_cell *cell)
 {
     int64_t duration_ns = cell->result.duration_ns;
 
@@ -48,69 +47,70 @@ end_of(const struct mw_blackbox_cell *cell)
 }
 
 const struct mw_blackbox_cell *
-mw_follower_open_at(const struct mw_blackbox_view *view, int64_t t_mono_ns)
+mw_follower_cell_at(const struct mw_blackbox_view *view, int64_t t_mono_ns)
 {
-    const struct mw_blackbox_cell *youngest = NULL;
+    const struct mw_blackbox_cell *newest = NULL;
 
     for (int i = 0; i < view->cell_count; i++) {
         const struct mw_blackbox_cell *cell = &view->cells[i];
 
-        if (cell->t_mono_ns <= t_mono_ns && t_mono_ns <= end_of(cell) &&
-            (youngest == NULL || cell->number > youngest->number)) {
-            youngest = cell;
+        if (cell->t_mono_ns <= t_mono_ns && t_mono_ns <= end_ns(cell) &&
+            (newest == NULL || cell->number > newest->number)) {
+            newest = cell;
         }
     }
-    return youngest;
+    return newest;
 }
 
 /* ---- cells ---- */
 
 static void
-remember(struct mw_follower *self, const struct mw_blackbox_cell *cell)
+add_open_cell(struct mw_follower *self, const struct mw_blackbox_cell *cell)
 {
-    self->open[self->open_count++] = (struct mw_follower_open){.number = cell->number};
+    self->open[self->open_count++] = (struct mw_follower_cell){.number = cell->number};
 }
 
+/* Returns how many messages are lost. */
 static int64_t
-look_for_new(struct mw_follower *self, const struct mw_blackbox_view *view)
+find_new_cells(struct mw_follower *self, const struct mw_blackbox_view *view)
 {
-    int64_t gone = 0;
+    int64_t lost_messages = 0;
 
     for (; self->next_cell < view->opened; self->next_cell++) {
         const struct mw_blackbox_cell *cell = find(view, self->next_cell);
 
         if (cell != NULL && self->open_count < MOST_OPEN) {
-            remember(self, cell);
+            add_open_cell(self, cell);
         }
-        else if (cell == NULL && self->next_cell < self->doubted_before) {
-            gone += 2; /* its opening and its closing */
+        else if (cell == NULL && self->next_cell < self->retried_before) {
+            lost_messages += 2; /* open and close */
         }
         else {
-            self->doubted_before = view->opened;
+            self->retried_before = view->opened;
             break;
         }
     }
-    return gone;
+    return lost_messages;
 }
 
-/* Those that have opened and not been told so, and those that have closed. */
+/* List the cells that have opened or closed. Returns how many messages are lost. */
 static int64_t
-look_for_changes(struct mw_follower *self, int64_t t_now_ns, struct list *list,
-                 const struct mw_blackbox_view *view)
+list_cells(struct mw_follower *self, int64_t t_now_ns, struct list *list,
+           const struct mw_blackbox_view *view)
 {
-    int64_t gone = 0;
+    int64_t lost_messages = 0;
     int kept = 0;
 
     for (int i = 0; i < self->open_count; i++) {
-        struct mw_follower_open open = self->open[i];
+        struct mw_follower_cell open = self->open[i];
         const struct mw_blackbox_cell *cell = find(view, open.number);
 
-        if (cell != NULL && !open.is_told) {
+        if (cell != NULL && !open.is_reported) {
             add(list, MW_MESSAGE_OPEN, cell->t_mono_ns, cell->rss_start_bytes, cell);
-            open.is_told = true;
+            open.is_reported = true;
         }
         if (cell == NULL && open.is_missing) {
-            gone += open.is_told ? 1 : 2;
+            lost_messages += open.is_reported ? 1 : 2;
         }
         else if (cell == NULL || cell->status == MW_BLACKBOX_OPEN) {
             open.is_missing = cell == NULL;
@@ -119,46 +119,46 @@ look_for_changes(struct mw_follower *self, int64_t t_now_ns, struct list *list,
         else {
             bool is_timed = cell->result.duration_ns != MW_ABSENT;
 
-            add(list, MW_MESSAGE_CLOSE, is_timed ? end_of(cell) : t_now_ns,
+            add(list, MW_MESSAGE_CLOSE, is_timed ? end_ns(cell) : t_now_ns,
                 cell->result.rss_end_bytes, cell);
         }
     }
     self->open_count = kept;
-    return gone;
+    return lost_messages;
 }
 
 /* ---- samples ---- */
 
-/* The newest, and before it those that are an interval apart. */
+/* List the newest sample, and before it those that are an interval apart. */
 static void
-choose_samples(struct mw_follower *self, struct list *list,
-               const struct mw_blackbox_view *view,
-               const struct mw_blackbox_sample *samples, size_t count)
+list_samples(struct mw_follower *self, struct list *list,
+             const struct mw_blackbox_view *view,
+             const struct mw_blackbox_sample *samples, size_t count)
 {
     bool all = self->interval_ns <= EVERY_SAMPLE_NS;
     int64_t t_newest_ns = self->t_sample_ns;
-    int64_t t_chosen_ns = MW_UNLIMITED;
+    int64_t t_listed_ns = MW_UNLIMITED;
 
     for (size_t i = count; i-- > 0;) {
         const struct mw_blackbox_sample *sample = &samples[i];
-        /* Half an interval of leave for the last: neither clock keeps time exactly. */
+        /* Only half an interval after the last: neither clock keeps time exactly. */
         bool is_due =
             all || (sample->t_mono_ns - self->t_sample_ns >= self->interval_ns / 2 &&
-                    t_chosen_ns - sample->t_mono_ns >= self->interval_ns);
+                    t_listed_ns - sample->t_mono_ns >= self->interval_ns);
 
         if (is_due) {
             add(list, MW_MESSAGE_SAMPLE, sample->t_mono_ns, sample->rss_bytes,
-                mw_follower_open_at(view, sample->t_mono_ns));
-            t_chosen_ns = sample->t_mono_ns;
-            t_newest_ns = t_newest_ns > t_chosen_ns ? t_newest_ns : t_chosen_ns;
+                mw_follower_cell_at(view, sample->t_mono_ns));
+            t_listed_ns = sample->t_mono_ns;
+            t_newest_ns = t_newest_ns > t_listed_ns ? t_newest_ns : t_listed_ns;
         }
     }
     self->t_sample_ns = t_newest_ns;
 }
 
-/* How many messages those that were lost would have been. */
+/* How many messages `lost` samples would have been, up to the next one's time. */
 static int64_t
-messages_of(const struct mw_follower *self, int64_t lost, int64_t t_next_ns)
+count_lost_messages(const struct mw_follower *self, int64_t lost, int64_t t_next_ns)
 {
     int64_t most = (t_next_ns - self->t_sample_ns) / self->interval_ns;
 
@@ -168,9 +168,9 @@ messages_of(const struct mw_follower *self, int64_t lost, int64_t t_next_ns)
     return most > 0 ? most : 0;
 }
 
-/* ---- all of it ---- */
+/* ---- both ---- */
 
-/* By time; at the same time a cell opens before it is sampled, and then closes. */
+/* By time; at equal times: open, sample, close. */
 static int
 compare(const void *a, const void *b)
 {
@@ -195,26 +195,28 @@ mw_follower_init(struct mw_follower *self, const struct mw_blackbox_view *view,
                                  .next_cell = view->opened};
     for (int i = 0; i < view->cell_count; i++) {
         if (view->cells[i].status == MW_BLACKBOX_OPEN) {
-            remember(self, &view->cells[i]);
+            add_open_cell(self, &view->cells[i]);
         }
     }
-    self->doubted_before = self->next_cell;
+    self->retried_before = self->next_cell;
 }
 
 size_t
 mw_follower_advance(struct mw_follower *self, int64_t t_now_ns,
                     const struct mw_blackbox_view *view,
                     const struct mw_blackbox_sample *samples, size_t count,
-                    int64_t lost, struct mw_follower_item *items, int64_t *gone)
+                    int64_t lost_samples, struct mw_follower_item *items,
+                    int64_t *lost_messages)
 {
     struct list list = {.items = items};
 
-    if (lost > 0) {
-        *gone += messages_of(self, lost, count > 0 ? samples[0].t_mono_ns : 0);
+    if (lost_samples > 0) {
+        *lost_messages += count_lost_messages(self, lost_samples,
+                                              count > 0 ? samples[0].t_mono_ns : 0);
     }
-    *gone += look_for_new(self, view);
-    *gone += look_for_changes(self, t_now_ns, &list, view);
-    choose_samples(self, &list, view, samples, count);
+    *lost_messages += find_new_cells(self, view);
+    *lost_messages += list_cells(self, t_now_ns, &list, view);
+    list_samples(self, &list, view, samples, count);
     qsort(list.items, list.count, sizeof *list.items, compare);
     return list.count;
 }

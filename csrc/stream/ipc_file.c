@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 int
-mw_ipc_file_look(const char *path)
+mw_ipc_file_check(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat found;
@@ -29,8 +29,8 @@ mw_ipc_file_look(const char *path)
     if (fd < 0) {
         return -errno;
     }
-    /* Refused: nobody has it. Else somebody may: who has a queue before the door, is
-     * another user, or has a socket of another type. */
+    /* Only a refused connection proves that no process listens. Other errors can mean a
+     * full backlog, another user's socket or another socket type. */
     if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ||
         (errno != ECONNREFUSED && errno != ENOENT)) {
         err = -EADDRINUSE;
@@ -44,7 +44,7 @@ mw_ipc_file_claim(struct mw_ipc_file *self, const char *path)
 {
     struct stat found;
 
-    /* Not by the umask: it is the whole process's. */
+    /* Not by umask(), which would affect all threads. */
     if (lstat(path, &found) != 0 || chmod(path, S_IRUSR | S_IWUSR) != 0) {
         return -errno;
     }

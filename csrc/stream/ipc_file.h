@@ -1,25 +1,34 @@
-/* The file of a Unix socket that libzmq binds: libzmq removes whatever is there before,
- * leaves its own behind, and gives it the mode that the umask says. */
+/* The file of a Unix socket that libzmq binds. libzmq removes whatever is at the path
+ * before, leaves its own file behind, and applies the umask.
+ *
+ *     err = mw_ipc_file_check(path); // then zmq_bind()
+ *     err = mw_ipc_file_claim(&file, path);
+ *     ...
+ *     mw_ipc_file_remove(&file, path);
+ *
+ * Functions return 0 or -errno. */
 
 #ifndef MW_STREAM_IPC_FILE_H
 #define MW_STREAM_IPC_FILE_H
 
 #include <sys/types.h>
 
-/* The one that we bound; all 0: there is none. */
+/* Identifies the file that we bound; all 0: none. */
 struct mw_ipc_file {
     dev_t device;
     ino_t inode;
 };
 
-/* Whether a socket may be bound at `path`: nothing is there, or what the dead left.
- * -EEXIST: no socket is; -EADDRINUSE: somebody listens. */
-int mw_ipc_file_look(const char *path);
+/* Check that a socket may be bound at `path`: nothing is there, or a socket that no
+ * process listens on. -EEXIST: a file that is not a socket; -EADDRINUSE: a socket in
+ * use.
+ */
+int mw_ipc_file_check(const char *path);
 
-/* It has been bound: it is ours, and for nobody else (mode 0600). -errno */
+/* After the bind: remember the file, and set its mode to 0600. */
 int mw_ipc_file_claim(struct mw_ipc_file *self, const char *path);
 
-/* Remove it, unless by now it is somebody else's. */
+/* Remove the file, unless another one has replaced it. */
 void mw_ipc_file_remove(const struct mw_ipc_file *self, const char *path);
 
 #endif

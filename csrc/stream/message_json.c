@@ -6,9 +6,9 @@
 
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
-/* Where it goes. What does not fit is not written, and neither is what comes after. */
+/* The output. Bytes that do not fit are not written, nor is anything after them. */
 struct out {
-    char *room;
+    char *buffer;
     size_t size;
     size_t length;
     bool is_full;
@@ -21,21 +21,21 @@ put(struct out *out, const char *bytes, size_t length)
         out->is_full = true;
         return;
     }
-    memcpy(out->room + out->length, bytes, length);
+    memcpy(out->buffer + out->length, bytes, length);
     out->length += length;
 }
 
 static void
-put_plain(struct out *out, const char *text)
+put_literal(struct out *out, const char *text)
 {
     put(out, text, strlen(text));
 }
 
 /* ---- texts ---- */
 
-/* How many bytes the character at `at` has; 0: what is there is no UTF-8. As RFC 3629
- * has it: none that is longer than needed, no surrogate, none above U+10FFFF. A NUL
- * ends what comes before it, being no byte that continues. */
+/* The length of the UTF-8 character at `at`; 0: invalid. By RFC 3629: no overlong form,
+ * no surrogate, nothing above U+10FFFF. Never reads past a NUL, which is not a
+ * continuation byte. */
 static size_t
 character_length(const unsigned char *at)
 {
@@ -73,7 +73,7 @@ character_length(const unsigned char *at)
     return length;
 }
 
-/* How one character goes into a JSON text. */
+/* One character in a JSON string. */
 struct escaped {
     char bytes[8];
     size_t length;
@@ -106,30 +106,30 @@ escape(const unsigned char *at, size_t length)
     return escaped;
 }
 
-/* `text`, which ends within `size` bytes, as JSON; "" is null. */
+/* A text of a field of `size` bytes; "" becomes null. */
 static void
 put_text(struct out *out, const char *text, size_t size)
 {
     const unsigned char *at = (const unsigned char *)text;
-    size_t budget = size + size / 2;
+    size_t left = size + size / 2; /* so that any body fits */
 
     if (*at == '\0') {
-        put_plain(out, "null");
+        put_literal(out, "null");
         return;
     }
-    put_plain(out, "\"");
+    put_literal(out, "\"");
     while (*at != '\0') {
         size_t length = character_length(at);
         struct escaped escaped = escape(at, length);
 
-        if (escaped.length > budget) {
+        if (escaped.length > left) {
             break;
         }
-        budget -= escaped.length;
+        left -= escaped.length;
         put(out, escaped.bytes, escaped.length);
         at += length > 0 ? length : 1;
     }
-    put_plain(out, "\"");
+    put_literal(out, "\"");
 }
 
 /* ---- figures and dates ---- */
@@ -151,11 +151,11 @@ static void
 put_figure(struct out *out, int64_t value)
 {
     if (value == MW_ABSENT || value == MW_UNLIMITED) {
-        put_plain(out, "null");
+        put_literal(out, "null");
         return;
     }
     if (value < 0) {
-        put_plain(out, "-");
+        put_literal(out, "-");
     }
     put_digits(out, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
@@ -167,12 +167,12 @@ put_date(struct out *out, int64_t t_real_ns)
 
     mw_date_format(t_real_ns, date);
     if (*date == '\0') {
-        put_plain(out, "null");
+        put_literal(out, "null");
         return;
     }
-    put_plain(out, "\"");
-    put_plain(out, date);
-    put_plain(out, "\"");
+    put_literal(out, "\"");
+    put_literal(out, date);
+    put_literal(out, "\"");
 }
 
 /* ---- objects ---- */
@@ -180,12 +180,12 @@ put_date(struct out *out, int64_t t_real_ns)
 static void
 put_key(struct out *out, const char *key)
 {
-    if (out->length > 0 && out->room[out->length - 1] != '{') {
-        put_plain(out, ",");
+    if (out->length > 0 && out->buffer[out->length - 1] != '{') {
+        put_literal(out, ",");
     }
-    put_plain(out, "\"");
-    put_plain(out, key);
-    put_plain(out, "\":");
+    put_literal(out, "\"");
+    put_literal(out, key);
+    put_literal(out, "\":");
 }
 
 #define PUT_TEXT(out, key, text)                                                       \
@@ -206,12 +206,12 @@ put_word(struct out *out, const char *key, const char *word)
 {
     put_key(out, key);
     if (word == NULL) {
-        put_plain(out, "null");
+        put_literal(out, "null");
         return;
     }
-    put_plain(out, "\"");
-    put_plain(out, word);
-    put_plain(out, "\"");
+    put_literal(out, "\"");
+    put_literal(out, word);
+    put_literal(out, "\"");
 }
 
 static void
@@ -230,11 +230,11 @@ put_cell(struct out *out, const struct mw_blackbox_cell *cell, int64_t t_mono_ns
 
     put_key(out, "cell");
     if (cell == NULL) {
-        put_plain(out, "null");
+        put_literal(out, "null");
         return;
     }
     is_timed = t_mono_ns >= 0 && cell->t_mono_ns >= 0;
-    put_plain(out, "{");
+    put_literal(out, "{");
     put_int(out, "number", cell->number);
     put_title(out, &cell->title);
     put_key(out, "started_at");
@@ -242,10 +242,10 @@ put_cell(struct out *out, const struct mw_blackbox_cell *cell, int64_t t_mono_ns
     put_int(out, "duration_ns", is_timed ? t_mono_ns - cell->t_mono_ns : MW_ABSENT);
     put_int(out, "rss_start_bytes", cell->rss_start_bytes);
     put_int(out, "rss_peak_bytes", cell->rss_peak_bytes);
-    put_plain(out, "}");
+    put_literal(out, "}");
 }
 
-/* What CellReport calls it; NULL: there is nothing to report. */
+/* CellReport.status; NULL: no report. */
 static const char *
 status_of(const struct mw_blackbox_cell *cell)
 {
@@ -256,12 +256,12 @@ status_of(const struct mw_blackbox_cell *cell)
         return "error";
     case MW_BLACKBOX_INTERRUPTED:
         return "interrupted";
-    default: /* open or cancelled; or a file of somebody's making */
+    default: /* open, cancelled, or an invalid file */
         return NULL;
     }
 }
 
-/* A CellReport: by the names of python/memwatch/report.py. */
+/* Its fields are documented in python/memwatch/report.py. */
 static void
 put_report(struct out *out, const struct mw_blackbox_cell *cell)
 {
@@ -274,10 +274,10 @@ put_report(struct out *out, const struct mw_blackbox_cell *cell)
 
     put_key(out, "report");
     if (status == NULL) {
-        put_plain(out, "null");
+        put_literal(out, "null");
         return;
     }
-    put_plain(out, "{");
+    put_literal(out, "{");
     put_int(out, "schema", MW_MESSAGE_REPORT_SCHEMA);
     put_title(out, &cell->title);
     put_key(out, "started_at");
@@ -287,11 +287,11 @@ put_report(struct out *out, const struct mw_blackbox_cell *cell)
     }
     put_word(out, "peak_method", mw_result_peak_method(result));
     for (size_t i = 0; i < sizeof of_children / sizeof *of_children; i++) {
-        put_int(out, of_children[i], MW_ABSENT); /* the box does not have them */
+        put_int(out, of_children[i], MW_ABSENT); /* not in the box */
     }
     put_word(out, "status", status);
     put_word(out, "timeline", NULL);
-    put_plain(out, "}");
+    put_literal(out, "}");
 }
 
 /* ---- messages ---- */
@@ -304,15 +304,15 @@ static const char *const kinds[] = {
 };
 
 size_t
-mw_message_put_topic(enum mw_message_kind kind, const struct mw_blackbox_identity *who,
-                     char *room)
+mw_message_put_topic(enum mw_message_kind kind,
+                     const struct mw_blackbox_identity *identity, char *buffer)
 {
-    struct out out = {.room = room, .size = MW_MESSAGE_TOPIC_BYTES};
-    const char *at = who->kernel_id;
+    struct out out = {.buffer = buffer, .size = MW_MESSAGE_TOPIC_BYTES};
+    const char *at = identity->kernel_id;
 
-    put_plain(&out, "memwatch.");
-    put_plain(&out, kinds[kind]);
-    put_plain(&out, ".");
+    put_literal(&out, "memwatch.");
+    put_literal(&out, kinds[kind]);
+    put_literal(&out, ".");
     while (*at != '\0') {
         size_t length = character_length((const unsigned char *)at);
 
@@ -323,19 +323,19 @@ mw_message_put_topic(enum mw_message_kind kind, const struct mw_blackbox_identit
 }
 
 size_t
-mw_message_put_body(const struct mw_message *message, char *room, size_t size)
+mw_message_put_body(const struct mw_message *message, char *buffer, size_t size)
 {
-    const struct mw_blackbox_identity *who = message->who;
-    struct out out = {.room = room, .size = size};
+    const struct mw_blackbox_identity *identity = message->identity;
+    struct out out = {.buffer = buffer, .size = size};
 
-    put_plain(&out, "{");
+    put_literal(&out, "{");
     put_int(&out, "schema", MW_MESSAGE_SCHEMA);
     put_word(&out, "kind", kinds[message->kind]);
-    PUT_TEXT(&out, "kernel_id", who->kernel_id);
-    PUT_TEXT(&out, "host", who->host);
-    PUT_TEXT(&out, "user", who->user);
-    put_int(&out, "pid", who->pid);
-    PUT_TEXT(&out, "notebook", who->notebook);
+    PUT_TEXT(&out, "kernel_id", identity->kernel_id);
+    PUT_TEXT(&out, "host", identity->host);
+    PUT_TEXT(&out, "user", identity->user);
+    put_int(&out, "pid", identity->pid);
+    PUT_TEXT(&out, "notebook", identity->notebook);
     put_int(&out, "message", message->message);
     put_int(&out, "dropped", message->dropped);
     put_int(&out, "interval_ns", message->interval_ns);
@@ -344,13 +344,13 @@ mw_message_put_body(const struct mw_message *message, char *room, size_t size)
     put_int(&out, "t_mono_ns", message->t_mono_ns);
     put_int(&out, "rss_bytes", message->rss_bytes);
     put_int(&out, "lifetime_peak_bytes", message->lifetime_peak_bytes);
-    put_int(&out, "limit_bytes", who->limit_bytes);
-    PUT_TEXT(&out, "limit_set_by", who->limit_set_by);
-    PUT_TEXT(&out, "limit_group", who->limit_group);
+    put_int(&out, "limit_bytes", identity->limit_bytes);
+    PUT_TEXT(&out, "limit_set_by", identity->limit_set_by);
+    PUT_TEXT(&out, "limit_group", identity->limit_group);
     put_cell(&out, message->cell, message->t_mono_ns);
     if (message->kind == MW_MESSAGE_CLOSE && message->cell != NULL) {
         put_report(&out, message->cell);
     }
-    put_plain(&out, "}");
+    put_literal(&out, "}");
     return out.is_full ? 0 : out.length;
 }

@@ -13,34 +13,34 @@
 #include "stream/ipc_file.h"
 
 #define IPC "ipc://"
-#define END_NS (50 * MW_NS_PER_MS)
+#define TERMINATION_TIMEOUT_NS (50 * MW_NS_PER_MS)
 
 enum {
-    SUBSCRIPTION_BYTES = 1024, /* nobody has to send us more */
+    MOST_BYTES_RECEIVED = 1024, /* a subscription request is shorter */
     RECONNECT_MS = 100,
-    SLOWEST_RECONNECT_MS = 5000,
-    REQUESTS_AT_ONCE = 1000,
+    MOST_RECONNECT_MS = 5000,
+    REQUESTS_PER_CALL = 1000,
 };
 
 struct mw_pub_socket {
     void *context;
     void *socket;
-    struct mw_authenticator *authenticator; /* NULL: everybody may connect */
-    bool is_stuck;                          /* a subscriber's queue is full */
+    struct mw_authenticator *authenticator; /* NULL: anyone may connect */
+    bool has_full_queue;                    /* of a subscriber */
     char endpoint[MW_PUB_SOCKET_ENDPOINT_BYTES];
     struct mw_ipc_file file;
     bool connects;
-    int64_t subscriptions;    /* of all subscribers */
-    atomic_int_fast64_t held; /* messages that libzmq holds; acquire and release: what
-                                 is in them was written by us, and is freed by it */
+    int64_t subscriptions;       /* of all subscribers */
+    atomic_int_fast64_t pending; /* messages in libzmq's queues; acquire and release:
+                                    its threads free the bodies that ours wrote */
 };
 
 /* ---- sending ---- */
 
 static void
-release_body(void *body, void *held)
+release_body(void *body, void *pending)
 {
-    atomic_fetch_sub_explicit((atomic_int_fast64_t *)held, 1, memory_order_acq_rel);
+    atomic_fetch_sub_explicit((atomic_int_fast64_t *)pending, 1, memory_order_acq_rel);
     free(body);
 }
 
@@ -52,15 +52,15 @@ set_lossy(void *socket, bool is_lossy)
     zmq_setsockopt(socket, ZMQ_XPUB_NODROP, &no_drop, sizeof no_drop);
 }
 
-/* Whether all who want it got it. To a full queue nothing is written: then the others
- * are sent to all the same. */
+/* Returns whether every subscriber got the message. libzmq refuses it if any queue is
+ * full; then send it again to the other subscribers. */
 static bool
 send_frames(void *socket, const char *topic, size_t length, zmq_msg_t *body)
 {
-    bool reached_all = true;
+    bool is_complete = true;
 
     if (zmq_send(socket, topic, length, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
-        reached_all = false;
+        is_complete = false;
         set_lossy(socket, true);
         if (zmq_send(socket, topic, length, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
             zmq_msg_close(body);
@@ -69,28 +69,30 @@ send_frames(void *socket, const char *topic, size_t length, zmq_msg_t *body)
         }
     }
     if (zmq_msg_send(body, socket, ZMQ_DONTWAIT) < 0) {
-        reached_all = false;
+        is_complete = false;
         set_lossy(socket, true);
         if (zmq_msg_send(body, socket, ZMQ_DONTWAIT) < 0) {
             zmq_msg_close(body);
         }
     }
-    if (!reached_all) {
+    if (!is_complete) {
         set_lossy(socket, false);
     }
-    return reached_all;
+    return is_complete;
 }
 
-/* libzmq tells of a full queue only once: then it forgets that subscriber until half of
- * its queue is read, and says that all is well. But what it holds we are told when it
- * is freed: as long as that is more than half a queue, somebody is being left out. */
+/* libzmq reports a full queue only once. Then it skips that subscriber, without an
+ * error, until half of its queue is read. But it calls release_body() for each message
+ * that it has sent: while more than half a queue is pending, a subscriber is being
+ * skipped. */
 static bool
-somebody_is_left_out(struct mw_pub_socket *self)
+skips_subscriber(struct mw_pub_socket *self)
 {
-    int64_t held = atomic_load_explicit(&self->held, memory_order_acquire);
+    int64_t pending = atomic_load_explicit(&self->pending, memory_order_acquire);
 
-    self->is_stuck = self->is_stuck && held > MW_PUB_SOCKET_QUEUE_MESSAGES / 2;
-    return self->is_stuck;
+    self->has_full_queue =
+        self->has_full_queue && pending > MW_PUB_SOCKET_QUEUE_MESSAGES / 2;
+    return self->has_full_queue;
 }
 
 int
@@ -98,29 +100,29 @@ mw_pub_socket_send(struct mw_pub_socket *self, const char *topic, size_t topic_l
                    const char *body, size_t length)
 {
     char *copy = malloc(length + 1);
-    bool left_out = somebody_is_left_out(self);
+    bool is_skipping = skips_subscriber(self);
     zmq_msg_t message;
 
     if (copy == NULL) {
         return -ENOMEM;
     }
     memcpy(copy, body, length);
-    atomic_fetch_add_explicit(&self->held, 1, memory_order_acq_rel);
-    if (zmq_msg_init_data(&message, copy, length, release_body, &self->held) != 0) {
-        release_body(copy, &self->held);
+    atomic_fetch_add_explicit(&self->pending, 1, memory_order_acq_rel);
+    if (zmq_msg_init_data(&message, copy, length, release_body, &self->pending) != 0) {
+        release_body(copy, &self->pending);
         return -ENOMEM;
     }
     if (!send_frames(self->socket, topic, topic_length, &message)) {
-        self->is_stuck = true;
-        left_out = true;
+        self->has_full_queue = true;
+        is_skipping = true;
     }
-    return left_out ? -EAGAIN : 0;
+    return is_skipping ? -EAGAIN : 0;
 }
 
 int64_t
-mw_pub_socket_held(const struct mw_pub_socket *self)
+mw_pub_socket_count_pending(const struct mw_pub_socket *self)
 {
-    return atomic_load_explicit(&self->held, memory_order_acquire);
+    return atomic_load_explicit(&self->pending, memory_order_acquire);
 }
 
 /* ---- subscriptions (https://rfc.zeromq.org/spec/29) ---- */
@@ -133,9 +135,9 @@ mw_pub_socket_count_subscriptions(struct mw_pub_socket *self)
 {
     unsigned char kind;
 
-    /* Anything else that a peer sends is dropped here. Where it goes away libzmq sends
-     * the requests that end its subscriptions. */
-    for (int i = 0; i < REQUESTS_AT_ONCE; i++) {
+    /* Other messages are ignored. If a peer disconnects, libzmq generates the requests
+     * that end its subscriptions. */
+    for (int i = 0; i < REQUESTS_PER_CALL; i++) {
         int got = zmq_recv(self->socket, &kind, sizeof kind, ZMQ_DONTWAIT);
 
         if (got < 0) {
@@ -149,7 +151,7 @@ mw_pub_socket_count_subscriptions(struct mw_pub_socket *self)
 }
 
 int64_t
-mw_pub_socket_admit(struct mw_pub_socket *self)
+mw_pub_socket_authenticate(struct mw_pub_socket *self)
 {
     return self->authenticator == NULL ? 0
                                        : mw_authenticator_answer(self->authenticator);
@@ -172,7 +174,7 @@ set_int(void *socket, int option, int value)
 static int
 set_text(void *socket, int option, const char *text)
 {
-    /* A key is taken as text only with its NUL. */
+    /* libzmq expects the NUL of a key in text form. */
     return zmq_setsockopt(socket, option, text, strlen(text) + 1) == 0 ? 0
                                                                        : zmq_error();
 }
@@ -188,13 +190,13 @@ open_socket(struct mw_pub_socket *self)
         {ZMQ_SNDHWM, MW_PUB_SOCKET_QUEUE_MESSAGES},
         {ZMQ_XPUB_NODROP, 1},
         {ZMQ_XPUB_VERBOSER,
-         1},                /* every subscriber's requests are told, not the first's */
-        {ZMQ_IMMEDIATE, 1}, /* what a lost peer did not get is not kept for it */
+         1}, /* pass on every subscriber's requests, not only the first's */
+        {ZMQ_IMMEDIATE, 1}, /* keep no messages for a peer that is not connected */
         {ZMQ_RECONNECT_IVL, RECONNECT_MS},
-        {ZMQ_RECONNECT_IVL_MAX, SLOWEST_RECONNECT_MS},
+        {ZMQ_RECONNECT_IVL_MAX, MOST_RECONNECT_MS},
         {ZMQ_TCP_KEEPALIVE, 1},
     };
-    int64_t most_bytes = SUBSCRIPTION_BYTES;
+    int64_t most_bytes = MOST_BYTES_RECEIVED;
     int err = 0;
 
     self->context = zmq_ctx_new();
@@ -246,7 +248,7 @@ use_keys(struct mw_pub_socket *self, const struct mw_pub_socket_options *options
 static int
 bind_or_connect(struct mw_pub_socket *self, const struct mw_pub_socket_options *options)
 {
-    /* Who binds to IPv4 is not to have it wrapped into IPv6. */
+    /* An IPv4 address to bind must not become an IPv4-mapped IPv6 address. */
     bool is_ipv6 = options->connects || strchr(options->endpoint, '[') != NULL;
     int err = set_int(self->socket, ZMQ_IPV6, is_ipv6);
     bool is_ipc = strncmp(options->endpoint, IPC, sizeof IPC - 1) == 0;
@@ -257,7 +259,7 @@ bind_or_connect(struct mw_pub_socket *self, const struct mw_pub_socket_options *
         err = -ENAMETOOLONG;
     }
     if (err == 0 && is_ipc && !options->connects) {
-        err = mw_ipc_file_look(path);
+        err = mw_ipc_file_check(path);
     }
     if (err != 0) {
         return err;
@@ -282,16 +284,16 @@ struct set_up {
 static int
 set_up(const void *argument)
 {
-    const struct set_up *it = argument;
-    int err = open_socket(it->socket);
+    const struct set_up *context = argument;
+    int err = open_socket(context->socket);
 
     if (err == 0) {
-        *it->step = MW_PUB_SOCKET_KEYS;
-        err = use_keys(it->socket, it->options);
+        *context->step = MW_PUB_SOCKET_KEYS;
+        err = use_keys(context->socket, context->options);
     }
     if (err == 0) {
-        *it->step = MW_PUB_SOCKET_ADDRESS;
-        err = bind_or_connect(it->socket, it->options);
+        *context->step = MW_PUB_SOCKET_ADDRESS;
+        err = bind_or_connect(context->socket, context->options);
     }
     return err;
 }
@@ -302,7 +304,7 @@ mw_pub_socket_new(struct mw_pub_socket **out,
                   enum mw_pub_socket_step *step)
 {
     struct mw_pub_socket *self = calloc(1, sizeof *self);
-    struct set_up it = {self, options, step};
+    struct set_up context = {self, options, step};
     bool aborted = false;
     int err = self == NULL ? -ENOMEM : 0;
 
@@ -317,30 +319,30 @@ mw_pub_socket_new(struct mw_pub_socket **out,
     }
     if (err == 0) {
         *step = MW_PUB_SOCKET_ZMQ;
-        err = mw_abort_guard_run(set_up, &it, &aborted);
+        err = mw_abort_guard_run(set_up, &context, &aborted);
     }
     if (err != 0) {
         if (!aborted) {
             mw_pub_socket_free(&self);
         }
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is leaked after an abort() */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): leaked after an abort() */
         return err;
     }
     *out = self;
     return 0;
 }
 
-/* ---- ending ---- */
+/* ---- closing ---- */
 
-/* libzmq waits for its own threads here. */
+/* Waits for libzmq's own threads. */
 static void
-end(void *argument)
+terminate(void *argument)
 {
     struct mw_pub_socket *self = argument;
 
     while (self->context != NULL && zmq_ctx_term(self->context) != 0 &&
            zmq_errno() == EINTR) {
-        /* a signal's handler ran: it is not over yet */
+        /* a signal handler ran; wait again */
     }
     free(self);
 }
@@ -360,12 +362,12 @@ mw_pub_socket_free(struct mw_pub_socket **out)
         zmq_close(self->socket);
     }
     if (self->connects) {
-        /* A thread of libzmq's that looks a name up cannot be interrupted, and takes as
-         * long as the name's server. No thread: better leaked than waited for. */
-        (void)mw_detached_run(end, self, END_NS);
+        /* libzmq's thread may be resolving a name, which cannot be interrupted. If no
+         * detached thread can be created, leak the socket rather than wait. */
+        (void)mw_detached_run(terminate, self, TERMINATION_TIMEOUT_NS);
     }
     else {
-        end(self); /* in no time; and then the port is free */
+        terminate(self); /* returns at once, and frees the port */
     }
 }
 

@@ -13,25 +13,25 @@
 #include "stream/follower.h"
 #include "stream/message_json.h"
 
-/* How often the box is looked at: it has the newest 16 cells, so at 50 ms nothing is
- * lost of 300 cells a second. With no cell open nobody is in a hurry. */
-#define SLOWEST_LOOK_NS (50 * MW_NS_PER_MS)
-#define IDLE_LOOK_NS (10 * MW_NS_PER_MS)
+/* How often the box is read. It holds the newest 16 cells, so at 50 ms none is lost at
+ * 300 cells a second. */
+#define MOST_PAUSE_NS (50 * MW_NS_PER_MS)
+#define LEAST_IDLE_PAUSE_NS (10 * MW_NS_PER_MS) /* with no cell open */
 #define HEARTBEAT_NS MW_NS_PER_S
 
-#define BYE_NS (20 * MW_NS_PER_MS)
-#define BYE_NAP_NS (200 * MW_NS_PER_US)
+#define BYE_TIMEOUT_NS (20 * MW_NS_PER_MS)
+#define BYE_POLL_NS (200 * MW_NS_PER_US)
 
 struct mw_publisher {
-    struct mw_publisher *next; /* guarded by `lock` below */
+    struct mw_publisher *next; /* guarded by `lock` */
 
-    struct mw_pub_socket *socket; /* the thread's, from its start to its end; NULL in a
-                                 forked child */
+    struct mw_pub_socket *socket; /* used by the thread while it runs; NULL in a forked
+                                     child */
     struct mw_ticker *ticker;
 
     struct mw_blackbox_reader *reader;
     struct mw_proc proc;
-    struct mw_follower tail;
+    struct mw_follower follower;
     struct mw_blackbox_view view;
     struct mw_blackbox_sample samples[MW_BLACKBOX_SAMPLES];
     struct mw_follower_item items[MW_FOLLOWER_ITEMS];
@@ -39,24 +39,25 @@ struct mw_publisher {
 
     int64_t interval_ns;
     int64_t t_sample_due_ns;
-    int64_t t_told_ns;     /* when a sample was sent last */
-    int64_t real_minus_ns; /* CLOCK_REALTIME less CLOCK_MONOTONIC */
+    int64_t t_sent_ns;     /* when a sample was last sent */
+    int64_t real_minus_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
 
     char endpoint[MW_PUB_SOCKET_ENDPOINT_BYTES];
 
-    atomic_bool is_alive;         /* relaxed, as are the next four: they only tell */
+    atomic_bool is_alive;         /* relaxed, like the next four: status only */
     atomic_int_fast64_t numbered; /* messages */
     atomic_int_fast64_t dropped;
     atomic_int_fast64_t refused;
     atomic_int_fast64_t subscriptions;
 };
 
-/* All of the process, for fork. */
+/* The publishers of this process, for the fork() handlers. */
 static struct mw_publisher *newest;
-static pthread_mutex_t lock =
-    PTHREAD_MUTEX_INITIALIZER; /* also while libzmq is set up */
 
-/* Guards the pointers of their owners: held for as long as a copy takes. */
+/* Guards `newest`; also held while libzmq is set up. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Guards the pointers that the owners of publishers have. Held only to copy. */
 static pthread_mutex_t owners_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_errno;
@@ -68,12 +69,12 @@ count_dropped(struct mw_publisher *self, int64_t count)
 }
 
 static void
-tell(struct mw_publisher *self, enum mw_message_kind kind, int64_t t_mono_ns,
-     int64_t rss_bytes, const struct mw_blackbox_cell *cell)
+send_message(struct mw_publisher *self, enum mw_message_kind kind, int64_t t_mono_ns,
+             int64_t rss_bytes, const struct mw_blackbox_cell *cell)
 {
     struct mw_message message = {
         .kind = kind,
-        .who = &self->view.identity,
+        .identity = &self->view.identity,
         .cell = cell,
         .message =
             atomic_fetch_add_explicit(&self->numbered, 1, memory_order_relaxed) + 1,
@@ -85,7 +86,7 @@ tell(struct mw_publisher *self, enum mw_message_kind kind, int64_t t_mono_ns,
         .lifetime_peak_bytes = self->view.lifetime_peak_bytes,
     };
     char topic[MW_MESSAGE_TOPIC_BYTES];
-    size_t topic_length = mw_message_put_topic(kind, message.who, topic);
+    size_t topic_length = mw_message_put_topic(kind, message.identity, topic);
     size_t length = mw_message_put_body(&message, self->body, sizeof self->body);
 
     if (length == 0 || mw_pub_socket_send(self->socket, topic, topic_length, self->body,
@@ -97,7 +98,7 @@ tell(struct mw_publisher *self, enum mw_message_kind kind, int64_t t_mono_ns,
 /* ---- the thread ---- */
 
 static int64_t
-rss_of_now(struct mw_publisher *self)
+read_rss(struct mw_publisher *self)
 {
     int64_t rss_bytes;
 
@@ -110,13 +111,13 @@ rss_of_now(struct mw_publisher *self)
     return mw_proc_read_rss(&self->proc, &rss_bytes) == 0 ? rss_bytes : MW_ABSENT;
 }
 
-/* What the box has. A box that cannot be read is left as it was seen last. */
+/* Send what is new in the box. If it cannot be read, the last view stays. */
 static void
-tell_of_box(struct mw_publisher *self, int64_t t_now_ns, bool with_samples)
+send_changes(struct mw_publisher *self, int64_t t_now_ns, bool with_samples)
 {
     enum mw_blackbox_fault fault;
-    int64_t gone = 0;
-    int64_t lost = 0;
+    int64_t lost_messages = 0;
+    int64_t lost_samples = 0;
     size_t count = 0;
 
     if (mw_blackbox_reader_refresh(self->reader, &fault) != 0) {
@@ -124,19 +125,19 @@ tell_of_box(struct mw_publisher *self, int64_t t_now_ns, bool with_samples)
     }
     mw_blackbox_reader_view(self->reader, &self->view);
     if (with_samples) {
-        count = mw_blackbox_reader_samples(self->reader, &self->tail.next_sample,
-                                           self->samples, &lost);
+        count = mw_blackbox_reader_samples(self->reader, &self->follower.next_sample,
+                                           self->samples, &lost_samples);
     }
-    count = mw_follower_advance(&self->tail, t_now_ns, &self->view, self->samples,
-                                count, lost, self->items, &gone);
-    count_dropped(self, gone);
+    count = mw_follower_advance(&self->follower, t_now_ns, &self->view, self->samples,
+                                count, lost_samples, self->items, &lost_messages);
+    count_dropped(self, lost_messages);
     for (size_t i = 0; i < count; i++) {
         const struct mw_follower_item *item = &self->items[i];
 
         if (item->kind == MW_MESSAGE_SAMPLE) {
-            self->t_told_ns = t_now_ns;
+            self->t_sent_ns = t_now_ns;
         }
-        tell(self, item->kind, item->t_mono_ns, item->rss_bytes, item->cell);
+        send_message(self, item->kind, item->t_mono_ns, item->rss_bytes, item->cell);
     }
 }
 
@@ -147,14 +148,13 @@ real_minus_mono_ns(void)
 }
 
 static int64_t
-pause_of(const struct mw_publisher *self, bool is_idle)
+pause_ns(const struct mw_publisher *self, bool is_idle)
 {
-    int64_t pause_ns = self->interval_ns;
-
-    if (pause_ns > SLOWEST_LOOK_NS) {
-        return SLOWEST_LOOK_NS;
+    if (self->interval_ns > MOST_PAUSE_NS) {
+        return MOST_PAUSE_NS;
     }
-    return is_idle && pause_ns < IDLE_LOOK_NS ? IDLE_LOOK_NS : pause_ns;
+    return is_idle && self->interval_ns < LEAST_IDLE_PAUSE_NS ? LEAST_IDLE_PAUSE_NS
+                                                              : self->interval_ns;
 }
 
 static void
@@ -167,26 +167,26 @@ tick(void *context)
     int64_t t_next_ns;
 
     self->real_minus_ns = real_minus_mono_ns();
-    atomic_fetch_add_explicit(&self->refused, mw_pub_socket_admit(self->socket),
+    atomic_fetch_add_explicit(&self->refused, mw_pub_socket_authenticate(self->socket),
                               memory_order_relaxed);
-    /* No plain store: helgrind would take that for a race. */
+    /* Not a plain store, which helgrind reports as a race. */
     atomic_exchange_explicit(&self->subscriptions,
                              mw_pub_socket_count_subscriptions(self->socket),
                              memory_order_relaxed);
-    tell_of_box(self, t_now_ns, is_due);
-    cell = mw_follower_open_at(&self->view, t_now_ns);
-    if (t_now_ns - self->t_told_ns >= HEARTBEAT_NS &&
-        (cell == NULL || t_now_ns - self->t_told_ns >= 2 * self->interval_ns)) {
-        self->t_told_ns = t_now_ns;
-        tell(self, MW_MESSAGE_SAMPLE, t_now_ns, rss_of_now(self), cell);
+    send_changes(self, t_now_ns, is_due);
+    cell = mw_follower_cell_at(&self->view, t_now_ns);
+    if (t_now_ns - self->t_sent_ns >= HEARTBEAT_NS &&
+        (cell == NULL || t_now_ns - self->t_sent_ns >= 2 * self->interval_ns)) {
+        self->t_sent_ns = t_now_ns;
+        send_message(self, MW_MESSAGE_SAMPLE, t_now_ns, read_rss(self), cell);
     }
     if (is_due) {
         self->t_sample_due_ns += self->interval_ns;
-        if (self->t_sample_due_ns <= t_now_ns) { /* late by more than one */
+        if (self->t_sample_due_ns <= t_now_ns) { /* more than one interval late */
             self->t_sample_due_ns = t_now_ns + self->interval_ns;
         }
     }
-    t_next_ns = t_now_ns + pause_of(self, cell == NULL);
+    t_next_ns = t_now_ns + pause_ns(self, cell == NULL);
     if (cell != NULL && self->t_sample_due_ns < t_next_ns) {
         t_next_ns = self->t_sample_due_ns;
     }
@@ -228,7 +228,7 @@ install_handlers(void)
 }
 
 static void
-enlist(struct mw_publisher *self)
+link_publisher(struct mw_publisher *self)
 {
     pthread_mutex_lock(&lock);
     self->next = newest;
@@ -237,7 +237,7 @@ enlist(struct mw_publisher *self)
 }
 
 static void
-delist(const struct mw_publisher *self)
+unlink_publisher(const struct mw_publisher *self)
 {
     struct mw_publisher **at;
 
@@ -259,7 +259,7 @@ open_box(struct mw_publisher *self, const char *path)
 
     if (err == 0) {
         mw_blackbox_reader_view(self->reader, &self->view);
-        mw_follower_init(&self->tail, &self->view, self->interval_ns);
+        mw_follower_init(&self->follower, &self->view, self->interval_ns);
         err = mw_proc_open(&self->proc, MW_PROC_ROOT, 0);
     }
     return err;
@@ -274,7 +274,7 @@ start(struct mw_publisher *self, const char *path,
     *step = MW_PUB_SOCKET_BOX;
     err = open_box(self, path);
     if (err == 0) {
-        pthread_mutex_lock(&lock); /* one at a time, and no fork */
+        pthread_mutex_lock(&lock); /* see mw_pub_socket_new() */
         err = mw_pub_socket_new(&self->socket, options, step);
         pthread_mutex_unlock(&lock);
     }
@@ -309,7 +309,7 @@ mw_publisher_new(struct mw_publisher **out, const char *path,
     self->interval_ns = options->interval_ns;
     self->real_minus_ns = real_minus_mono_ns();
     atomic_store_explicit(&self->is_alive, true, memory_order_relaxed);
-    enlist(self); /* from now on a child knows that it is not its own */
+    link_publisher(self); /* before the start: a child must see that it is dead */
     err = start(self, path, options, step);
     if (err != 0) {
         mw_publisher_free(&self);
@@ -320,17 +320,18 @@ mw_publisher_new(struct mw_publisher **out, const char *path,
     return 0;
 }
 
-/* The thread is no more. Its last word is waited for as long as a subscriber may need
- * that reads: lingering would wait for one that does not. */
+/* After the thread has ended. Waits as long as a subscriber that reads may need;
+ * lingering would also wait for one that does not read. */
 static void
-say_bye(struct mw_publisher *self)
+send_bye(struct mw_publisher *self)
 {
-    int64_t t_end_ns = mw_clock_mono_ns() + BYE_NS;
+    int64_t t_end_ns = mw_clock_mono_ns() + BYE_TIMEOUT_NS;
 
-    tell_of_box(self, mw_clock_mono_ns(), false); /* a cell that ended just now */
-    tell(self, MW_MESSAGE_BYE, mw_clock_mono_ns(), rss_of_now(self), NULL);
-    while (mw_pub_socket_held(self->socket) > 0 && mw_clock_mono_ns() < t_end_ns) {
-        nanosleep(&(struct timespec){.tv_nsec = BYE_NAP_NS}, NULL);
+    send_changes(self, mw_clock_mono_ns(), false); /* a cell may just have ended */
+    send_message(self, MW_MESSAGE_BYE, mw_clock_mono_ns(), read_rss(self), NULL);
+    while (mw_pub_socket_count_pending(self->socket) > 0 &&
+           mw_clock_mono_ns() < t_end_ns) {
+        nanosleep(&(struct timespec){.tv_nsec = BYE_POLL_NS}, NULL);
     }
 }
 
@@ -348,10 +349,10 @@ mw_publisher_free(struct mw_publisher **out)
     }
     if (self->ticker != NULL) {
         mw_ticker_free(&self->ticker);
-        say_bye(self);
+        send_bye(self);
     }
     mw_pub_socket_free(&self->socket);
-    delist(self);
+    unlink_publisher(self);
     mw_blackbox_reader_free(&self->reader);
     mw_proc_close(&self->proc);
     free(self);

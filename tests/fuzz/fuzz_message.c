@@ -6,7 +6,7 @@
 /* What a box may hold, whoever wrote it; its texts end, as mw_blackbox_decode() sees
  * to. */
 struct told {
-    struct mw_blackbox_identity who;
+    struct mw_blackbox_identity identity;
     struct mw_blackbox_cell cell;
     int64_t figures[7];
 };
@@ -27,7 +27,7 @@ expect_message(const struct mw_message *message)
 {
     char topic[MW_MESSAGE_TOPIC_BYTES];
     char *body = malloc(MW_MESSAGE_BODY_BYTES);
-    size_t topic_length = mw_message_put_topic(message->kind, message->who, topic);
+    size_t topic_length = mw_message_put_topic(message->kind, message->identity, topic);
     size_t length;
 
     HOLDS(body != NULL);
@@ -58,17 +58,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     HOLDS(told != NULL);
     fill(told, sizeof *told, data, size);
     told->cell.result.peak_from_kernel = size % 2 == 0; /* not any byte is a bool */
-    END(told->who.user);
-    END(told->who.host);
-    END(told->who.limit_set_by);
-    END(told->who.kernel_id);
-    END(told->who.limit_group);
-    END(told->who.notebook);
+    END(told->identity.user);
+    END(told->identity.host);
+    END(told->identity.limit_set_by);
+    END(told->identity.kernel_id);
+    END(told->identity.limit_group);
+    END(told->identity.notebook);
     END(told->cell.title.label);
     END(told->cell.title.cell_id);
     END(told->cell.title.source);
     message = (struct mw_message){
-        .who = &told->who,
+        .identity = &told->identity,
         .message = told->figures[0],
         .dropped = told->figures[1],
         .interval_ns = told->figures[2],

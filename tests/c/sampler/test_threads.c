@@ -93,7 +93,7 @@ set_and_withdraw(void *argument)
         if (err == 0) {
             err = mw_sampler_close(sampler, &watch, NULL, &result);
         }
-        mw_sampler_withdraw_cpu_reader(sampler, &reader);
+        mw_sampler_remove_cpu_reader(sampler, &reader);
         if (err != 0 || *readings < 2) {
             free(readings);
             return FAILED;

@@ -59,7 +59,7 @@ body_of(enum mw_message_kind kind, const struct mw_blackbox_identity *who,
 {
     struct mw_message message = {
         .kind = kind,
-        .who = who,
+        .identity = who,
         .cell = cell,
         .message = 17,
         .dropped = 2,
@@ -227,7 +227,7 @@ static void
 test_no_room(void **state)
 {
     struct mw_blackbox_identity who = somebody();
-    struct mw_message message = {.who = &who};
+    struct mw_message message = {.identity = &who};
     size_t length = mw_message_put_body(&message, body, sizeof body);
 
     (void)state;
