@@ -6,6 +6,21 @@ enum { SAMPLE_BODY_BYTES = sizeof(struct mw_blackbox_sample_slot) - sizeof(uint6
 
 static const char magic[8] = MW_BLACKBOX_MAGIC;
 
+const char *
+mw_blackbox_status_name(int64_t status)
+{
+    static const char *const names[] = {
+        [MW_BLACKBOX_OPEN] = "running",      [MW_BLACKBOX_OK] = "ok",
+        [MW_BLACKBOX_ERROR] = "error",       [MW_BLACKBOX_INTERRUPTED] = "interrupted",
+        [MW_BLACKBOX_CANCELLED] = "unknown",
+    };
+
+    if (status < MW_BLACKBOX_OPEN || status > MW_BLACKBOX_CANCELLED) {
+        return NULL;
+    }
+    return names[status];
+}
+
 void
 mw_blackbox_put_text(char *room, size_t size, const char *text)
 {

@@ -133,6 +133,9 @@ struct mw_blackbox_file {
 _Static_assert(sizeof(struct mw_blackbox_file) <= MW_BLACKBOX_BYTES,
                "the black box is too large");
 
+/* The name of an enum mw_blackbox_status: CellReport.status. NULL: there is none. */
+const char *mw_blackbox_status_name(int64_t status);
+
 /* `text`, cut off between two characters where there is no room; always ends. NULL is
  * "". What is left of `room` is zeroed. */
 void mw_blackbox_put_text(char *room, size_t size, const char *text);

@@ -9,16 +9,6 @@
 
 /* ---- a box as a dictionary ---- */
 
-/* What is no text is told as it can be: the file may be anybody's. */
-static PyObject *
-text_or_none(const char *text)
-{
-    if (*text == '\0') {
-        Py_RETURN_NONE;
-    }
-    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
-}
-
 struct text_item {
     const char *key;
     const char *value;
@@ -35,16 +25,9 @@ set_texts(PyObject *dict, const struct text_item *items, size_t count)
     return 0;
 }
 
-static const char *const statuses[] = {
-    [MW_BLACKBOX_OPEN] = "open",           [MW_BLACKBOX_OK] = "ok",
-    [MW_BLACKBOX_ERROR] = "error",         [MW_BLACKBOX_INTERRUPTED] = "interrupted",
-    [MW_BLACKBOX_CANCELLED] = "cancelled",
-};
-
 static PyObject *
 cell_as_dict(const struct mw_blackbox_cell *cell)
 {
-    const char *peak_method = mw_result_peak_method(&cell->result);
     const struct int_item ints[] = {
         {"number", cell->number},
         {"t_mono_ns", cell->t_mono_ns},
@@ -58,11 +41,11 @@ cell_as_dict(const struct mw_blackbox_cell *cell)
         {"rss_peak_bytes", cell->rss_peak_bytes},
     };
     const struct text_item texts[] = {
-        {"status", statuses[cell->status]},
+        {"status", mw_blackbox_status_name(cell->status)},
         {"label", cell->title.label},
         {"cell_id", cell->title.cell_id},
         {"source", cell->title.source},
-        {"peak_method", peak_method == NULL ? "" : peak_method},
+        {"peak_method", mw_result_peak_method(&cell->result)},
     };
     PyObject *dict = INTS_AS_DICT(ints);
 

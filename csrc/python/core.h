@@ -12,7 +12,7 @@ struct core_state {
     PyThread_type_lock lock;    /* guards the two below where there is no GIL */
     struct mw_sampler *sampler; /* NULL: not to be had when we last tried */
     PyObject *cpu_capsule;      /* keeps the reader alive; NULL: none is set */
-    PyObject *figure_names;     /* see core_window_figure_names() */
+    PyObject *figure_names;     /* see core_figure_names() */
     PyObject *blackbox_error;   /* BlackBoxError */
     PyTypeObject *window_type;
     PyTypeObject *process_type;
@@ -65,14 +65,8 @@ extern PyType_Spec core_window_spec;
 PyObject *core_window_open(PyTypeObject *type, struct mw_sampler *sampler,
                            PyObject *owner, const struct mw_blackbox_title *title);
 
-/* The names of the figures that close() returns, interned, as a tuple; NULL:
- * MemoryError.
- */
-PyObject *core_window_figure_names(void);
-
-/* The figures of a window that are read at its end, as a tuple of names; NULL:
- * MemoryError. */
-PyObject *core_end_figures(void);
+/* The names of the figures, interned, as a tuple; NULL: MemoryError. */
+PyObject *core_figure_names(const struct mw_figure *figures, Py_ssize_t count);
 
 /* ---- Process: another process, by its pid ---- */
 

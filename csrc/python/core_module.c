@@ -172,7 +172,7 @@ core_exec(PyObject *module)
     }
     /* state->sampler stays NULL until something is measured: opening it probes the
      * high-water mark, which resets it, and an import changes nothing. */
-    state->figure_names = core_window_figure_names();
+    state->figure_names = core_figure_names(mw_result_figures, MW_RESULT_FIGURE_COUNT);
     if (state->figure_names == NULL) {
         return -1;
     }
@@ -187,7 +187,7 @@ core_exec(PyObject *module)
         PyModule_AddType(module, state->process_type) < 0) {
         return -1;
     }
-    end_figures = core_end_figures();
+    end_figures = core_figure_names(mw_end_figures, MW_END_FIGURE_COUNT);
     if (end_figures == NULL ||
         PyModule_AddObjectRef(module, "END_FIGURES", end_figures) < 0) {
         Py_XDECREF(end_figures);

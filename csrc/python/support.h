@@ -58,6 +58,17 @@ int_or_none(int64_t value)
     return PyLong_FromLongLong(value);
 }
 
+/* None for NULL and "". Bytes that are not UTF-8 are replaced: a file may hold
+ * anything. */
+static inline PyObject *
+text_or_none(const char *text)
+{
+    if (text == NULL || *text == '\0') {
+        Py_RETURN_NONE;
+    }
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+}
+
 /* None leaves *value as it is. -1 with an exception where it is neither. */
 static inline int
 take_int_or_none(PyObject *object, int64_t *value)

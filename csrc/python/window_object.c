@@ -14,13 +14,6 @@ typedef struct {
     struct mw_watch watch;
 } WindowObject;
 
-/* The words for how a window ends, by enum mw_blackbox_status. */
-static const char *const endings[] = {
-    [MW_BLACKBOX_OK] = "ok",
-    [MW_BLACKBOX_ERROR] = "error",
-    [MW_BLACKBOX_INTERRUPTED] = "interrupted",
-};
-
 PyObject *
 core_window_open(PyTypeObject *type, struct mw_sampler *sampler, PyObject *owner,
                  const struct mw_blackbox_title *title)
@@ -79,12 +72,12 @@ window_dealloc(PyObject *op)
 }
 
 PyObject *
-core_window_figure_names(void)
+core_figure_names(const struct mw_figure *figures, Py_ssize_t count)
 {
-    PyObject *names = PyTuple_New(MW_RESULT_FIGURE_COUNT);
+    PyObject *names = PyTuple_New(count);
 
-    for (Py_ssize_t i = 0; names != NULL && i < MW_RESULT_FIGURE_COUNT; i++) {
-        PyObject *name = PyUnicode_InternFromString(mw_result_figures[i].name);
+    for (Py_ssize_t i = 0; names != NULL && i < count; i++) {
+        PyObject *name = PyUnicode_InternFromString(figures[i].name);
 
         if (name == NULL) {
             Py_CLEAR(names);
@@ -96,32 +89,10 @@ core_window_figure_names(void)
     return names;
 }
 
-PyObject *
-core_end_figures(void)
-{
-    PyObject *list = PyList_New(0);
-    PyObject *tuple = NULL;
-
-    for (const char *const *at = mw_end_figures; list != NULL && *at != NULL; at++) {
-        PyObject *name = PyUnicode_InternFromString(*at);
-
-        if (name == NULL || PyList_Append(list, name) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(name);
-    }
-    if (list != NULL) {
-        tuple = PyList_AsTuple(list);
-        Py_DECREF(list);
-    }
-    return tuple;
-}
-
 static PyObject *
 result_as_dict(const WindowObject *self, const struct mw_result *result)
 {
     struct core_state *state = PyType_GetModuleState(Py_TYPE(self));
-    const char *method = mw_result_peak_method(result);
     char started_at[MW_DATE_BYTES];
     PyObject *dict = state == NULL ? NULL : PyDict_New();
 
@@ -135,9 +106,9 @@ result_as_dict(const WindowObject *self, const struct mw_result *result)
         }
         Py_XDECREF(number);
     }
-    if (dict != NULL &&
-        (set_item(dict, "peak_method", PyUnicode_InternFromString(method)) < 0 ||
-         set_item(dict, "started_at", PyUnicode_FromString(started_at)) < 0)) {
+    if (dict != NULL && (set_item(dict, "peak_method",
+                                  text_or_none(mw_result_peak_method(result))) < 0 ||
+                         set_item(dict, "started_at", text_or_none(started_at)) < 0)) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -192,7 +163,7 @@ window_close(PyObject *op, PyObject *args)
         return NULL;
     }
     for (int i = MW_BLACKBOX_OK; status != NULL && i <= MW_BLACKBOX_INTERRUPTED; i++) {
-        if (strcmp(status, endings[i]) == 0) {
+        if (strcmp(status, mw_blackbox_status_name(i)) == 0) {
             ending.status = (enum mw_blackbox_status)i;
         }
     }

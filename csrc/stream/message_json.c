@@ -245,22 +245,6 @@ put_cell(struct out *out, const struct mw_blackbox_cell *cell, int64_t t_mono_ns
     put_literal(out, "}");
 }
 
-/* CellReport.status; NULL: no report. */
-static const char *
-status_of(const struct mw_blackbox_cell *cell)
-{
-    switch (cell->status) {
-    case MW_BLACKBOX_OK:
-        return "ok";
-    case MW_BLACKBOX_ERROR:
-        return "error";
-    case MW_BLACKBOX_INTERRUPTED:
-        return "interrupted";
-    default: /* open, cancelled, or an invalid file */
-        return NULL;
-    }
-}
-
 /* Its fields are documented in python/memwatch/report.py. */
 static void
 put_report(struct out *out, const struct mw_blackbox_cell *cell)
@@ -270,7 +254,9 @@ put_report(struct out *out, const struct mw_blackbox_cell *cell)
         "children_rss_peak_bytes", "children_missed",    "own_pss_bytes",
     };
     const struct mw_result *result = &cell->result;
-    const char *status = status_of(cell);
+    const bool has_report =
+        cell->status != MW_BLACKBOX_OPEN && cell->status != MW_BLACKBOX_CANCELLED;
+    const char *status = has_report ? mw_blackbox_status_name(cell->status) : NULL;
 
     put_key(out, "report");
     if (status == NULL) {

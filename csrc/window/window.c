@@ -5,11 +5,8 @@
 #define FIGURE(name) {#name, offsetof(struct mw_result, name)},
 const struct mw_figure mw_result_figures[MW_RESULT_FIGURE_COUNT] = {
     MW_RESULT_FIGURES(FIGURE)};
+const struct mw_figure mw_end_figures[MW_END_FIGURE_COUNT] = {MW_END_FIGURES(FIGURE)};
 #undef FIGURE
-
-#define NAME(name) #name,
-const char *const mw_end_figures[] = {MW_END_FIGURES(NAME) NULL};
-#undef NAME
 
 int64_t
 mw_result_get(const struct mw_result *self, int i)

@@ -67,8 +67,11 @@ enum { MW_RESULT_FIGURES(INDEX) MW_RESULT_FIGURE_COUNT };
 #undef INDEX
 extern const struct mw_figure mw_result_figures[MW_RESULT_FIGURE_COUNT];
 
-/* The names of MW_END_FIGURES, NULL at the end. */
-extern const char *const mw_end_figures[];
+/* Of them, MW_END_FIGURES. */
+#define INDEX(name) MW_END_##name,
+enum { MW_END_FIGURES(INDEX) MW_END_FIGURE_COUNT };
+#undef INDEX
+extern const struct mw_figure mw_end_figures[MW_END_FIGURE_COUNT];
 
 /* The value of mw_result_figures[i]. */
 int64_t mw_result_get(const struct mw_result *self, int i);
