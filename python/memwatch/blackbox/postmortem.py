@@ -93,8 +93,8 @@ def examine(
 ) -> PostMortem:
     """What `box` tells. `signal` is what it ended by, where somebody saw that."""
     t_ns, rss_bytes = box["timeline"]["t_mono_ns"], box["timeline"]["rss_bytes"]
-    running = [each for each in box["cells"] if each.report.status == "running"]
-    ended = [each for each in box["cells"] if each.report.status != "running"]
+    running = [each for each in box["cells"] if each.status == "running"]
+    ended = [each for each in box["cells"] if each.status != "running"]
     alive = is_alive(box)
     kills_now = None
     if alive is not None and box["oom_file"] is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from .. import _core
 from .._core import BlackBoxError
-from ..report import DEFAULTS, CellReport, iso_8601
+from ..report import DEFAULTS, CellReport, Status, iso_8601
 from .folders import ask, box_folders, runtime_folder
 
 __all__ = [
@@ -109,30 +109,38 @@ else:
 
 
 class RecordedCell:
-    """One cell or block of a black box: its report so far, and when it began."""
+    """One cell or block of a black box: how it stands, and when it began."""
 
-    __slots__ = ("number", "report", "t_boot_ns", "t_mono_ns", "t_real_ns")
+    __slots__ = (
+        "_box", "_values", "number", "status", "t_boot_ns", "t_mono_ns", "t_real_ns",
+    )  # fmt: skip
 
     def __init__(self, values: dict[str, Any], box: Box) -> None:
+        self._values = values
+        self._box = box
         self.number: int = values["number"]
         """0 for the first one of that process, and so on."""
+        self.status: Status = values["status"]
         self.t_mono_ns: int = values["t_mono_ns"]
         """When it began: CLOCK_MONOTONIC, nanoseconds ..."""
         self.t_boot_ns: int = values["t_boot_ns"]
         """... by CLOCK_BOOTTIME, which counts a suspend ..."""
         self.t_real_ns: int = values["t_real_ns"]
         """... and since 1970, as the clock was set then."""
+
+    @property
+    def report(self) -> CellReport:
+        """Its report; if it is running, up to the last sample.
+
+        Made when it is asked for: `memwatch top` reads all cells and needs one.
+        """
+        values = self._values
         figures = {name: values[name] for name in DEFAULTS.keys() & values.keys()}
-        figures["status"] = _STATUS.get(values["status"], values["status"])
-        figures["started_at"] = iso_8601(cell_date_ns(box, self))
-        times = box["timeline"]["t_mono_ns"]
-        if figures["status"] == "running" and times:
+        figures["started_at"] = iso_8601(cell_date_ns(self._box, self))
+        times = self._box["timeline"]["t_mono_ns"]
+        if self.status == "running" and times:
             figures["duration_ns"] = max(0, times[-1] - self.t_mono_ns)
-        self.report = CellReport(**figures)
-        """If it is running, up to the last sample."""
-
-
-_STATUS = {"open": "running", "cancelled": "unknown"}
+        return CellReport(**figures)
 
 
 Files = list[tuple[float, Path]]

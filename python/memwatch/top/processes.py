@@ -107,7 +107,7 @@ class Process:
         self.limit_bytes = box["limit_bytes"]
         self.lifetime_peak_bytes = box["lifetime_peak_bytes"]
         cells = box["cells"]
-        open_cells = [each for each in cells if each.report.status == "running"]
+        open_cells = [each for each in cells if each.status == "running"]
         self.is_running = bool(open_cells) and is_alive is not False
         newest = (open_cells or cells)[-1] if cells else None
         self.received_ns = now_ns

@@ -76,7 +76,7 @@ def grows(box, mib):
     """Whether the running cell has got that far."""
     cells = reader.read_box(box)["cells"]
     cell = cells[-1] if cells else None
-    if cell is None or cell.report.status != "running":
+    if cell is None or cell.status != "running":
         return False
     return cell.report.rss_peak_bytes - cell.report.rss_start_bytes > mib * MIB
 

@@ -41,7 +41,7 @@ def test_history_is_bounded():
 
 def box(**values):
     cell = {
-        "number": 0, "status": "open", "label": "In [2]", "execution_count": 2,
+        "number": 0, "status": "running", "label": "In [2]", "execution_count": 2,
         "cell_id": None, "source": "y = 2", "t_mono_ns": 4 * SECOND, "t_boot_ns": 0,
         "t_real_ns": 104 * SECOND, "rss_start_bytes": MIB, "rss_peak_bytes": 9 * MIB,
         "drift_bytes": None, "duration_ns": None, "rss_end_bytes": None,
