@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import Any
 
 import pytest
@@ -17,11 +18,16 @@ needs_hwm_reset = pytest.mark.skipif(
 
 
 def run_cell(ip: Any, code: str, capsys: Any, **options: Any) -> list[Line]:
-    """The lines that memwatch prints for the cell."""
+    """The lines that memwatch prints for the cell.
+
+    All that the cell prints is also written to stderr, which pytest shows if a test fails.
+    """
     options.setdefault("store_history", True)
     capsys.readouterr()
     ip.run_cell(code, **options)
-    return lines_in(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    os.write(2, f"{code!r} printed:\n{captured.out}{captured.err}".encode())
+    return lines_in(captured.out)
 
 
 def open_windows() -> int:

@@ -1,5 +1,6 @@
 """The examples in the docstrings of the package."""
 
+import builtins
 import doctest
 import importlib
 import inspect
@@ -11,6 +12,13 @@ import memwatch
 
 # Modules that need an optional library, or end the process, when they are imported.
 SKIPPED = {"memwatch.__main__", "memwatch.display.figures", "memwatch.top.app"}
+
+
+@pytest.fixture(autouse=True)
+def without_last_value():
+    """The shown values set ``builtins._``, and then IPython does not set its own `_`."""
+    yield
+    vars(builtins).pop("_", None)
 
 
 def modules():
