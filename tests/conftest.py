@@ -43,6 +43,18 @@ def shell() -> Iterator[Any]:
     InteractiveShell.clear_instance()
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter.
+
+    Not in pytest's own, which each start of pytest closes to other users.
+    """
+    with tempfile.TemporaryDirectory(prefix="memwatch-open-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.fixture(scope="module")
 def bare_kernel() -> Iterator[Kernel]:
     """A kernel without memwatch."""

@@ -49,7 +49,7 @@ class Installed(NamedTuple):
     any_of: bool = False
 
 
-_RUN = ("jinja2", "nbclient", "nbformat", "rich")
+_RUN = ("jinja2", "msgspec", "nbclient", "nbformat", "rich")
 
 PARTS: dict[str, Built | Installed] = {
     "children": Built("_procps", "libproc2", "procps", "libproc2-dev", "libproc2-0"),

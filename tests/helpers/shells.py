@@ -20,7 +20,7 @@ needs_hwm_reset = pytest.mark.skipif(
 def run_cell(ip: Any, code: str, capsys: Any, **options: Any) -> list[Line]:
     """The lines that memwatch prints for the cell.
 
-    All that the cell prints is also written to stderr, which pytest shows if a test fails.
+    All that it prints is also written to stderr, which pytest shows if a test fails.
     """
     options.setdefault("store_history", True)
     capsys.readouterr()

@@ -25,6 +25,7 @@ CLASSIC = re.compile(
     r"In \[(?P<n>\d+)\] used (?P<used>-?\d+\.\d{4}) MiB RAM in \d+\.\d{2}s,"
     r" peaked (?P<peaked>\d+\.\d{2}) MiB above current,"
     r" total RAM usage (?P<total>\d+\.\d{2}) MiB"
+    r"( \(\+\d+ child(ren)? [\d.?]+ [MG]iB PSS\))?"
 )
 CPU = re.compile(
     r"In \[(?P<n>\d+)\] used (?P<used>-?\d+\.\d) MiB RAM in \d+\.\d{2}s"
@@ -129,10 +130,8 @@ def run_python_streams(code: str, *arguments: str, **options: Any) -> tuple[str,
 
 
 def readable_copy(folder: Path) -> Path:
-    """A copy of memwatch in `folder` that the user nobody can read."""
-    for each in (folder, *folder.parents[:-1]):
-        if each.owner() == folder.owner():
-            each.chmod(each.stat().st_mode | 0o055)
+    """A copy of memwatch that the user nobody can read; see `open_folder`."""
+    folder.chmod(0o755)
     package = Path(memwatch.__file__).parent
     shutil.copytree(package, folder / "memwatch", copy_function=shutil.copyfile)
     return folder

@@ -16,7 +16,7 @@ SKIPPED = {"memwatch.__main__", "memwatch.display.figures", "memwatch.top.app"}
 
 @pytest.fixture(autouse=True)
 def without_last_value():
-    """The shown values set ``builtins._``, and then IPython does not set its own `_`."""
+    """Examples set ``builtins._``, and then IPython does not set its own `_`."""
     yield
     vars(builtins).pop("_", None)
 

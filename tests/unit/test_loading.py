@@ -22,7 +22,7 @@ OWN = {
 }  # fmt: skip
 OWN_AT_LOAD = OWN | {
     "blackbox", "blackbox.folders", "blackbox.reader", "blackbox.recording",
-    "display", "display.lines", "ipython", "ipython.cell_watcher",
+    "display", "display.lines", "display.units", "ipython", "ipython.cell_watcher",
     "ipython.command_line", "ipython.commands", "ipython.completion",
     "ipython.configuration", "ipython.magics", "ipython.running_cells",
     "ipython.stdout_position", "ipython.traceback_hooks", "measure.capabilities",

@@ -109,8 +109,8 @@ def test_doctor_lists_every_part_that_is_missing(alone):
             " memwatch)"
         )
     assert told["run"] == (
-        "no: jinja2, nbclient, nbformat, rich not installed; install:"
-        " pip install jinja2 nbclient nbformat rich"
+        "no: jinja2, msgspec, nbclient, nbformat, rich not installed; install:"
+        " pip install jinja2 msgspec nbclient nbformat rich"
     )
     assert told["data frames"] == (
         "no: pandas, polars not installed; install:"
@@ -199,7 +199,7 @@ def test_commands_without_their_libraries_say_how_to_get_them(alone, tmp_path):
     notebook = tmp_path / "a.ipynb"
     notebook.write_text('{"cells": [], "metadata": {}, "nbformat": 4}')
     for arguments, told in (
-        (["run", str(notebook)], "pip install jinja2 nbclient nbformat rich"),
+        (["run", str(notebook)], "pip install jinja2 msgspec nbclient nbformat rich"),
         (["top", "--once", "--bind", "tcp://127.0.0.1:0"], "pip install textual pyzmq"),
         (["keygen", "own"], "memwatch was built without libzmq: apt"),
     ):

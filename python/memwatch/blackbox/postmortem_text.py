@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..display.lines import mib, printable
+from ..display.units import age, mib, printable, seconds, size
 from ..measure.capability_text import SET_BY
 from .postmortem import PostMortem
 
@@ -19,41 +19,36 @@ def in_one_line(found: PostMortem) -> str:
         where = f"in {cell.label or 'a block'}"
         where += f" ({cell.source})" if cell.source else ""
     where = printable(where)  # a notebook may be anybody's
-    rss = f"RSS {_size(found.rss_bytes)} at the last sample"
+    rss = f"RSS {size(found.rss_bytes)} at the last sample"
     if found.growth_bytes_per_s is not None:
-        rss += f", growing by {mib(found.growth_bytes_per_s, 2)} MiB/s"
+        rss += f", growing by {mib(found.growth_bytes_per_s)} MiB/s"
     return (
         f"memwatch: process {found.pid} {ended} {where}: {rss},"
-        f" limit {_size(found.limit_bytes)};"
+        f" limit {size(found.limit_bytes)};"
         f" see `memwatch postmortem {found.pid}`"
     )
-
-
-def _size(size: int | None) -> str:
-    return "unknown" if size is None else f"{mib(size, 2)} MiB"
 
 
 def describe(found: PostMortem) -> list[tuple[str, str]]:
     """The rows of the report: subject and what is known."""
     rows = [("process", _who(found)), ("ended", found.verdict + _why(found))]
     for cell in found.cells:
-        ran_ns = cell.duration_ns
-        ran = "?" if ran_ns is None else f"{ran_ns / 1e9:.2f} s"
+        ran = f"{seconds(cell.duration_ns)} s"
         began = f"began {cell.started_at or 'unknown'}, {ran} before the last sample"
         rows.append(("cell", f"{cell.label or 'a block'}, {began}"))
         if cell.source:
             rows.append(("source", cell.source))
-        peak, start = _size(cell.rss_peak_bytes), _size(cell.rss_start_bytes)
+        peak, start = size(cell.rss_peak_bytes), size(cell.rss_start_bytes)
         rows.append(("memory", f"{start} at the start, peak {peak}"))
     if not found.cells:
         previous = found.previous_cell
         last = f"; the last was {previous}" if previous else ""
         rows.append(("cell", f"none was running{last}"))
     rows += [
-        ("RSS", f"{_size(found.rss_bytes)} at the last sample"),
+        ("RSS", f"{size(found.rss_bytes)} at the last sample"),
         ("sampled", _sampled(found)),
         ("growth", _growing(found)),
-        ("peak", f"{_size(found.lifetime_peak_bytes)} since the process began"),
+        ("peak", f"{size(found.lifetime_peak_bytes)} since the process began"),
         ("limit", _limit(found)),
         ("OOM kills", _kills(found)),
     ]
@@ -86,27 +81,16 @@ def _why(found: PostMortem) -> str:
 def _sampled(found: PostMortem) -> str:
     if found.sampled_at is None or found.sample_age_ns is None:
         return "never"
-    told = f"{found.sampled_at}, {_duration(found.sample_age_ns)} ago"
+    told = f"{found.sampled_at}, {age(found.sample_age_ns)} ago"
     if found.sample_interval_ns is not None:
         told += f"; one every {found.sample_interval_ns / 1e6:.0f} ms"
     return told
 
 
-def _duration(ns: int) -> str:
-    seconds = ns / 1e9
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    if seconds < 172_800:
-        return f"{seconds / 3600:.0f} hours"
-    return f"{seconds / 86_400:.0f} days"
-
-
 def _growing(found: PostMortem) -> str:
     if found.growth_bytes_per_s is None:
         return "unknown: too few samples"
-    return f"{mib(found.growth_bytes_per_s, 2)} MiB/s in the cell's last second"
+    return f"{mib(found.growth_bytes_per_s)} MiB/s in the cell's last second"
 
 
 def _limit(found: PostMortem) -> str:
@@ -118,7 +102,7 @@ def _limit(found: PostMortem) -> str:
     share = ""
     if found.rss_bytes is not None and found.limit_bytes > 0:
         share = f"; {100 * found.rss_bytes // found.limit_bytes} % of it at the end"
-    return f"{_size(found.limit_bytes)}, {by}{share}"
+    return f"{size(found.limit_bytes)}, {by}{share}"
 
 
 def _kills(found: PostMortem) -> str:

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from ..display.lines import mib
+from ..display.units import mib
 from ..measure import capabilities, capability_text
 
 __all__ = ["command"]
@@ -78,7 +78,7 @@ def _cgroup(facts: capabilities.Facts) -> str:
 def _jupyterhub(facts: capabilities.Facts) -> str:
     size = facts["jupyterhub"]["limit_bytes"]
     if size is not None:
-        return f"MEM_LIMIT is {mib(size, 2)} MiB"
+        return f"MEM_LIMIT is {mib(size)} MiB"
     return facts["why"].get("jupyterhub.limit_bytes", "MEM_LIMIT is not set")
 
 
@@ -86,7 +86,7 @@ def _memory(facts: capabilities.Facts) -> str:
     memory = facts["memory"]
     if memory["total_bytes"] is None:
         return f"unknown: {facts['why']['memory.total_bytes']}"
-    total, available = mib(memory["total_bytes"], 2), mib(memory["available_bytes"], 2)
+    total, available = mib(memory["total_bytes"]), mib(memory["available_bytes"])
     return f"{total} MiB, {available} MiB available"
 
 
@@ -96,7 +96,7 @@ def _children(facts: capabilities.Facts) -> str:
         f"read RSS: {_answer(child['rss'], why.get('children.rss'))};"
         f" read PSS: {_answer(child['pss'], why.get('children.pss'))};"
         " reset the high-water mark:"
-        f" {_answer(child['mark'], why.get('children.mark'))}"
+        f" {_answer(child['hwm'], why.get('children.hwm'))}"
     )
 
 
@@ -111,7 +111,7 @@ def _ptrace(facts: capabilities.Facts) -> str:
     return (
         f"seize a child: {_answer(child['seize'], why.get('children.seize'))};"
         " read its high-water mark at exit:"
-        f" {_answer(child['last_mark'], why.get('children.last_mark'))}; {yama}"
+        f" {_answer(child['hwm_at_exit'], why.get('children.hwm_at_exit'))}; {yama}"
     )
 
 

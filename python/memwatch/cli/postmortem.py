@@ -12,7 +12,7 @@ from ..blackbox.folders import box_folders
 from ..blackbox.postmortem import examine, find_dead
 from ..blackbox.postmortem_text import describe
 from ..blackbox.reader import BlackBoxError, Box, read_box
-from ..display.lines import printable
+from ..display.units import printable
 from ..warn import cause_of
 
 __all__ = ["command"]

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ..report import CellReport
-from .lines import mib, printable
+from .units import mib, printable, seconds
 
 __all__ = [
     "NOTHING",
     "Points",
     "blocks",
     "bundle",
-    "cell_chart",
     "describe",
     "has_shape",
     "over_time",
@@ -97,15 +96,14 @@ def bundle(report: CellReport) -> dict[str, str]:
 
 def describe(report: CellReport) -> str:
     """What the picture shows, in words: used, peak, total, how long."""
-    seconds = "unknown time"
-    if report.duration_ns is not None:
-        seconds = f"{report.duration_ns / 1e9:.2f} s"
+    took = report.duration_ns
     return (
-        f"Memory of {_label(report)} over {seconds}:"
-        f" used {mib(report.used_bytes, 2)} MiB,"
-        f" peak {_at_least(report)}{mib(report.rss_peak_bytes, 2)} MiB,"
-        f" peaked {mib(report.peaked_bytes, 2)} MiB above current,"
-        f" total {mib(report.rss_end_bytes, 2)} MiB"
+        f"Memory of {_label(report)} over"
+        f" {'unknown time' if took is None else f'{seconds(took)} s'}:"
+        f" used {mib(report.used_bytes)} MiB,"
+        f" peak {_at_least(report)}{mib(report.rss_peak_bytes)} MiB,"
+        f" peaked {mib(report.peaked_bytes)} MiB above current,"
+        f" total {mib(report.rss_end_bytes)} MiB"
     )
 
 
@@ -123,23 +121,6 @@ def blocks(values: Sequence[int], width: int) -> str:
     return "".join(
         _BLOCKS[(value - low) * 7 // extent if extent else 0] for value in columns
     )
-
-
-def cell_chart(report: CellReport, width: int = 72, height: int = 6) -> str:
-    """The memory of one cell over time: a line of words, `height` lines of blocks.
-
-    `width` columns with the scale, which takes some 12; words alone where there are no
-    samples. ValueError for a height below 2.
-    """
-    points = points_of(report)
-    if not points:
-        return f"{_label(report)}: no samples"
-    low, high = _lowest(points), peak_of(report, points)
-    scale = _scale(low, high, height)
-    columns = over_time(points, _room(width, scale))
-    seconds = f"{points[-1][0] / 1e9:.2f} s"
-    told = f"{_label(report)}, RSS in MiB, 0 to {seconds}, peak {_at_least(report)}"
-    return "\n".join([f"{told}{mib(high, 2)}", *_rows(columns, low, high, scale)])
 
 
 def session_chart(
@@ -163,7 +144,8 @@ def session_chart(
     peaks = [peak_of(report, points) for report, points in cells]
     low, high = min(_lowest(points) for _, points in cells), max(peaks)
     scale = _scale(low, high, height)
-    room = _room(width, scale)
+    margin = len(scale[0])
+    room = max(1, width - margin)
 
     columns: list[int | None] = []
     numbers = ""
@@ -180,10 +162,10 @@ def session_chart(
         first, last = _number(cells[0][0]), _number(cells[-1][0])
         numbers = first + last.rjust(len(columns) - len(first))
     count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
-    head = f"{count}, RSS in MiB, peak {mib(high, 2)}"
+    head = f"{count}, RSS in MiB, peak {mib(high)}"
     if limit_bytes is not None:
-        head += f", limit {mib(limit_bytes, 2)}"
-    foot = " " * _margin(scale) + numbers
+        head += f", limit {mib(limit_bytes)}"
+    foot = " " * margin + numbers
     rows = _rows(columns, low, high, scale)
     return "\n".join([head, *(row.rstrip() for row in rows), foot.rstrip()])
 
@@ -260,17 +242,9 @@ def _scale(low: int, high: int, height: int) -> list[str]:
     if height < 2:
         raise ValueError(f"expected a height of at least 2, got {height}")
     top = low + max(high - low, _MIN_SHAPE_BYTES)
-    told = [mib(top, 2), *[""] * (height - 2), mib(low, 2)]
+    told = [mib(top), *[""] * (height - 2), mib(low)]
     width = max(map(len, told))
     return [f"{each:>{width}} ┤" for each in told]
-
-
-def _margin(scale: list[str]) -> int:
-    return len(scale[0])
-
-
-def _room(width: int, scale: list[str]) -> int:
-    return max(1, width - _margin(scale))
 
 
 def _rows(
@@ -313,11 +287,11 @@ def _caption(report: CellReport, points: Points) -> tuple[str, str]:
     peak = peak_of(report, points)
     if not peak:
         return "memory unknown", ""
-    top = f"peak {_at_least(report)}{mib(peak, 2)} MiB"
+    top = f"peak {_at_least(report)}{mib(peak)} MiB"
     if not points:
         return top, "no samples"
-    low = mib(_lowest(points), 2)
-    return top, f"lowest {low} MiB over {points[-1][0] / 1e9:.2f} s"
+    low = mib(_lowest(points))
+    return top, f"lowest {low} MiB over {seconds(points[-1][0])} s"
 
 
 # ---- the SVG ----

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ..report import CellReport
 from .charts import NOTHING, Points, peak_of, points_of, session_chart, simplified
-from .lines import in_mib, mib
+from .units import in_mib, mib
 
 __all__ = ["SessionAxes", "plot"]
 
@@ -92,7 +92,7 @@ def plot(
     _draw_peaks(axes, cells, begins)
     top = max(peak_of(report, points) for report, points in cells)
     if limit_bytes is not None and limit_bytes <= 2 * top:
-        told = f"limit, {mib(limit_bytes, 2)} MiB"
+        told = f"limit, {mib(limit_bytes)} MiB"
         axes.axhline(in_mib(limit_bytes), color=COLOURS["limit"], ls="--", label=told)
     _tell_numbers(axes, cells, begins, end)
     axes.set_xlim(begins[0], end)

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from ..report import CellReport
 from .charts import blocks, over_time, points_of
-from .lines import mib, printable
+from .units import duration, mib, printable, size
 
 __all__ = ["NOTHING", "Allocator", "history_table", "repeats", "story", "top_tables"]
 
@@ -74,30 +74,17 @@ _HEADER = (
 
 def _row(report: CellReport) -> str:
     start = (
-        f"{mib(report.used_bytes, 4):>11}{mib(report.risen_bytes, 2):>11}"
-        f"{mib(report.peaked_bytes, 2):>12}"
-        f"{mib(report.rss_end_bytes, 2):>12}{_duration(report.duration_ns):>10}  "
+        f"{mib(report.used_bytes, 4):>11}{mib(report.risen_bytes):>11}"
+        f"{mib(report.peaked_bytes):>12}"
+        f"{mib(report.rss_end_bytes):>12}{duration(report.duration_ns):>10}  "
     )
-    return start + _cut(_name(report), _WIDTH - len(start))
+    return start + printable(_name(report), _WIDTH - len(start))
 
 
 def _name(report: CellReport) -> str:
     status = "" if report.status == "ok" else f"({report.status})"
     words = (report.label or "a block", status, report.source or "")
     return " ".join(word for word in words if word)
-
-
-def _cut(text: str, width: int) -> str:
-    return printable(text, width)
-
-
-def _duration(duration_ns: float | None) -> str:
-    if duration_ns is None:
-        return "n/a"
-    seconds = duration_ns / 1e9
-    if seconds < 0.1:
-        return f"{seconds * 1e3:.2f} ms"
-    return f"{seconds:.2f} s"
 
 
 def story(report: CellReport, allocator: Allocator | None) -> str:
@@ -116,8 +103,8 @@ def story(report: CellReport, allocator: Allocator | None) -> str:
     ]
     return "\n".join(
         [
-            _cut(_name(report), _WIDTH),
-            f"ran      {_duration(report.duration_ns)}, from {began}",
+            printable(_name(report), _WIDTH),
+            f"ran      {duration(report.duration_ns)}, from {began}",
             *(_size(*each) for each in sizes),
             f"accuracy {_accuracy(report)}",
             *_shape(report),
@@ -127,13 +114,12 @@ def story(report: CellReport, allocator: Allocator | None) -> str:
 
 
 def _size(name: str, size_bytes: int | None, meaning: str) -> str:
-    value = "unknown" if size_bytes is None else f"{mib(size_bytes, 4)} MiB"
-    return f"{name:<8}{value:>15}  {meaning}"
+    return f"{name:<8}{size(size_bytes, 4):>15}  {meaning}"
 
 
 def _accuracy(report: CellReport) -> str:
     if report.peak_method == "kernel":
-        bound = mib(report.peak_error_bytes, 2)
+        bound = mib(report.peak_error_bytes)
         return f"the peak is the kernel's high-water mark, within {bound} MiB"
     if report.peak_method == "sampled":
         return "the peak is the highest sample: a lower bound"
@@ -148,7 +134,7 @@ def _shape(report: CellReport) -> list[str]:
     if not values:
         return ["timeline none"]
     picture = blocks(over_time(points_of(report), _TIMELINE_WIDTH), _TIMELINE_WIDTH)
-    low, high = mib(min(values), 2), mib(max(values), 2)
+    low, high = mib(min(values)), mib(max(values))
     return [
         f"timeline {picture}",
         f"         {low} to {high} MiB, {len(values)} samples",
@@ -158,10 +144,10 @@ def _shape(report: CellReport) -> list[str]:
 def _retained(allocator: Allocator | None) -> str:
     if allocator is None:
         return "retained unknown: this process's malloc does not tell"
-    took = _duration(allocator["duration_ns"])
+    took = duration(allocator["duration_ns"])
     meaning = f"upper bound: what malloc holds now and nobody uses ({took})"
-    size = _size("retained", allocator["retained_bytes"], meaning)
-    return f"{size}\n{'':25}what a cell takes from it is no growth: 'used 0.00'"
+    row = _size("retained", allocator["retained_bytes"], meaning)
+    return f"{row}\n{'':25}what a cell takes from it is no growth: 'used 0.00'"
 
 
 def repeats(reports: Sequence[CellReport]) -> str:
@@ -170,18 +156,18 @@ def repeats(reports: Sequence[CellReport]) -> str:
 
     import statistics  # a millisecond, which few need
 
-    def add(name: str, values: list[int | None], told: Callable[[float], str]) -> None:
+    def add(name: str, values: list[int | None], text: Callable[[float], str]) -> None:
         known = [value for value in values if value is not None]
         if not known:
             lines.append(f"{name:<8}unknown")
             return
-        middle = told(statistics.median(known))
-        lines.append(f"{name:<8}{middle}  ({told(min(known))} to {told(max(known))})")
+        middle = text(statistics.median(known))
+        lines.append(f"{name:<8}{middle}  ({text(min(known))} to {text(max(known))})")
 
-    def size(value: float) -> str:
-        return f"{mib(round(value), 2)} MiB"
+    def told(value: float) -> str:
+        return size(round(value))
 
-    add("used", [report.used_bytes for report in reports], size)
-    add("peaked", [report.peaked_bytes for report in reports], size)
-    add("time", [report.duration_ns for report in reports], _duration)
+    add("used", [report.used_bytes for report in reports], told)
+    add("peaked", [report.peaked_bytes for report in reports], told)
+    add("time", [report.duration_ns for report in reports], duration)
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from .. import _core
 from ..blackbox import recording
 from ..display import lines
+from ..display.units import mib
 from ..measure import capabilities
 from ..measure.window import history
 from ..report import CellReport
@@ -102,10 +103,10 @@ def _describe_status(session: Session) -> list[str]:
     limit, _ = capabilities.find_limit(why)
     watching = "watching every cell" if session.watcher.watching else "not watching"
     memory = _core.memory()
-    now = lines.mib(memory["rss_bytes"], 2)
-    peak = lines.mib(memory["lifetime_peak_bytes"], 2)
-    held = lines.mib(history.timelines_bytes, 2)
-    most = lines.mib(history.max_timelines_bytes, 2)
+    now = mib(memory["rss_bytes"])
+    peak = mib(memory["lifetime_peak_bytes"])
+    held = mib(history.timelines_bytes)
+    most = mib(history.max_timelines_bytes)
     return [
         f"memwatch {__version__}: {watching}, style {session.style}",
         f"peak: {capability_text.describe_peak(found, why)}",

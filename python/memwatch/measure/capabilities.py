@@ -6,7 +6,7 @@ patches back, and sandboxes answer with another kernel's name.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from .. import _core
 from ..warn import cause_of
@@ -94,11 +94,11 @@ if TYPE_CHECKING:
         """Its RSS can be read (``status``)."""
         pss: bool | None
         """Its share of shared pages can be read (``smaps_rollup``)."""
-        mark: bool | None
+        hwm: bool | None
         """Its high-water mark can be reset (``clear_refs``)."""
         seize: bool | None
         """It can be traced (PTRACE_SEIZE)."""
-        last_mark: bool | None
+        hwm_at_exit: bool | None
         """Its high-water mark can be read when it is about to exit."""
         yama_ptrace_scope: int | None
         """0 to 3, Yama's limit to tracing; None: Yama is not there."""
@@ -154,7 +154,7 @@ def gather() -> Facts:
     jupyterhub = _find_jupyterhub(why)
     memory = _find_memory(why)
     return Facts(
-        schema=1,
+        schema=2,
         software=_find_software(why),
         processors=_find_processors(),
         rss=rss,
@@ -322,35 +322,32 @@ def _least(group: Group, jupyterhub: JupyterHub, memory: Memory, why: Why) -> Li
     return Limit(limit_bytes=size, set_by=set_by)
 
 
+_TRIED = {
+    "rss": "rss_error",
+    "pss": "pss_error",
+    "hwm": "hwm_error",
+    "seize": "seize_error",
+    "hwm_at_exit": "last_hwm_error",
+}
+"""The fields of ``Children``, and their names in what probe_child() returns."""
+
+
 def _find_children(why: Why) -> Children:
-    found = Children(
-        rss=None,
-        pss=None,
-        mark=None,
-        seize=None,
-        last_mark=None,
-        yama_ptrace_scope=_yama_ptrace_scope(why),
-    )
+    found: Any = dict.fromkeys(_TRIED)
     try:
-        from .. import _core
-
-        tried = _core.probe_child()
+        errors: Any = _core.probe_child()
     except OSError as error:
-        for each in ("rss", "pss", "mark", "seize", "last_mark"):
-            why[f"children.{each}"] = cause_of(error)
-        return found
-
-    def can(each: str, reason: str | None) -> bool:
-        if reason is not None:
-            why[f"children.{each}"] = reason
-        return reason is None
-
-    found["rss"] = can("rss", tried["rss_error"])
-    found["pss"] = can("pss", tried["pss_error"])
-    found["mark"] = can("mark", tried["hwm_error"])
-    found["seize"] = can("seize", tried["seize_error"])
-    found["last_mark"] = can("last_mark", tried["last_hwm_error"])
-    return found
+        why |= {f"children.{name}": cause_of(error) for name in _TRIED}
+    else:
+        found = {name: errors[key] is None for name, key in _TRIED.items()}
+        why |= {
+            f"children.{name}": errors[key]
+            for name, key in _TRIED.items()
+            if errors[key] is not None
+        }
+    found["yama_ptrace_scope"] = _yama_ptrace_scope(why)
+    children: Children = found
+    return children
 
 
 def _yama_ptrace_scope(why: Why) -> int | None:

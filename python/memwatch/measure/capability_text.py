@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..display.lines import mib
+from ..display.units import mib
 
 if TYPE_CHECKING:
     from .capabilities import Group, Limit, Peak, Rss, Why
@@ -24,7 +24,7 @@ def describe_rss(rss: Rss, why: Why) -> str:
         return f"unknown: {why['rss.exact']}"
     if rss["exact"]:
         return "exact"
-    return f"approximate, within {mib(rss['bound_bytes'], 2)} MiB"
+    return f"approximate, within {mib(rss['bound_bytes'])} MiB"
 
 
 def describe_peak(peak: Peak, why: Why) -> str:
@@ -36,7 +36,7 @@ def describe_peak(peak: Peak, why: Why) -> str:
             "sampled and may be too low: the kernel's high-water mark cannot be reset"
             f" ({why['peak.bound_bytes']})"
         )
-    bound = mib(peak["bound_bytes"], 2)
+    bound = mib(peak["bound_bytes"])
     return f"the kernel's high-water mark, reset for every cell, within {bound} MiB"
 
 
@@ -46,7 +46,7 @@ def describe_group(group: Group, why: Why) -> str:
         return f"unknown: {why['cgroup.limit_bytes']}"
     if group["limit_bytes"] is None:
         return "no limit"
-    size = mib(group["limit_bytes"], 2)
+    size = mib(group["limit_bytes"])
     return f"{size} MiB, set by the cgroup {group['group']}"
 
 
@@ -64,4 +64,4 @@ def describe_limit(limit: Limit, why: Why) -> str:
         return f"unknown: {why['cgroup.limit_bytes']}"
     if limit["set_by"] is None:
         return f"unknown: {why['limit.limit_bytes']}"
-    return f"{mib(limit['limit_bytes'], 2)} MiB, {SET_BY[limit['set_by']]}"
+    return f"{mib(limit['limit_bytes'])} MiB, {SET_BY[limit['set_by']]}"

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
-from ..files import write_whole
+from ..files import csv_pieces, json_pieces, write_whole
 from ..report import DEFAULTS, CellReport
 
 if TYPE_CHECKING:
@@ -189,7 +189,10 @@ class History(Sequence[CellReport]):
         >>> memwatch.history.to_json("session.json")  # doctest: +SKIP
         PosixPath('session.json')
         """
-        return write_whole(path, _json_pieces(list(self)))
+        from .. import __version__
+
+        head = {"schema": SCHEMA, "memwatch": __version__}
+        return write_whole(path, json_pieces(head, {"reports": list(self)}))
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write all reports to the file `path` as CSV; return the path.
@@ -200,7 +203,8 @@ class History(Sequence[CellReport]):
         >>> memwatch.history.to_csv("session.csv")  # doctest: +SKIP
         PosixPath('session.csv')
         """
-        return write_whole(path, _csv_pieces(list(self)))
+        rows = ([getattr(report, name) for name in COLUMNS] for report in self)
+        return write_whole(path, csv_pieces(chain([COLUMNS], rows)))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the session with matplotlib, into `ax` if given; return the Axes.
@@ -261,36 +265,6 @@ def _timeline_bytes(report: CellReport) -> int:
         return 0
     size = sys.getsizeof
     return size(timeline) + size(timeline["t_ns"]) + size(timeline["rss_bytes"])
-
-
-def _json_pieces(reports: list[CellReport]) -> Iterator[str]:
-    import json
-
-    from .. import __version__
-
-    # Piece by piece: all of 10,000 timelines as text would be 200 MiB.
-    yield f'{{"schema": {SCHEMA}, "memwatch": {json.dumps(__version__)}, "reports": ['
-    before = "\n"
-    for report in reports:
-        yield before + json.dumps(report.to_dict(), ensure_ascii=False)
-        before = ",\n"
-    yield "\n]}\n"
-
-
-def _csv_pieces(reports: list[CellReport]) -> Iterator[str]:
-    import csv
-
-    rows: list[str] = []
-    # A file, as far as csv wants one.
-    writer = csv.writer(SimpleNamespace(write=rows.append), lineterminator="\r\n")
-    for values in (COLUMNS, *_rows(reports)):
-        writer.writerow(values)
-        yield rows.pop()
-
-
-def _rows(reports: list[CellReport]) -> Iterator[list[Any]]:
-    for report in reports:
-        yield [getattr(report, name) for name in COLUMNS]
 
 
 def _unicode(value: Any) -> Any:

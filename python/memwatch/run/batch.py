@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal as signals
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nbformat import NotebookNode
 
+from .budgets.budgets import Budgets
 from .execution import Options, Stop, not_begun
-from .progress import Listener, Silent
+from .progress import Listener
 from .results import NotebookRun
 from .runner import run_notebook
 
@@ -19,13 +20,19 @@ __all__ = ["Job", "run_all"]
 OnRun = Callable[["Job", NotebookRun], None]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
-    """A notebook that was read, and what its result calls it."""
+    """One notebook of a batch."""
 
     path: str
+    """As it was given; its result has it too."""
     notebook: NotebookNode
     options: Options
+    output: str | None = None
+    """The file for the executed notebook; None: it is not written."""
+    budgets: Budgets = field(default_factory=Budgets)
+    run: NotebookRun | None = None
+    """The result; None: it has not ended."""
 
 
 def run_all(
@@ -40,7 +47,7 @@ def run_all(
     (unless it is ignored) end those that run, as `interrupted`; those that were not
     begun are `interrupted`, too, and none of their cells was run.
     """
-    return asyncio.run(_run_all(jobs, at_once, on_run, listener or Silent()))
+    return asyncio.run(_run_all(jobs, at_once, on_run, listener or Listener()))
 
 
 async def _run_all(

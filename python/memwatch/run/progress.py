@@ -4,84 +4,61 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Protocol
+from typing import Any
 
-from ..display.lines import mib, printable
+from ..display.units import mib, printable, seconds
 from ..report import first_line
 from .kernels import KernelMemory
 from .results import NotebookRun
 
-__all__ = ["Lines", "Listener", "Silent", "Table", "line_of"]
+__all__ = ["Lines", "Listener", "Table", "line_of"]
 
 _REFRESHES_PER_S = 4
 
 
-class Listener(Protocol):
-    """Who is told how far a notebook has got."""
+class Listener:
+    """Gets the events of running notebooks; this one ignores them."""
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        pass
 
     def begun(self, notebook: str, cells: int) -> None:
-        """Its kernel is being started."""
+        """The kernel of a notebook with so many code cells is being started."""
 
     def cell(
         self, notebook: str, place: int, source: str, memory: KernelMemory | None
     ) -> None:
-        """That code cell, counted from 1, is sent; `memory` is live, if measured."""
+        """A code cell, counted from 1, is sent; `memory` is live, None: unmeasured."""
 
     def ended(self, run: NotebookRun) -> None:
-        """It is through, or it is not."""
-
-
-class Silent:
-    """Nobody."""
-
-    def begun(self, notebook: str, cells: int) -> None:
-        """Ignored."""
-
-    def cell(
-        self, notebook: str, place: int, source: str, memory: KernelMemory | None
-    ) -> None:
-        """Ignored."""
-
-    def ended(self, run: NotebookRun) -> None:
-        """Ignored."""
+        """A notebook has ended."""
 
 
 def line_of(run: NotebookRun) -> str:
-    """One line about a notebook that is through."""
+    """One line about a notebook that has ended."""
     if run.state != "ok":
         return f"{run.notebook}: {run.state}: {run.message}"
     cells = f"{run.executed} cell{'' if run.executed == 1 else 's'}"
     raised = f", {run.raised} raised" if run.raised else ""
-    took = "" if run.duration_ns is None else f" in {run.duration_ns / 1e9:.2f} s"
+    took = "" if run.duration_ns is None else f" in {seconds(run.duration_ns)} s"
     remark = "" if run.message is None else f"; {run.message}"
-    peak = f", peak {mib(run.rss_peak_bytes, 2)} MiB" if run.executed else ""
+    peak = f", peak {mib(run.rss_peak_bytes)} MiB" if run.executed else ""
     return f"{run.notebook}: ok: {cells}{raised}{took}{peak}{remark}"
 
 
-class Lines:
-    """A line on stderr for each notebook that is through."""
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        pass
-
-    def begun(self, notebook: str, cells: int) -> None:
-        """Nothing: the end tells."""
-
-    def cell(
-        self, notebook: str, place: int, source: str, memory: KernelMemory | None
-    ) -> None:
-        """Nothing: a log is not read while it is written."""
+class Lines(Listener):
+    """Prints a line to stderr for each notebook that has ended."""
 
     def ended(self, run: NotebookRun) -> None:
-        """Its line."""
+        """Print its line."""
         print(printable(line_of(run)), file=sys.stderr, flush=True)
 
 
-class Table:
-    """The notebooks that run, with the running cell and what its kernel holds now."""
+class Table(Listener):
+    """A table of the running notebooks: the running cell and the kernel's RSS."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -104,19 +81,19 @@ class Table:
         self._live.__exit__(*failure)
 
     def begun(self, notebook: str, cells: int) -> None:
-        """A row for it."""
+        """Add a row."""
         self._rows[notebook] = _Row(cells)
 
     def cell(
         self, notebook: str, place: int, source: str, memory: KernelMemory | None
     ) -> None:
-        """That cell is in the row from now on."""
+        """Show the cell in the notebook's row."""
         row = self._rows[notebook]
         row.place, row.memory, row.since = place, memory, time.monotonic()
         row.source = first_line(source)
 
     def ended(self, run: NotebookRun) -> None:
-        """The row goes, its line stays above the table."""
+        """Replace the row with a line above the table."""
         self._rows.pop(run.notebook, None)
         from rich.text import Text
 
@@ -138,7 +115,7 @@ class Table:
                 Text(printable(notebook)),
                 f"{row.place}/{row.cells}",
                 "" if row.memory is None else f"{time.monotonic() - row.since:.0f}",
-                "" if row.memory is None else mib(row.memory.rss_bytes(), 2),
+                "" if row.memory is None else mib(row.memory.rss_bytes()),
                 Text(printable(row.source)),
             )
         return grid
@@ -148,6 +125,6 @@ class _Row:
     def __init__(self, cells: int) -> None:
         self.cells = cells
         self.place = 0
-        self.source = "the kernel is being started"
+        self.source = "starting the kernel"
         self.memory: KernelMemory | None = None
         self.since = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ..report import CellReport
@@ -36,13 +36,9 @@ class CellRun:
     """All of its text."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {
-            "cell_index": self.cell_index,
-            "state": self.state,
-            "source": self.source,
-            "report": None if self.report is None else self.report.to_dict(),
-        }
+        """All fields by name: ready for JSON."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return values | {"report": self.report and self.report.to_dict()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,22 +87,6 @@ class NotebookRun:
         return _EXIT_CODES[self.state]
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {
-            "schema": self.schema,
-            "notebook": self.notebook,
-            "output": self.output,
-            "state": self.state,
-            "message": self.message,
-            "kernel_name": self.kernel_name,
-            "language": self.language,
-            "kernel_pid": self.kernel_pid,
-            "host": self.host,
-            "started_at": self.started_at,
-            "duration_ns": self.duration_ns,
-            "rss_peak_bytes": self.rss_peak_bytes,
-            "limit_bytes": self.limit_bytes,
-            "limit_set_by": self.limit_set_by,
-            "attempts": self.attempts,
-            "cells": [cell.to_dict() for cell in self.cells],
-        }
+        """All fields by name: ready for JSON."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return values | {"cells": [cell.to_dict() for cell in self.cells]}

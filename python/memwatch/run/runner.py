@@ -18,7 +18,7 @@ from nbclient.exceptions import (
 )
 from nbformat import NotebookNode
 
-from ..display.lines import mib
+from ..display.units import mib
 from ..measure import capabilities
 from ..report import Status, first_line, iso_8601
 from ..warn import cause_of
@@ -32,7 +32,7 @@ from .execution import (
     oom_kills,
 )
 from .kernels import KernelMemory, SocketFolder, use_sockets
-from .progress import Listener, Silent
+from .progress import Listener
 from .results import CellRun, CellState, NotebookRun, NotebookState
 
 __all__ = [
@@ -111,7 +111,7 @@ class Runner:
         self.notebook = notebook
         self.path = path
         self.options = options
-        self.listener = listener or Silent()
+        self.listener = listener or Listener()
         self.stop = stop or Stop()
         self.progress = Progress(code_cells(notebook))
         self.client = client or self._own_client()
@@ -341,7 +341,7 @@ class Runner:
             progress.done[index] = ("died", report)
         held = ""
         if report is not None:
-            held = f" at {mib(report.rss_end_bytes, 2)} MiB, its last sample"
+            held = f" at {mib(report.rss_end_bytes)} MiB, its last sample"
         return "died", f"the kernel {self._how_it_ended()} in {where}{held}"
 
     def _how_it_ended(self) -> str:

@@ -14,7 +14,7 @@ from ..warn import cause_of
 from . import inputs, notebook_files, parameters
 from .batch import Job, OnRun, run_all
 from .budgets import baseline, budgets
-from .budgets.budgets import Budgets, Size
+from .budgets.budgets import Size
 from .budgets.violations import Violation
 from .execution import Options
 from .output import exports, metadata, page, summary
@@ -76,15 +76,17 @@ class Batch:
     earlier: Sequence[NotebookRun] = ()
     tolerance: Size | None = None
     with_metadata: bool = True
-    runs: list[NotebookRun] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """What could not be read or written, one line each."""
     remarks: list[str] = field(default_factory=list)
     """What else is to be known, one line each."""
     _jobs: list[Job] = field(default_factory=list)
-    _outputs: dict[str, str | None] = field(default_factory=dict)
-    _budgets: dict[str, Budgets] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> list[NotebookRun]:
+        """The results so far, in the order of the notebooks."""
+        return [job.run for job in self._jobs if job.run is not None]
 
     def add(
         self, task: inputs.Task, options: Options, values: dict[str, object]
@@ -96,9 +98,7 @@ class Batch:
             notebook = notebook_files.read_notebook(path, notes=notes)
             notebook = parameters.inject(notebook, values, options.kernel_name)
             # Last, for it tells cells by their places.
-            self._budgets[path] = budgets.read_budgets(
-                notebook, self.max_peak, self.max_used
-            )
+            limits = budgets.read_budgets(notebook, self.max_peak, self.max_used)
             if options.cwd is None:
                 folder = os.path.dirname(os.path.abspath(path))
                 options = dataclasses.replace(options, cwd=folder)
@@ -125,8 +125,7 @@ class Batch:
             return
         if notes:
             self.remarks.append(f"{path}: repaired: {'; '.join(notes)}")
-        self._outputs[path] = task.output
-        self._jobs.append(Job(path, notebook, options))
+        self._jobs.append(Job(path, notebook, options, task.output, limits))
 
     def run(
         self, listener: Listener, at_once: int = 1, run_jobs: RunAll | None = None
@@ -136,18 +135,15 @@ class Batch:
             run_all(self._jobs, at_once, self._finish, listener)
         else:
             run_jobs(self._jobs, self._finish, listener)
-        # In the order of the notebooks, not in that of their ends.
-        places = {job.path: place for place, job in enumerate(self._jobs)}
-        self.runs.sort(key=lambda each: places[each.notebook])
 
     def _finish(self, job: Job, run: NotebookRun) -> None:
-        output = self._outputs[job.path]
+        output = job.output
         # A notebook that nothing was executed of has nothing new to write. But a run
         # that is complete has an OUT, even without code.
         is_new = run.state == "ok" and output != job.path
         if output is not None and (run.executed or is_new):
             run = self._write(job, dataclasses.replace(run, output=output))
-        self.runs.append(run)
+        job.run = run
 
     def _write(self, job: Job, run: NotebookRun) -> NotebookRun:
         assert run.output is not None
@@ -162,8 +158,11 @@ class Batch:
 
     def compare(self) -> None:
         """See what went over its budgets, and over the earlier run."""
-        for run in self.runs:
-            self.violations += budgets.check(run, self._budgets[run.notebook])
+        for job in self._jobs:
+            run = job.run
+            if run is None:
+                continue
+            self.violations += budgets.check(run, job.budgets)
             before = baseline.find_earlier(run, self.earlier)
             if before is None and self.earlier:
                 self.remarks.append(f"{run.notebook}: not in the baseline")

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, get_args
 
-from ..display.lines import printable
+from ..display.units import printable
 from ..report import CellReport
 
 __all__ = [

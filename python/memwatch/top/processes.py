@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..display.lines import printable
+from ..display.units import printable
 from ..report import CellReport, iso_8601
 from .messages import Message
 

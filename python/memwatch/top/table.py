@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..display.charts import blocks
-from ..display.lines import short
+from ..display.units import clock, short
 from .processes import Process
 
 __all__ = [
@@ -68,21 +68,6 @@ def _cell(process: Process, now_ns: int) -> str:
     return " ".join([*words, cell.source or ""]).strip()
 
 
-def _duration(duration_ns: int | None) -> str:
-    if duration_ns is None:
-        return ""
-    seconds = duration_ns / 1e9
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 100:
-        return f"{hours // 24} d"
-    if hours:
-        return f"{hours}:{minutes:02}:{rest:02}"
-    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
-
-
 def _share(process: Process, now_ns: int) -> str:
     if process.share is None:
         return ""
@@ -125,7 +110,7 @@ _COLUMNS = (
         lambda each, now_ns: blocks([*each.history][-_HISTORY_WIDTH:], _HISTORY_WIDTH),
     ),
     Column(
-        "age", "AGE", 7, lambda each, now_ns: _duration(each.age_ns(now_ns)),
+        "age", "AGE", 7, lambda each, now_ns: clock(each.age_ns(now_ns)),
         is_figure=True,
     ),
     Column(
@@ -133,7 +118,7 @@ _COLUMNS = (
         lambda each, now_ns: str(each.lost) if each.received else "", is_figure=True,
     ),
     Column(
-        "time", "TIME", 8, lambda each, now_ns: _duration(each.running_ns(now_ns)),
+        "time", "TIME", 8, lambda each, now_ns: clock(each.running_ns(now_ns)),
         is_figure=True,
     ),
     Column("cell", "CELL", _MIN_CELL, _cell),

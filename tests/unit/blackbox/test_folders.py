@@ -155,7 +155,7 @@ def test_a_folder_that_others_may_read_is_made_private(places):
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_no_home_and_no_name_make_no_folder_of_that_name(tmp_path):
+def test_no_home_and_no_name_make_no_folder_of_that_name(open_folder):
     """Where HOME is not set and the user is not in the data base."""
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody unknown")
@@ -175,13 +175,10 @@ def test_no_home_and_no_name_make_no_folder_of_that_name(tmp_path):
         "except keys.KeysError as error:\n"
         "    print(error)\n"
     )
-    tmp_path.chmod(0o755)
-    xdg, work = tmp_path / "xdg", tmp_path / "work"
-    work.mkdir()
+    xdg, work = open_folder / "xdg", open_folder / "work"
     for each in (xdg, work):
+        each.mkdir()
         os.chown(each, 54321, 54321)
-    for folder in tmp_path.parents[:-1]:
-        folder.chmod(folder.stat().st_mode | 0o055)
     environment = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(xdg)}
     box, told = run_python(code, env=environment, cwd=work).splitlines()
     assert Path(box).parent == xdg / "memwatch-54321"

@@ -71,7 +71,7 @@ def is_consistent(found):
     assert list(found["optional"]) == OPTIONAL
     for part in found["optional"].values():
         assert part["available"] == (part["why"] is None)
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     for section in SECTIONS:
         for field, value in found[section].items():
             name = f"{section}.{field}"
@@ -268,7 +268,7 @@ def test_process_that_may_not_look_into_itself():
     assert found["peak"] == {"method": "sampled", "bound_bytes": None}
     children = found["children"]
     assert children["rss"] is True
-    assert [children[each] for each in ("pss", "mark", "seize", "last_mark")] == [
+    assert [children[each] for each in ("pss", "hwm", "seize", "hwm_at_exit")] == [
         False
     ] * 4
     assert found["why"]["peak.bound_bytes"] == "Permission denied"

@@ -261,26 +261,12 @@ def test_blocks():
 @every_shape
 @pytest.mark.parametrize("width", [1, 13, 40, 200])
 def test_charts_keep_to_their_size(name, width):
-    for chart in (
-        charts.cell_chart(SHAPES[name], width, 5),
-        charts.session_chart([SHAPES[name]], width, 5),
-    ):
-        head, *rows = chart.splitlines()
-        assert head
-        drawn = [row for row in rows if "┤" in row]
-        margin = max((row.index("┤") + 1 for row in drawn), default=0)
-        assert len(drawn) in (0, 5)
-        assert all(len(row) <= max(width, margin + 1) for row in rows)
-
-
-def test_cell_chart():
-    cell = report([(50 + 4 * i) * MIB for i in range(8)], range(0, 8 * 10**9, 10**9))
-    assert charts.cell_chart(cell, 16, 2).splitlines() == [
-        "In [3], RSS in MiB, 0 to 7.00 s, peak 78.00",
-        "78.00 ┤     ▁▃▅█",
-        "50.00 ┤▁▃▅▇▇████",
-    ]
-    assert charts.cell_chart(SHAPES["nothing"]) == "a block: no samples"
+    head, *rows = charts.session_chart([SHAPES[name]], width, 5).splitlines()
+    assert head
+    drawn = [row for row in rows if "┤" in row]
+    margin = max((row.index("┤") + 1 for row in drawn), default=0)
+    assert len(drawn) in (0, 5)
+    assert all(len(row) <= max(width, margin + 1) for row in rows)
 
 
 def session(*peaks):

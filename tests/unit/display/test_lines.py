@@ -80,16 +80,10 @@ def test_cpu_without_a_tick_is_0_percent_as_in_version_1_8():
     assert CPU.fullmatch(line)
 
 
-def test_small_negative_is_not_minus_zero():
-    assert lines.mib(-4096, 1) == "0.0"
-    assert lines.mib(-4096, 4) == "-0.0039"
-
-
 def test_duration_by_a_clock_that_stood_is_not_zero():
     for style in lines.STYLES.values():
         assert re.search(r" RAM in n/a[ ,]", style(1, report(duration_ns=None)))
 
 
 def test_unknown_is_not_zero():
-    assert lines.mib(None, 2) == "?"
     assert "used ? MiB RAM in n/a, peaked ? MiB" in lines.classic(1, CellReport())

@@ -90,8 +90,8 @@ assert len(kept) == count + 1
 """)
 
 
-def test_autoreload_of_changed_files(tmp_path):
-    folder = readable_copy(tmp_path)
+def test_autoreload_of_changed_files(open_folder):
+    folder = readable_copy(open_folder)
     script = """
 import os, sys, glob
 from IPython.core.interactiveshell import InteractiveShell
@@ -125,7 +125,7 @@ run("%unload_ext memwatch")
 """
     out, err = run_python_streams(
         script,
-        env={**os.environ, "PYTHONPATH": str(folder), "IPYTHONDIR": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": str(folder), "IPYTHONDIR": str(folder)},
     )
     assert "Traceback" not in out + err
     assert "reload" not in err

@@ -242,16 +242,16 @@ def test_more_than_were_announced_cannot_be_told():
     assert w.report.children_missed is None
 
 
-def test_setuid_child_is_counted_and_its_pss_is_absent(tmp_path):
+def test_setuid_child_is_counted_and_its_pss_is_absent(open_folder):
     """Its RSS everybody may read, its PSS its owner alone."""
     if os.getuid() != 0:
         pytest.skip("only root can make a setuid program")
-    setuid_cat = tmp_path / "cat"
+    setuid_cat = open_folder / "cat"
     shutil.copyfile(shutil.which("cat"), setuid_cat)
     setuid_cat.chmod(0o4755)
-    if os.statvfs(tmp_path).f_flag & os.ST_NOSUID:
+    if os.statvfs(open_folder).f_flag & os.ST_NOSUID:
         pytest.skip("setuid programs are not to be had here")
-    folder = readable_copy(tmp_path)
+    folder = readable_copy(open_folder)
     check_python(
         BECOME_NOBODY
         + "import subprocess, memwatch\nfrom memwatch.display import lines\n"

@@ -22,7 +22,7 @@ from memwatch.optional import MissingLibraryError
 from memwatch.run.batch import Job
 from memwatch.run.dask.run_log import Attempts
 from memwatch.run.execution import Options
-from memwatch.run.progress import Silent
+from memwatch.run.progress import Listener
 from memwatch.run.results import CellRun, NotebookRun
 from support import HELPERS, MIB
 
@@ -55,7 +55,7 @@ def who_runs(folder, name):
     return [tuple(map(int, each.split())) for each in lines if each.count(" ") == 1]
 
 
-class Watching(Silent):
+class Watching(Listener):
     """Keeps what the listener was told, and does something beside it."""
 
     def __init__(self, beside=None):
@@ -469,7 +469,7 @@ def test_a_worker_without_memwatch(tmp_path):
             run_on_cluster([job("a", "1")], cluster.address, 2, lambda *_: None)
     wanted = (
         f"has no memwatch: install memwatch {memwatch.__version__} there, and"
-        " pip install jinja2 nbclient nbformat rich distributed"
+        " pip install jinja2 msgspec nbclient nbformat rich distributed"
     )
     assert str(caught.value).endswith(wanted)
     assert "\n" not in str(caught.value)

@@ -166,10 +166,12 @@ def test_any_text_comes_back(tmp_path):
     assert exports.load(tmp_path / "a.json") == runs
 
 
-def test_what_a_newer_memwatch_adds_is_passed_over():
+def test_what_a_newer_memwatch_adds_is_passed_over(tmp_path):
     data = {**made().to_dict(), "later": 1}
     data["cells"][0]["report"]["later"] = 1
-    assert exports.run_from_dict(data) == made()
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"schema": 2, "memwatch": "x", "notebooks": [data]}))
+    assert exports.load(file) == [made()]
 
 
 def envelope(**values):
@@ -205,18 +207,36 @@ NOT_OURS = "not written by `memwatch run --json`"
         ('{"nbformat": 4}', f"{NOT_OURS}; it is a notebook"),
         ('{"notebooks": 1}', NOT_OURS),
         (envelope(schema=3), "schema 3 of memwatch x: expected 2 or 1"),
-        (envelope(notebooks=[1]), f"{NOT_OURS}: a NotebookRun is not an object"),
-        (envelope(notebooks=[{}]), f"{NOT_OURS}: notebook is missing"),
-        (changed(state="well"), f"{NOT_OURS}: state is 'well'"),
-        (changed(duration_ns=1.5), f"{NOT_OURS}: duration_ns is '1.5'"),
-        (changed(rss_peak_bytes=True), f"{NOT_OURS}: rss_peak_bytes is 'True'"),
-        (changed(notebook=None), f"{NOT_OURS}: notebook is 'None'"),
-        (changed(cells=None), f"{NOT_OURS}: cells is not a list"),
-        (changed(cells=[None]), f"{NOT_OURS}: a CellRun is not an object"),
-        (with_cell(report=[]), f"{NOT_OURS}: a CellReport is not an object"),
-        (with_cell(report={"used_bytes": "9"}), f"{NOT_OURS}: used_bytes is '9'"),
-        (with_cell(report={"timeline": {"t_ns": []}}), f"{NOT_OURS}: timeline is not"),
-        (with_cell(report={"timeline": [1]}), f"{NOT_OURS}: timeline is not"),
+        (
+            envelope(notebooks=[1]),
+            f"{NOT_OURS}: Expected `object`, got `int` - at `notebooks[0]`",
+        ),
+        (
+            envelope(notebooks=[{}]),
+            f"{NOT_OURS}: Object missing required field `notebook`",
+        ),
+        (changed(state="well"), f"{NOT_OURS}: Invalid enum value 'well' - at"),
+        (changed(duration_ns=1.5), f"{NOT_OURS}: Expected `int | null`, got `float`"),
+        (
+            changed(rss_peak_bytes=True),
+            f"{NOT_OURS}: Expected `int | null`, got `bool`",
+        ),
+        (changed(notebook=None), f"{NOT_OURS}: Expected `str`, got `null`"),
+        (changed(cells=None), f"{NOT_OURS}: Expected `array`, got `null`"),
+        (changed(cells=[None]), f"{NOT_OURS}: Expected `object`, got `null`"),
+        (with_cell(report=[]), f"{NOT_OURS}: Expected `object | null`, got `array`"),
+        (
+            with_cell(report={"used_bytes": "9"}),
+            f"{NOT_OURS}: Expected `int | null`, got `str`",
+        ),
+        (
+            with_cell(report={"timeline": {"t_ns": []}}),
+            f"{NOT_OURS}: Object missing required field `rss_bytes`",
+        ),
+        (
+            with_cell(report={"timeline": [1]}),
+            f"{NOT_OURS}: Expected `object | null`, got `array`",
+        ),
     ],
 )
 def test_what_is_no_baseline(tmp_path, text, told):

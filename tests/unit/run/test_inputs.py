@@ -550,7 +550,7 @@ def test_what_is_missing_is_named():
         need("no_such.thing", "papermill", "setting parameters")
     told = (
         "setting parameters requires no_such:"
-        " pip install jinja2 nbclient nbformat rich papermill ("
+        " pip install jinja2 msgspec nbclient nbformat rich papermill ("
     )
     assert str(raised.value).startswith(told)
     # The rest is there without it.

@@ -264,13 +264,10 @@ except PermissionError:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_another_user_cannot_connect(ip, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("open")
-    for each in (folder, *folder.parents[:-1]):
-        each.chmod(each.stat().st_mode | 0o055)
-    # Not even where the folder lets everybody in.
-    publishing.start(f"@ipc://{folder}/socket")
-    for path in (f"{folder}/socket",):
+def test_another_user_cannot_connect(ip, open_folder):
+    """Even if the folder lets everybody in."""
+    publishing.start(f"@ipc://{open_folder}/socket")
+    for path in (f"{open_folder}/socket",):
         done = subprocess.run(
             [sys.executable, "-c", NOBODY_CONNECTS, path],
             capture_output=True,

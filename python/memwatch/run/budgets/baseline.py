@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..results import CellRun, NotebookRun
 from .budgets import Size
-from .violations import Subject, Violation, What, figure_of, used_by
+from .violations import Scope, Subject, Violation, What, figure_of, used_by
 
 __all__ = ["NOISE_BYTES", "compare", "find_earlier", "pairs"]
 
@@ -70,7 +70,8 @@ def _more(
     allowed = max(tolerance.of(abs(before)) or 0, NOISE_BYTES)
     if now - before <= allowed:
         return []
-    return [subject.violation(what, rule, before + allowed, before)]
+    scope: Scope = "notebook" if subject.cell is None else "cell"
+    return [subject.violation(what, scope, rule, before + allowed, before)]
 
 
 # ---- which cell was which ----

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..results import NotebookRun
-from .violations import Subject, Violation, What, figure_of, ran, used_by
+from .violations import Scope, Subject, Violation, What, figure_of, ran, used_by
 
 __all__ = [
     "Budget",
@@ -184,22 +184,24 @@ def check(run: NotebookRun, budgets: Budgets) -> list[Violation]:
         if budget.what == "used":
             if ran(run):
                 one = Subject(run, None, used_by(run))
-                found += _over(one, budget, limit)
+                found += _over(one, budget, "notebook", limit)
             continue
         for cell in ran(run):
             report = cell.report
             peak = None if report is None else report.rss_peak_bytes
-            found += _over(Subject(run, cell, peak), budget, limit)
+            found += _over(Subject(run, cell, peak), budget, "notebook", limit)
     for cell in ran(run):
         for budget in budgets.cells.get(cell.cell_index, ()):
             limit = budget.size.of(run.limit_bytes)
             value = figure_of(cell.report, budget.what)
-            found += _over(Subject(run, cell, value), budget, limit)
+            found += _over(Subject(run, cell, value), budget, "cell", limit)
     return found
 
 
-def _over(subject: Subject, budget: Budget, limit: int | None) -> Iterator[Violation]:
+def _over(
+    subject: Subject, budget: Budget, scope: Scope, limit: int | None
+) -> Iterator[Violation]:
     value = subject.value_bytes
     if limit is None or value is None or value > limit:
         rule = f"{budget.said_by} {budget.size.text}"
-        yield subject.violation(budget.what, rule, limit)
+        yield subject.violation(budget.what, scope, rule, limit)

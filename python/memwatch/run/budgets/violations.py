@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ...display.lines import mib
+from ...display.units import mib
 from ...report import CellReport
 from ..results import CellRun, NotebookRun
 
@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 What = Literal["peak", "used"]
+Scope = Literal["notebook", "cell"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,8 @@ class Violation:
     source: str | None
     """The cell's first line."""
     what: What
+    scope: Scope
+    """What the limit is for: each cell of the notebook, or this cell only."""
     rule: str
     """What it breaks, in words: ``--max-peak 2GiB``."""
     limit_bytes: int | None
@@ -54,19 +57,8 @@ class Violation:
         return self.value_bytes - self.limit_bytes
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {
-            "notebook": self.notebook,
-            "cell_index": self.cell_index,
-            "label": self.label,
-            "source": self.source,
-            "what": self.what,
-            "rule": self.rule,
-            "limit_bytes": self.limit_bytes,
-            "value_bytes": self.value_bytes,
-            "over_bytes": self.over_bytes,
-            "earlier_bytes": self.earlier_bytes,
-        }
+        """All fields by name, and `over_bytes`: ready for JSON."""
+        return asdict(self) | {"over_bytes": self.over_bytes}
 
 
 def used_by(run: NotebookRun) -> int | None:
@@ -116,7 +108,12 @@ class Subject:
     value_bytes: int | None
 
     def violation(
-        self, what: What, rule: str, limit: int | None, earlier: int | None = None
+        self,
+        what: What,
+        scope: Scope,
+        rule: str,
+        limit: int | None,
+        earlier: int | None = None,
     ) -> Violation:
         """That this figure is more than `limit` allows."""
         cell = self.cell
@@ -126,6 +123,7 @@ class Subject:
             label="the notebook" if cell is None else label_of(cell),
             source=None if cell is None else first_line(cell),
             what=what,
+            scope=scope,
             rule=rule,
             limit_bytes=limit,
             value_bytes=self.value_bytes,
@@ -149,13 +147,13 @@ def told(violation: Violation) -> str:
     meant = _MEANT[violation.what]
     if violation.value_bytes is None:
         return f"ran, and what it {meant} could not be measured: {violation.rule}"
-    value = f"{meant} {mib(violation.value_bytes, 2)} MiB"
+    value = f"{meant} {mib(violation.value_bytes)} MiB"
     if violation.limit_bytes is None:
         return (
             f"{value}; {violation.rule} is a share of the memory limit, and none is"
             " known: give a size"
         )
-    over = f"{mib(violation.over_bytes, 2)} MiB more than {violation.rule}"
+    over = f"{mib(violation.over_bytes)} MiB more than {violation.rule}"
     if violation.earlier_bytes is not None:
-        return f"{value}, {over} (then {mib(violation.earlier_bytes, 2)} MiB)"
+        return f"{value}, {over} (then {mib(violation.earlier_bytes)} MiB)"
     return f"{value}, {over}"

@@ -17,7 +17,7 @@ from typing import Any
 from ...optional import need
 from ..batch import Job, OnRun
 from ..execution import code_cells, interrupting, not_begun
-from ..progress import Listener, Silent
+from ..progress import Listener
 from ..results import NotebookRun, NotebookState
 from .connection import CHECK_S, Call, ClusterError, check, connect, no_memwatch
 from .run_log import Attempts, Message
@@ -47,7 +47,7 @@ def run_on_cluster(
     and SIGHUP end those that are not, as ``interrupted``, whether or not the scheduler
     answers. ClusterError, MissingLibraryError.
     """
-    batch = _Batch(address, jobs, retries, on_run, listener or Silent())
+    batch = _Batch(address, jobs, retries, on_run, listener or Listener())
     with interrupting(batch.interrupt):
         return batch.run(need("distributed", "dask", "running notebooks on a cluster"))
 

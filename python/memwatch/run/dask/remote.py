@@ -20,6 +20,7 @@ from ... import __version__
 from ...report import first_line, iso_8601
 from ..execution import Options
 from ..kernels import KernelMemory
+from ..progress import Listener
 from ..results import NotebookRun
 from ..runner import Runner
 
@@ -156,7 +157,7 @@ def _rss_bytes(worker: Any) -> int:
     return sum(each.rss_bytes() or 0 for each in list(_kernels.values()))
 
 
-class _Teller:
+class _Teller(Listener):
     """Listens to a runner, and tells the scheduler."""
 
     def __init__(self, worker: Any, task: Task, attempt: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...display.lines import mib
+from ...display.units import mib
 from ...report import CellReport
 from ..results import CellRun, CellState, NotebookRun, NotebookState
 
@@ -57,7 +57,7 @@ class _Attempt:
         first_line = self.running["source"]
         held = ""
         if self.samples:
-            held = f" at {mib(self.samples[-1], 2)} MiB, its last sample"
+            held = f" at {mib(self.samples[-1])} MiB, its last sample"
         place = f"code cell {len(self.done) + 1} of {self.cells}"
         return f"in {place} ({first_line}){held}"
 

@@ -8,7 +8,7 @@ from html import escape
 from itertools import accumulate
 
 from ...display.charts import Points, describe, peak_of, points_of, simplified
-from ...display.lines import mib
+from ...display.units import mib, seconds
 from ..budgets.violations import Violation
 from ..results import CellRun, NotebookRun
 
@@ -67,18 +67,19 @@ def curve(run: NotebookRun, violations: Sequence[Violation] = (), row: str = "")
     drawn += [
         f'<path class="limit" d="M0 {height(size)}H{_WIDTH}"/>' for _, size in limits
     ]
+    took_ns = sum(each.points[-1][0] - each.points[0][0] for each in spans)
     count = "1 cell" if len(spans) == 1 else f"{len(spans)} cells"
-    told = f"Memory over {count}: {mib(low, 2)} to {mib(high, 2)} MiB"
+    told = f"Memory over {count}: {mib(low)} to {mib(high)} MiB"
     return (
         f'<svg class="curve" role="img" aria-label="{told}">'
         f'<svg y="1.2em" width="100%" height="10rem" preserveAspectRatio="none"'
         f' viewBox="0 -2 {_WIDTH} {_HEIGHT + 4}">{"".join(drawn)}</svg>'
-        f'<text x="0" y=".9em">{mib(top, 2)} MiB</text>'
+        f'<text x="0" y=".9em">{mib(top)} MiB</text>'
         f"{_limit_names([name for name, _ in limits])}"
         f"{''.join(_number(span) for span in spans)}</svg>"
-        f'<p class="scale"><span>lowest {mib(low, 2)} MiB</span>'
+        f'<p class="scale"><span>lowest {mib(low)} MiB</span>'
         '<span class="key">a cell\'s peak</span>'
-        f"<span>{_seconds(spans)} in cells</span></p>"
+        f"<span>{seconds(took_ns)} s in cells</span></p>"
     )
 
 
@@ -107,9 +108,10 @@ def _limits(
 ) -> list[tuple[str, int]]:
     named = {}
     if run.limit_bytes is not None:
-        named[run.limit_bytes] = f"limit {mib(run.limit_bytes, 2)} MiB"
+        named[run.limit_bytes] = f"limit {mib(run.limit_bytes)} MiB"
     for each in violations:
-        if each.rule.startswith("--max-peak") and each.limit_bytes is not None:
+        is_drawn = each.what == "peak" and each.scope == "notebook"
+        if is_drawn and each.limit_bytes is not None:
             named[each.limit_bytes] = each.rule
     return [(name, size) for size, name in named.items() if size <= 2 * high]
 
@@ -160,7 +162,3 @@ def _number(span: _Span) -> str:
         f'<text{few} x="{middle:.1f}%" y="100%" dy="-.35em" text-anchor="middle">'
         f"{report.execution_count}</text>"
     )
-
-
-def _seconds(spans: Sequence[_Span]) -> str:
-    return f"{sum(s.points[-1][0] - s.points[0][0] for s in spans) / 1e9:.2f} s"

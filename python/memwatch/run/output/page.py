@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from ...display.lines import mib
+from ...display.units import mib, seconds
 from ...measure.capability_text import SET_BY
 from ...optional import need
 from ...report import CellReport
@@ -119,7 +119,7 @@ def _facts(run: NotebookRun) -> list[tuple[str, str]]:
     limit = None
     if run.limit_bytes is not None:
         by = SET_BY.get(run.limit_set_by or "", run.limit_set_by)
-        limit = f"{mib(run.limit_bytes, 2)} MiB{f', {by}' if by else ''}"
+        limit = f"{mib(run.limit_bytes)} MiB{f', {by}' if by else ''}"
     facts = {
         "kernel": run.kernel_name,
         "started": run.started_at,
@@ -174,10 +174,10 @@ def _size(size_bytes: int | None, before: str = "") -> dict[str, Any]:
     """What is shown, and what it is sorted by."""
     if size_bytes is None:
         return {"text": _UNKNOWN, "value": ""}
-    return {"text": before + mib(size_bytes, 2), "value": size_bytes}
+    return {"text": before + mib(size_bytes), "value": size_bytes}
 
 
 def _time(duration_ns: int | None) -> dict[str, Any]:
     if duration_ns is None:
         return {"text": _UNKNOWN, "value": ""}
-    return {"text": f"{duration_ns / 1e9:.2f}", "value": duration_ns}
+    return {"text": seconds(duration_ns), "value": duration_ns}

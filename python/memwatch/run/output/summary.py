@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from ...display.lines import mib
+from ...display.units import mib, seconds
 from ..budgets.violations import Violation, first_line, label_of, ran, told, used_by
 from ..results import CellRun, NotebookRun
 from .exports import deliver
@@ -68,9 +68,9 @@ def _notebooks(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> 
             _text(run.notebook),
             f"**{run.state}**" if run.state != "ok" else "ok",
             f"{run.executed} of {len(run.cells)}",
-            mib(used_by(run), 2),
-            mib(run.rss_peak_bytes, 2),
-            _seconds(run.duration_ns),
+            mib(used_by(run)),
+            mib(run.rss_peak_bytes),
+            seconds(run.duration_ns),
         ]
         for run in ordered[:_MOST_NOTEBOOKS]
     ]
@@ -91,10 +91,10 @@ def _highest(runs: Sequence[NotebookRun]) -> str:
         [
             _text(run.notebook),
             f"{_text(label_of(cell))} {_code(first_line(cell))}",
-            mib(cell.report.used_bytes, 2),
-            mib(cell.report.risen_bytes, 2),
-            mib(cell.report.rss_peak_bytes, 2),
-            _seconds(cell.report.duration_ns),
+            mib(cell.report.used_bytes),
+            mib(cell.report.risen_bytes),
+            mib(cell.report.rss_peak_bytes),
+            seconds(cell.report.duration_ns),
         ]
         for run, cell in ordered[:_MOST_CELLS]
         if cell.report is not None and _risen(cell) >= 0
@@ -118,10 +118,6 @@ def _more(count: int) -> list[str]:
     return (
         ["", f"and {count} more: --html and --json have them all"] if count > 0 else []
     )
-
-
-def _seconds(duration_ns: int | None) -> str:
-    return "?" if duration_ns is None else f"{duration_ns / 1e9:.2f}"
 
 
 # ---- what others wrote ----
