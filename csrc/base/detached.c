@@ -15,7 +15,7 @@ struct errand {
     pthread_mutex_t lock; /* guards the two below */
     pthread_cond_t done;
     bool is_done;
-    bool is_left; /* by who waited: the thread frees this */
+    bool is_left; /* nobody waits any more: the thread frees this */
 };
 
 static void
@@ -61,7 +61,7 @@ new_errand(struct errand **out)
     return 0;
 }
 
-/* Whether it has been done by then; if not, it is left alone. */
+/* Returns whether it was done in time; if not, the thread frees it. */
 static bool
 wait_until(struct errand *self, int64_t t_end_ns)
 {
@@ -101,7 +101,7 @@ mw_detached_run(void (*act)(void *context), void *context, int64_t patience_ns)
         release(errand);
     }
     else {
-        pthread_detach(thread); /* which frees the errand, or has by now */
+        pthread_detach(thread); /* it frees the errand, or already has */
     }
     return 0;
 }

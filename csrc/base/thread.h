@@ -1,5 +1,4 @@
-/* Threads of our own: all signals are blocked in them, because signals are for the
- * threads that the process had before.
+/* Starts threads with all signals blocked: the process's own threads handle signals.
  *
  *     err = mw_thread_start(&thread, "memwatch", 256 * 1024, run, self);
  */

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
-/* How long to wait where the clock is not the one that the kernel waits by. */
+/* How long to wait if our clock is not the one that the kernel waits by. */
 #define NAP_NS (10 * MW_NS_PER_MS)
 
 /* A tick may read /proc and call libproc2, whose own buffers are on the heap. */
@@ -19,13 +19,13 @@ struct mw_ticker {
     void (*tick)(void *context);
     void *context;
 
-    pthread_mutex_t lock; /* guards the two below; nothing is called with it held */
+    pthread_mutex_t lock; /* guards the two below; not held during a call */
     pthread_cond_t wake;
     int64_t t_due_ns;
     bool stopping;
 };
 
-/* With the lock held: a while by no clock of ours. */
+/* With the lock held: wait by the kernel's clock. */
 static void
 nap(struct mw_ticker *self)
 {
@@ -34,7 +34,7 @@ nap(struct mw_ticker *self)
     pthread_mutex_lock(&self->lock);
 }
 
-/* With the lock held: wait until something is due. false: we are to stop. */
+/* With the lock held: wait until a call is due. false: stop the thread. */
 static bool
 wait_until_due(struct mw_ticker *self)
 {
@@ -47,8 +47,8 @@ wait_until_due(struct mw_ticker *self)
         }
         deadline = mw_clock_deadline(self->t_due_ns);
         if (pthread_cond_timedwait(&self->wake, &self->lock, &deadline) == ETIMEDOUT) {
-            /* A clock that stands, or is behind (libfaketime): whoever we call asks
-             * to be called at the same time again, and that is over already. */
+            /* Our clock stands or is behind (libfaketime): `tick` will ask for the same
+             * time again. Do not spin. */
             if (mw_clock_mono_ns() < self->t_due_ns) {
                 nap(self);
             }
@@ -114,7 +114,7 @@ mw_ticker_call_at(struct mw_ticker *self, int64_t t_mono_ns)
     }
     pthread_mutex_unlock(&self->lock);
     if (earlier) {
-        pthread_cond_signal(&self->wake); /* unlocked: it wakes to a free lock */
+        pthread_cond_signal(&self->wake); /* after unlocking: the thread needs it */
     }
 }
 
@@ -143,14 +143,14 @@ mw_ticker_free(struct mw_ticker **out)
     pthread_cond_signal(&self->wake);
     pthread_join(self->thread, NULL);
     mw_thread_release_sync(&self->lock, &self->wake);
-    *out = NULL; /* first: a child that is forked now would free it once more */
+    *out = NULL; /* before free(): a child forked in between would free it again */
     free(self);
 }
 
 void
 mw_ticker_abandon(struct mw_ticker **self)
 {
-    /* Lock and condition may be in use by who is not here: they are not destroyed. */
+    /* Not destroyed: the thread may have been using them at the fork(). */
     free(*self);
     *self = NULL;
 }

@@ -5,17 +5,18 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 enum {
     TRIES = 5,
     FRESH_PAGES = 8,
     COUNTERS = 3,     /* MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES */
     LEAST_BATCH = 32, /* percpu_counter_batch, before there are 16 processors */
-    TASK_EVENTS = 64, /* what a thread kept to itself before Linux 6.2 */
+    TASK_EVENTS = 64, /* pages that a thread counted for itself before Linux 6.2 */
     MOST_PROBE_PAGES = 4096,
     STACK_BYTES = 64 * 1024,
 };
@@ -30,15 +31,14 @@ counter_batch(void)
 
 /* ---- the processors that may hold a part of the counters ----
  *
- * Every processor that any thread of the process may use, now or later. The affinity of
- * one thread is not enough: with OMP_PROC_BIND=true the main thread has one processor
- * and the others have all. Nor is that of all threads: those made later may choose
- * otherwise. What a thread may choose from is its cpuset, so that is what counts.
- * All online processors would never be too few either, but in a cpuset of two
- * processors on a machine of 64 the bound would be 97 MiB instead of 3. */
+ * These are the processors of the cpuset: any thread of the process may use them, now
+ * or later. One thread's affinity is not enough: with OMP_PROC_BIND=true the main
+ * thread has one processor and the others have all. Neither is that of all threads: a
+ * later one may choose differently. All online processors would be too many: in a
+ * cpuset of 2 processors on a machine of 64 the bound would be 97 MiB instead of 3. */
 
-/* Ask for all processors: the kernel gives those of the cpuset. Changes the affinity of
- * the calling thread for a moment, so it has to be a thread of ours. 0: unknown. */
+/* Ask for all processors: the kernel grants those of the cpuset. Changes the affinity
+ * of the calling thread for a moment, so it must be memwatch's own. 0: unknown. */
 static int64_t
 processors_of_cpuset(void)
 {
@@ -65,31 +65,20 @@ look(void *count)
     return NULL;
 }
 
-/* The same on a thread of its own; all that are online where that cannot be done. */
+/* The same on a thread of its own; if that fails, the online processors. */
 static int64_t
 usable_processors(void)
 {
-    pthread_attr_t attributes;
     pthread_t thread;
-    sigset_t all;
-    sigset_t before;
     int64_t count = 0;
 
-    if (pthread_attr_init(&attributes) == 0) {
-        pthread_attr_setstacksize(&attributes, STACK_BYTES);
-        sigfillset(&all);
-        pthread_sigmask(SIG_BLOCK, &all, &before);
-        if (pthread_create(&thread, &attributes, look, &count) == 0) {
-            pthread_join(thread, NULL);
-        }
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        pthread_attr_destroy(&attributes);
+    if (mw_thread_start(&thread, NULL, STACK_BYTES, look, &count) == 0) {
+        pthread_join(thread, NULL);
     }
     return count > 0 ? count : sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-/* The name of the cpuset of process `pid`, 0: the caller's own. Its length, or -errno.
- */
+/* The cpuset's name of process `pid`; 0: the caller's. Returns its length or -errno. */
 static ssize_t
 read_cpuset(const char *root, pid_t pid, char *name, size_t size)
 {
@@ -124,7 +113,7 @@ bound_of(int64_t pages_per_counter, int64_t page_bytes)
     return COUNTERS * pages_per_counter * page_bytes;
 }
 
-/* Never lower: what is on a processor stays there when the cpuset shrinks. */
+/* Never lower: counts stay on a processor when the cpuset shrinks. */
 static void
 keep_processors(struct mw_accuracy *self, int64_t processors, int64_t page_bytes)
 {
@@ -150,16 +139,16 @@ mw_accuracy_bound(const struct mw_accuracy *self, int64_t threads, int64_t page_
     int64_t of_threads_bytes = 0;
 
     if (!self->exact && threads != MW_ABSENT) {
-        /* Before the counters lived per processor each thread kept up to 64 pages
-         * to itself; we cannot see which of the two kinds this one is. */
+        /* Before the counters were per processor, each thread counted up to 64 pages
+         * for itself. Which kind this kernel has cannot be seen. */
         of_threads_bytes = bound_of(threads * (TASK_EVENTS - 1), page_bytes);
     }
     return of_threads_bytes > self->bound_bytes ? of_threads_bytes : self->bound_bytes;
 }
 
-/* ---- trying ---- */
+/* ---- the probe ---- */
 
-/* Fresh anonymous pages, touched one by one, of the small kind. */
+/* Map fresh small pages and touch each. */
 static int
 touch(size_t pages, int64_t page_bytes, void **mapped)
 {
@@ -205,8 +194,8 @@ counts_at_once(const struct mw_proc *proc, bool *yes)
     return err;
 }
 
-/* Does a transient of `pages` raise the mark, and does a reset lower it again? A
- * part of it may be hidden: one batch of it must show. */
+/* Does a transient of `pages` raise the high-water mark, and does a reset lower it? A
+ * part of it may be hidden: one batch must show. */
 static int
 hwm_follows(const struct mw_proc *proc, size_t pages, bool *yes)
 {
@@ -242,7 +231,7 @@ hwm_follows(const struct mw_proc *proc, size_t pages, bool *yes)
     return err;
 }
 
-/* The bound for that many processors, and the threads of now. */
+/* Set the bound for that many processors and the current threads. */
 static int
 find_bound(struct mw_accuracy *self, const struct mw_proc *proc, int64_t processors)
 {
@@ -274,10 +263,10 @@ mw_accuracy_probe(const struct mw_proc *proc, struct mw_accuracy *out)
     }
 
     if (found.hwm_errno == 0) {
-        /* What other processors have counted and not handed in is missing from the
-         * mark, most of the time little: begin with four batches, and give up only
-         * when the transient was larger than all that can be missing. That may be
-         * on any processor: the process can have been confined since it ran there. */
+        /* The mark lacks what other processors have counted but not yet added, usually
+         * little: begin with four batches, and give up only after a transient that was
+         * larger than all that can be missing. That may be on any online processor:
+         * the process may have been confined since it ran there. */
         int64_t online = sysconf(_SC_NPROCESSORS_ONLN);
         int64_t missing_pages = COUNTERS * online * (counter_batch() - 1);
         int64_t most_pages = missing_pages + 2 * counter_batch();

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include "linux/parse.h"
 
 #ifndef XFS_SUPER_MAGIC /* headers before Linux 5.5 do not have it */
 #define XFS_SUPER_MAGIC 0x58465342
@@ -43,25 +44,7 @@ mw_folder_make(const char *folder)
 
 /* ---- overlays ---- */
 
-/* Spaces and the like are written as "\040"; `text` shrinks. */
-static void
-unescape(char *text)
-{
-    char *to = text;
-
-    for (const char *from = text; *from != '\0'; to++) {
-        int code = 0;
-
-        if (from[0] == '\\' && strspn(from + 1, "01234567") >= 3) {
-            code = (from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0');
-            from += 4;
-        }
-        *to = code != 0 ? (char)code : *from++;
-    }
-    *to = '\0';
-}
-
-/* What follows the folder `mount` in `path`; NULL: `path` is not below it. */
+/* The rest of `path` below the folder `mount`; NULL: it is not below it. */
 static const char *
 below(const char *path, const char *mount)
 {
@@ -74,57 +57,30 @@ below(const char *path, const char *mount)
     return path + length;
 }
 
-/* "MAJOR:MINOR", as mountinfo has it. */
-static dev_t
-device_of(const char *text)
-{
-    char *end;
-    unsigned int number = (unsigned int)strtoul(text, &end, 10);
-    unsigned int minor_number = 0;
-
-    if (*end == ':') {
-        minor_number = (unsigned int)strtoul(end + 1, NULL, 10);
-    }
-    return makedev(number, minor_number);
-}
-
-/* One line of mountinfo: where that mount keeps `path`, of device `device`, in its
- * upper layer. The line begins with id, parent, device, root and mount point. */
+/* One line of mountinfo: if it is the overlay of device `device`, where that keeps
+ * `path` in its upper layer. */
 static bool
-find_in_upper_layer(char *line, dev_t device, const char *path, char *out, size_t size)
+find_in_upper_layer(const char *line, size_t line_length, dev_t device,
+                    const char *path, char *out)
 {
-    enum { DEVICE = 2, ROOT, MOUNT, FIELDS };
-    char *fields[FIELDS];
-    char *rest = line;
-    char *upper;
+    struct mw_overlay_mount mount;
     const char *relative;
     int length;
 
-    for (int i = 0; i < FIELDS; i++) {
-        fields[i] = strtok_r(NULL, " ", &rest);
-        if (fields[i] == NULL) {
-            return false;
-        }
-    }
-    upper = strstr(rest, "upperdir=");
-    if (upper == NULL || device_of(fields[DEVICE]) != device) {
+    if (mw_parse_overlay_mount(line, line_length, &mount) != 0 ||
+        mount.device != device) {
         return false;
     }
-    upper += strlen("upperdir=");
-    upper[strcspn(upper, ",\n")] = '\0';
-    unescape(fields[ROOT]);
-    unescape(fields[MOUNT]);
-    unescape(upper);
-    relative = below(path, fields[MOUNT]);
+    relative = below(path, mount.point);
     if (relative == NULL) {
         return false;
     }
-    length = snprintf(out, size, "%s/%s/%s", upper, fields[ROOT], relative);
-    return length > 0 && (size_t)length < size;
+    length = snprintf(out, PATH_MAX, "%s/%s/%s", mount.upper, mount.root, relative);
+    return length > 0 && length < PATH_MAX;
 }
 
-/* Whether these are one folder, seen through the overlay and below it. A path of
- * another mount namespace may name anything here: so the times have to agree, too. */
+/* Whether `path` is the folder `seen`, reached without the overlay. The path may be of
+ * another mount namespace, so the modification times must be equal too. */
 static bool
 is_same_folder(const struct stat *seen, const char *path)
 {
@@ -136,7 +92,7 @@ is_same_folder(const struct stat *seen, const char *path)
            found.st_mtim.tv_nsec == seen->st_mtim.tv_nsec;
 }
 
-/* Where the overlay keeps `folder`, in `out` of PATH_MAX. */
+/* Where the overlay keeps `folder`; `out` has PATH_MAX bytes. */
 static bool
 find_upper_folder(const char *folder, char *out)
 {
@@ -144,6 +100,7 @@ find_upper_folder(const char *folder, char *out)
     struct stat seen;
     char *line = NULL;
     size_t room = 0;
+    ssize_t length;
     bool is_found = false;
     FILE *mounts;
 
@@ -154,9 +111,10 @@ find_upper_folder(const char *folder, char *out)
     if (mounts == NULL) {
         return false;
     }
-    while (!is_found && getline(&line, &room, mounts) > 0) {
-        is_found = find_in_upper_layer(line, seen.st_dev, path, out, PATH_MAX) &&
-                   is_same_folder(&seen, out);
+    while (!is_found && (length = getline(&line, &room, mounts)) > 1) {
+        is_found =
+            find_in_upper_layer(line, (size_t)length - 1, seen.st_dev, path, out) &&
+            is_same_folder(&seen, out);
     }
     free(line);
     (void)fclose(mounts);

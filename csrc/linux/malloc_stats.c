@@ -7,9 +7,8 @@
 
 #include "base/clock.h"
 
-/* struct mallinfo2 as glibc 2.33 has it. Our own, and the function is looked up: built
- * with a new glibc we would not be loaded by an older one, built with an older one we
- * would not have it on a new one. */
+/* struct mallinfo2 of glibc 2.33. Declared here, and the function looked up, so that
+ * one build works with older and newer glibc. */
 enum { FORDBLKS = 8, MEMBERS = 10 };
 
 struct mallinfo2_result {
@@ -18,9 +17,9 @@ struct mallinfo2_result {
 
 typedef struct mallinfo2_result (*mallinfo2_function)(void);
 
-/* Whether both are in the same library. */
+/* Whether both symbols are in the same library. */
 static bool
-are_neighbours(const void *one, const void *other)
+are_in_one_library(const void *one, const void *other)
 {
     Dl_info its;
     Dl_info others;
@@ -40,7 +39,8 @@ mw_malloc_stats_read(struct mw_malloc_stats *out)
     const void *used = dlsym(RTLD_DEFAULT, "malloc");
     int64_t start_ns;
 
-    if (found.address == NULL || used == NULL || !are_neighbours(found.address, used)) {
+    if (found.address == NULL || used == NULL ||
+        !are_in_one_library(found.address, used)) {
         return -ENOSYS;
     }
     start_ns = mw_clock_mono_ns();

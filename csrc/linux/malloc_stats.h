@@ -1,4 +1,7 @@
-/* What the allocator holds and nobody uses. */
+/* The free memory that malloc retains.
+ *
+ *     if (mw_malloc_stats_read(&stats) == 0) ... // stats.retained_bytes
+ */
 
 #ifndef MW_LINUX_MALLOC_STATS_H
 #define MW_LINUX_MALLOC_STATS_H
@@ -6,19 +9,17 @@
 #include <stdint.h>
 
 struct mw_malloc_stats {
-    int64_t retained_bytes; /* mallinfo2().fordblks: free in all of malloc's arenas.
-                               Its fast bins are in it (fsmblks would count them
-                               twice), and the top that it could give back. An upper
-                               bound for what RSS has of it: pages may be among it that
-                               were never touched or are given back. Not in it: what is
-                               mmap()ed, as large blocks and Python's own arenas are,
-                               and what threads keep for themselves (tcache). */
-    int64_t duration_ns;    /* how long that took: malloc goes through what is free */
+    /* mallinfo2().fordblks: free memory in all arenas of malloc, fast bins and the
+     * releasable top included. An upper bound of its part in RSS: some of its pages may
+     * never have been touched, or have been returned. Does not include memory from
+     * mmap(), such as large blocks and Python's arenas, nor the threads' caches. */
+    int64_t retained_bytes;
+    int64_t duration_ns; /* how long reading took: malloc walks its free memory */
 };
 
-/* Ask malloc. It locks its arenas, one after the other, meanwhile. Any thread.
- * -ENOSYS where mallinfo2() is not to be had (glibc before 2.33, musl) or is not of the
- * malloc that the process uses (another one is preloaded). */
+/* Ask malloc; it locks its arenas one after the other. Any thread. -ENOSYS: there is no
+ * mallinfo2() (glibc before 2.33, musl), or the process uses another, preloaded malloc.
+ */
 int mw_malloc_stats_read(struct mw_malloc_stats *out);
 
 #endif

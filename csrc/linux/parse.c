@@ -3,9 +3,10 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
-/* A place in the text: [at, end). Every reader below moves `at` forward over
- * what it took, and takes nothing when it returns false. */
+/* A part of the text: [at, end). The take_*() functions move `at` past what they took;
+ * if they return false they took nothing. */
 struct cursor {
     const char *at;
     const char *end;
@@ -45,8 +46,8 @@ take_word(struct cursor *text, const char *word)
     return take_bytes(text, word, strlen(word));
 }
 
-/* The same for a literal, whose length the compiler knows: status is read twice in each
- * window, and its lines are compared with many names. */
+/* The same for a literal, whose length the compiler knows: each window compares the
+ * lines of status with many names, twice. */
 #define TAKE_LITERAL(text, literal) take_bytes(text, literal, sizeof(literal) - 1)
 
 static void
@@ -120,7 +121,7 @@ mw_parse_status(const char *text, size_t length, struct mw_memory *out)
     if (!take_word(&whole, "Name:")) {
         return -EBADMSG;
     }
-    take_line(&whole, &line); /* the name, which may look like any other line */
+    take_line(&whole, &line); /* the name may look like any other line */
     while (take_line(&whole, &line)) {
         int64_t *bytes;
 
@@ -129,10 +130,10 @@ mw_parse_status(const char *text, size_t length, struct mw_memory *out)
             if (!take_number(&line, &found.threads)) {
                 return -EBADMSG;
             }
-            break; /* nothing we want comes after it */
+            break; /* the other fields come before it */
         }
         if (line.at == line.end || (*line.at != 'V' && *line.at != 'R')) {
-            continue; /* most lines: spare them the comparisons */
+            continue; /* most lines: skip the comparisons */
         }
         bytes = TAKE_LITERAL(&line, "VmHWM:")      ? &found.hwm_bytes
                 : TAKE_LITERAL(&line, "VmRSS:")    ? &found.rss_bytes
@@ -254,7 +255,7 @@ is_word(const struct cursor *field, const char *word)
            memcmp(field->at, word, length) == 0;
 }
 
-/* The kernel writes a blank as "\\040". False: it does not fit. */
+/* The kernel writes a blank as "\\040". Returns whether it fits. */
 static bool
 decode(struct cursor field, char *text, size_t size)
 {
@@ -279,40 +280,87 @@ decode(struct cursor field, char *text, size_t size)
     return true;
 }
 
+/* "ID PARENT DEVICE ROOT POINT OPTIONS... - TYPE SOURCE OPTIONS" */
+struct mount {
+    struct cursor device;
+    struct cursor root;
+    struct cursor point;
+    struct cursor type;
+    struct cursor options; /* of the file system */
+};
+
+static int
+split_mount(const char *line, size_t length, struct mount *out)
+{
+    struct cursor rest = {line, line + length};
+    struct cursor ignored;
+    bool is_whole = take_field(&rest, &ignored) && take_field(&rest, &ignored) &&
+                    take_field(&rest, &out->device) && take_field(&rest, &out->root) &&
+                    take_field(&rest, &out->point);
+
+    do {
+        is_whole = is_whole && take_field(&rest, &ignored);
+    } while (is_whole && !is_word(&ignored, "-"));
+    is_whole = is_whole && take_field(&rest, &out->type) &&
+               take_field(&rest, &ignored) && take_field(&rest, &out->options);
+    return is_whole ? 0 : -EBADMSG;
+}
+
 int
 mw_parse_cgroup_mount(const char *line, size_t length, const char *controller,
                       char *root, char *point, size_t size)
 {
-    struct cursor rest = {line, line + length};
-    struct cursor fields[5]; /* ID, parent's ID, device, root, mount point */
-    struct cursor field;
+    struct mount mount;
+    int err = split_mount(line, length, &mount);
 
-    for (int i = 0; i < 5; i++) {
-        if (!take_field(&rest, &fields[i])) {
-            return -EBADMSG;
-        }
+    if (err != 0) {
+        return err;
     }
-    do {
-        if (!take_field(&rest, &field)) {
-            return -EBADMSG;
-        }
-    } while (!is_word(&field, "-"));
-    if (!take_field(&rest, &field)) {
+    if (!is_word(&mount.type, controller != NULL ? "cgroup" : "cgroup2") ||
+        (controller != NULL &&
+         !lists_controller(mount.options.at,
+                           (size_t)(mount.options.end - mount.options.at),
+                           controller))) {
+        return -ENODATA;
+    }
+    return decode(mount.root, root, size) && decode(mount.point, point, size)
+               ? 0
+               : -ENAMETOOLONG;
+}
+
+int
+mw_parse_overlay_mount(const char *line, size_t length, struct mw_overlay_mount *out)
+{
+    struct mount mount;
+    struct cursor upper;
+    int64_t major_number;
+    int64_t minor_number;
+    int err = split_mount(line, length, &mount);
+
+    if (err != 0) {
+        return err;
+    }
+    if (!is_word(&mount.type, "overlay")) {
+        return -ENODATA;
+    }
+    if (!take_number(&mount.device, &major_number) || !take_word(&mount.device, ":") ||
+        !take_number(&mount.device, &minor_number)) {
         return -EBADMSG;
     }
-    if (!is_word(&field, controller != NULL ? "cgroup" : "cgroup2")) {
-        return -ENODATA;
+    do {
+        const char *comma = memchr(mount.options.at, ',',
+                                   (size_t)(mount.options.end - mount.options.at));
+
+        upper = (struct cursor){mount.options.at, comma ? comma : mount.options.end};
+        mount.options.at = comma != NULL ? comma + 1 : mount.options.end;
+    } while (!take_word(&upper, "upperdir=") && upper.end < mount.options.end);
+    if (upper.at[-1] != '=') {
+        return -ENODATA; /* a read-only overlay */
     }
-    for (int i = 0; i < 2; i++) { /* the source, then the options */
-        if (!take_field(&rest, &field)) {
-            return -EBADMSG;
-        }
-    }
-    if (controller != NULL &&
-        !lists_controller(field.at, (size_t)(field.end - field.at), controller)) {
-        return -ENODATA;
-    }
-    return decode(fields[3], root, size) && decode(fields[4], point, size)
+    out->device = makedev((unsigned)major_number, (unsigned)minor_number);
+    return decode(mount.root, out->root, sizeof out->root) &&
+                   decode(mount.point, out->point, sizeof out->point) &&
+                   decode(upper, out->upper, sizeof out->upper)
                ? 0
                : -ENAMETOOLONG;
 }

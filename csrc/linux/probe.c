@@ -15,8 +15,8 @@
 #include "linux/proc.h"
 
 enum {
-    SPIKE_BYTES = 8 << 20, /* the child's mark stands so much above its RSS, */
-    SHOWN_BYTES = 4 << 20, /* of which counters may hide a part */
+    SPIKE_BYTES = 8 << 20, /* how far the child's mark is above its RSS */
+    SHOWN_BYTES = 4 << 20, /* how much of it must show: counters may hide some */
     STEP_BYTES = 4096,     /* no page is smaller */
     ROLLUP_ROOM = 4096,    /* smaps_rollup is 0.7 KiB */
     EXIT_STOP = SIGTRAP | PTRACE_EVENT_EXIT << 8,
@@ -24,7 +24,7 @@ enum {
 
 /* ---- the child ---- */
 
-/* Between fork and exit of a process that may have had threads: system calls only. */
+/* A forked process whose parent may have threads: system calls only. */
 static _Noreturn void
 live(int peer)
 {
@@ -39,7 +39,7 @@ live(int peer)
         }
         munmap((void *)memory, SPIKE_BYTES);
         send(peer, &byte, 1, MSG_NOSIGNAL);
-        /* A byte: go. The end: whoever started us is gone. */
+        /* Wait for a byte, or for the parent's end. */
         recv(peer, &byte, 1, 0);
     }
     _exit(0);
@@ -68,8 +68,7 @@ start(pid_t *child, int *peer)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
         return -errno;
     }
-    /* The child has our handlers, and they are not written for it: no signal but
-     * SIGKILL is to reach it. */
+    /* The child inherits our signal handlers, which must not run in it. */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     *child = fork();
@@ -88,7 +87,7 @@ start(pid_t *child, int *peer)
     return 0;
 }
 
-/* Its next change of state. false: it has none any more. */
+/* Wait for its next stop. false: it has ended. */
 static bool
 await(pid_t child, int *status)
 {
@@ -107,8 +106,7 @@ end(pid_t child, int peer)
 
     close(peer);
     kill(child, SIGKILL);
-    /* Traced, it may have stopped on its way out, where SIGKILL does not move it, or
-     * stop there now. */
+    /* If it is traced it may be stopped at its exit, where SIGKILL has no effect. */
     ptrace(PTRACE_CONT, child, NULL, NULL);
     while (await(child, &status)) {
         ptrace(PTRACE_CONT, child, NULL, NULL);
@@ -169,7 +167,7 @@ try_seize(pid_t child)
     return ptrace(PTRACE_SEIZE, child, NULL, PTRACE_O_TRACEEXIT) == 0 ? 0 : errno;
 }
 
-/* Of a child that is seized: have it exit, and read its mark at the last stop. */
+/* Let a seized child exit, and read its mark when it stops there. */
 static int
 try_last_hwm(const struct mw_proc *proc, pid_t child, int peer)
 {
@@ -188,7 +186,7 @@ try_last_hwm(const struct mw_proc *proc, pid_t child, int peer)
         }
         ptrace(PTRACE_CONT, child, NULL, NULL);
     }
-    return EOPNOTSUPP; /* it has not stopped */
+    return EOPNOTSUPP; /* it did not stop */
 }
 
 int
@@ -205,13 +203,13 @@ mw_probe_run(struct mw_probe *out)
         return err;
     }
     if (receive(peer) != 1) {
-        err = -ENOMEM; /* it could not map its memory, or was killed for it */
+        err = -ENOMEM; /* it could not map its memory, or was killed */
         goto out;
     }
     found.pss_errno = try_pss(child);
     err = mw_proc_open(&proc, MW_PROC_ROOT, child);
     if (err == -EMFILE || err == -ENFILE) {
-        goto out; /* that says nothing of children */
+        goto out; /* our own limit */
     }
     found.rss_errno = err != 0 ? -err : -mw_proc_read_memory(&proc, &memory);
     found.hwm_errno = err != 0 ? -err : try_hwm(&proc);

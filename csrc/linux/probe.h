@@ -1,25 +1,26 @@
-/* What this machine lets a process do with its children, found out on a real one.
+/* What a process can do with its children on this machine, tried on a real child: it
+ * depends on the kernel, its configuration, Yama, seccomp filters and privileges.
  *
- * By trying, never by a version number: the kernel, its configuration, Yama, a
- * container's seccomp filter and what the process may do itself all have a say. */
+ *     err = mw_probe_run(&probe);
+ *     if (err == 0 && probe.hwm_errno == 0) ... // a child's mark can be reset
+ */
 
 #ifndef MW_LINUX_PROBE_H
 #define MW_LINUX_PROBE_H
 
-/* Of each: 0, it can be done, or the errno of why not. EOPNOTSUPP: the kernel says
- * that it has done it, and has not. */
+/* Each is 0 if it works, else an errno. EOPNOTSUPP: the call succeeds without effect.
+ */
 struct mw_probe {
     int rss_errno;      /* read its RSS: /proc/PID/status */
     int pss_errno;      /* read its share of shared pages: /proc/PID/smaps_rollup */
     int hwm_errno;      /* reset its high-water mark: /proc/PID/clear_refs */
     int seize_errno;    /* trace it: PTRACE_SEIZE */
-    int last_hwm_errno; /* read its mark when it is about to exit:
-                            PTRACE_O_TRACEEXIT; needs the seizing */
+    int last_hwm_errno; /* read its mark at its exit: PTRACE_O_TRACEEXIT */
 };
 
-/* Fork a child that touches 8 MiB and then waits, try it all, kill and reap it. The
- * child runs none of the caller's code. Takes 1 ms, and what the fork takes. Any
- * thread. -errno where no child can be had; nothing is left behind in any case. */
+/* Fork a child that touches 8 MiB and waits, try everything, kill and reap it. The
+ * child runs none of the caller's code. Takes the time of fork() and 1 ms. Any thread.
+ * -errno: no child could be started. */
 int mw_probe_run(struct mw_probe *out);
 
 #endif

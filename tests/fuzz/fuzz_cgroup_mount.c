@@ -26,6 +26,20 @@ expect_properties(const struct text *text, const char *controller)
     }
 }
 
+static void
+expect_texts(const struct text *text)
+{
+    static struct mw_overlay_mount mount;
+    int err = mw_parse_overlay_mount(text->at, text->length, &mount);
+
+    HOLDS(err == 0 || err == -EBADMSG || err == -ENODATA || err == -ENAMETOOLONG);
+    if (err == 0) {
+        HOLDS(memchr(mount.root, '\0', sizeof mount.root) != NULL);
+        HOLDS(memchr(mount.point, '\0', sizeof mount.point) != NULL);
+        HOLDS(memchr(mount.upper, '\0', sizeof mount.upper) != NULL);
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -33,6 +47,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     expect_properties(&text, NULL);
     expect_properties(&text, "memory");
+    expect_texts(&text);
     free(text.block);
     return 0;
 }

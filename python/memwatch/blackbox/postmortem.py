@@ -191,14 +191,12 @@ def _is_predecessor(other: Box, me: Box) -> bool:
     if alive or me["uid"] != other["uid"]:
         return False
     if alive is None:
-        # It ran in another container: a kernel that is started anew is there no more.
-        return me["kernel_id"] == other["kernel_id"]
-    if me["notebook"] is not None and me["notebook"] == other["notebook"]:
-        return True
-    # Kernels have sessions of their own, what runs in a terminal has the terminal's.
-    return (
-        me["kernel_id"] == other["kernel_id"] or me["session_id"] == other["session_id"]
-    )
+        # It ran in another container: only a restarted kernel keeps its id.
+        same = {"kernel_id"}
+    else:
+        # Kernels have sessions of their own; programs in a terminal share its session.
+        same = {"kernel_id", "session_id"} | ({"notebook"} if me["notebook"] else set())
+    return any(me[name] == other[name] for name in same)
 
 
 # ---- what can be concluded ----

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from .. import _core
 from .._core import BlackBoxError
@@ -22,7 +22,6 @@ __all__ = [
     "BlackBoxError",
     "Box",
     "RecordedCell",
-    "Series",
     "age_ns",
     "cell_date_ns",
     "date_ns",
@@ -44,68 +43,13 @@ _KEPT_FILES = 100
 _DAY_NS = 24 * 3600 * 1_000_000_000
 
 
-if TYPE_CHECKING:
+Box = dict[str, Any]
+"""A black box, with None for what its writer did not know.
 
-    class Series(TypedDict):
-        """The latest samples, oldest first."""
-
-        t_mono_ns: array[int]
-        """CLOCK_MONOTONIC of that boot, nanoseconds."""
-        rss_bytes: array[int]
-
-    class Box(TypedDict):
-        """A black box. What was not known to its writer is None."""
-
-        pid: int
-        start_ticks: int | None
-        """When it began: ``/proc/PID/stat`` field 22. With the pid: which process."""
-        pid_namespace: int | None
-        """The inode of ``/proc/PID/ns/pid``: where that pid means it."""
-        time_namespace: int | None
-        """The inode of ``/proc/PID/ns/time``: whose clocks its times are of."""
-        parent_pid: int
-        session_id: int
-        """getsid(): what was started in one terminal shares it."""
-        uid: int
-        t_mono_ns: int
-        """When the box was made: CLOCK_MONOTONIC ..."""
-        t_real_ns: int
-        """... and since 1970."""
-        boot_ahead_ns: int
-        """CLOCK_BOOTTIME less CLOCK_MONOTONIC at the newest sample: all suspends."""
-        real_ahead_ns: int
-        """CLOCK_REALTIME less CLOCK_MONOTONIC then."""
-        t_ended_ns: int | None
-        """When recording ended by intention, since 1970; None: it did not, as far as is
-        known. Such a box is there only where it could not be removed."""
-        limit_bytes: int | None
-        """In force then; None: none."""
-        limit_set_by: str | None
-        """``cgroup``, ``jupyterhub`` or ``memory``, as in ``memwatch doctor``."""
-        limit_group: str | None
-        oom_kills: int | None
-        """Of its cgroup, then."""
-        oom_file: str | None
-        """Where that was read, below the mount of the cgroups."""
-        boot_id: str | None
-        user: str | None
-        host: str | None
-        kernel_id: str | None
-        notebook: str | None
-        """What Jupyter started the kernel for: JPY_SESSION_NAME."""
-        lifetime_peak_bytes: int | None
-        samples: int
-        """Written so far; the latest of them are in the timeline."""
-        opened: int
-        """Cells and blocks, so far; the latest of them are in `cells`."""
-        untold: int
-        """Those that found no room: too many were open at once."""
-        cells: list[RecordedCell]
-        timeline: Series
-
-else:
-    # Making them takes milliseconds of each load, and all that they do is dict().
-    Series = Box = dict
+The names are those of struct mw_blackbox_identity and struct mw_blackbox_view in
+csrc/blackbox/layout.h, which documents them; `cells` is a list of RecordedCell, and
+`timeline` has the latest samples, oldest first: two arrays, `t_mono_ns` and `rss_bytes`.
+"""
 
 
 class RecordedCell:
@@ -167,8 +111,8 @@ def find_boxes(record_dir: str = "", files: Files | None = None) -> list[Path]:
 def read_box(path: str | os.PathLike[str]) -> Box:
     """What a box holds. BlackBoxError: why it cannot be read; OSError."""
     found, times, sizes = _core.read_blackbox(path)
-    timeline = Series(t_mono_ns=array("q", times), rss_bytes=array("q", sizes))
-    box: Box = {**found, "timeline": timeline}  # type: ignore[typeddict-item]
+    timeline = {"t_mono_ns": array("q", times), "rss_bytes": array("q", sizes)}
+    box = {**found, "timeline": timeline}
     box["cells"] = [RecordedCell(each, box) for each in found["cells"]]
     return box
 
@@ -193,7 +137,8 @@ def is_alive(box: Box) -> bool | None:
 
 def has_our_clocks(box: Box) -> bool:
     """Whether its monotonic times are by our clock: same boot, same time namespace."""
-    return box["boot_id"] == _boot_id() and box["time_namespace"] == _namespace("time")
+    ours = _boot_id(), _namespace("time")
+    return (box["boot_id"], box["time_namespace"]) == ours
 
 
 def age_ns(box: Box, t_mono_ns: int) -> int:
@@ -235,7 +180,7 @@ def _age_ns(box: Box, t_boot_ns: int, t_real_ns: int) -> int:
 
 def _real_ns(box: Box, t_mono_ns: int) -> int:
     """As the clock was set at the newest sample."""
-    return t_mono_ns + box["real_ahead_ns"]
+    return t_mono_ns + int(box["real_ahead_ns"])
 
 
 def name_of(pid: int, kind: str) -> str:

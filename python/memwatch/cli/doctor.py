@@ -79,7 +79,7 @@ def _jupyterhub(facts: capabilities.Facts) -> str:
     size = facts["jupyterhub"]["limit_bytes"]
     if size is not None:
         return f"MEM_LIMIT is {mib(size)} MiB"
-    return facts["why"].get("jupyterhub.limit_bytes", "MEM_LIMIT is not set")
+    return str(facts["why"].get("jupyterhub.limit_bytes", "MEM_LIMIT is not set"))
 
 
 def _memory(facts: capabilities.Facts) -> str:
@@ -115,7 +115,7 @@ def _ptrace(facts: capabilities.Facts) -> str:
     )
 
 
-def _optional(part: capabilities.OptionalPart) -> str:
+def _optional(part: capabilities.Facts) -> str:
     if part["available"]:
         return "yes"
     return f"no: {part['why']}; install: {part['install']}"

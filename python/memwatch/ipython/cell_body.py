@@ -16,9 +16,6 @@ class CellBody:
     """The compiled body of a cell magic of `shell`. SyntaxError if it is not Python.
 
     Magics work in it, as in %%time; ``await`` outside of a function does not.
-
-    >>> CellBody(shell, "x = 1\\nx + 1").run()  # doctest: +SKIP
-    2
     """
 
     def __init__(self, shell: Any, text: str) -> None:

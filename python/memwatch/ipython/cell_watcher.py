@@ -59,9 +59,6 @@ class CellWatcher:
     Cells are identified by IPython's ExecutionInfo. They may run in several threads or
     await each other in one; each has a report. A cell that runs inside another cell,
     such as the body of %%capture, is part of that cell.
-
-    >>> watcher = CellWatcher(shell, print, lambda report: True)  # doctest: +SKIP
-    >>> watcher.start()  # doctest: +SKIP
     """
 
     def __init__(

@@ -38,10 +38,7 @@ _COMPLETED = ("%memwatch", "%%memwatch")
 
 @magics_class
 class MemWatch(Configuration, Magics):
-    """Shows what every cell costs in memory.
-
-    >>> MemWatch(shell).watcher.start()  # doctest: +SKIP
-    """
+    """Shows what every cell costs in memory."""
 
     # Whether __init__ is done: only then do changed traits have an effect.
     _is_ready = False
@@ -181,11 +178,7 @@ class MemWatch(Configuration, Magics):
             warn_once("charts", f"memwatch cannot show a chart: {cause_of(error)}")
 
     def shows(self, mime: str) -> bool:
-        """Whether the front end gets results of this MIME type; a terminal: only text.
-
-        >>> magics.shows("image/png")  # doctest: +SKIP
-        True
-        """
+        """Whether the front end gets results of this MIME type; a terminal: only text."""
         shell: Any = self.shell
         return mime in shell.display_formatter.active_types
 
@@ -293,10 +286,7 @@ def _loaded(shell: Any) -> MemWatch | None:
 
 
 def load(shell: Any) -> None:
-    """Register the magics with `shell` and watch its cells. Idempotent.
-
-    >>> load(get_ipython())  # doctest: +SKIP
-    """
+    """Register the magics with `shell` and watch its cells. Idempotent."""
     magics = _loaded(shell)
     if magics is None:
         magics = MemWatch(shell)
@@ -344,10 +334,7 @@ def _report_predecessor(shell: Any, record_dir: str) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Stop watching and remove the magics. Idempotent.
-
-    >>> unload(get_ipython())  # doctest: +SKIP
-    """
+    """Stop watching and remove the magics. Idempotent."""
     magics = _loaded(shell)
     if magics is None:
         return
@@ -367,10 +354,7 @@ def unload(shell: Any) -> None:
 
 
 def stop(shell: Any) -> None:
-    """Stop watching; the magics stay. Idempotent.
-
-    >>> stop(get_ipython())  # doctest: +SKIP
-    """
+    """Stop watching; the magics stay. Idempotent."""
     magics = _loaded(shell)
     if magics is not None:
         magics.watcher.stop()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..display.units import mib
 
 if TYPE_CHECKING:
-    from .capabilities import Group, Limit, Peak, Rss, Why
+    from .capabilities import Facts, Why
 
 __all__ = [
     "SET_BY",
@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 
-def describe_rss(rss: Rss, why: Why) -> str:
+def describe_rss(rss: Facts, why: Why) -> str:
     """How RSS is counted."""
     if rss["exact"] is None:
         return f"unknown: {why['rss.exact']}"
@@ -27,7 +27,7 @@ def describe_rss(rss: Rss, why: Why) -> str:
     return f"approximate, within {mib(rss['bound_bytes'])} MiB"
 
 
-def describe_peak(peak: Peak, why: Why) -> str:
+def describe_peak(peak: Facts, why: Why) -> str:
     """How peaks are found."""
     if peak["method"] is None:
         return f"unknown: {why['peak.method']}"
@@ -40,7 +40,7 @@ def describe_peak(peak: Peak, why: Why) -> str:
     return f"the kernel's high-water mark, reset for every cell, within {bound} MiB"
 
 
-def describe_group(group: Group, why: Why) -> str:
+def describe_group(group: Facts, why: Why) -> str:
     """What the cgroup allows."""
     if "cgroup.limit_bytes" in why:
         return f"unknown: {why['cgroup.limit_bytes']}"
@@ -58,7 +58,7 @@ SET_BY = {
 """Who sets a memory limit, in words, by the names of `Limit.set_by`."""
 
 
-def describe_limit(limit: Limit, why: Why) -> str:
+def describe_limit(limit: Facts, why: Why) -> str:
     """The limit that is in effect, and what sets it."""
     if "cgroup.limit_bytes" in why:  # it may be lower than those that are known
         return f"unknown: {why['cgroup.limit_bytes']}"

@@ -112,10 +112,7 @@ class Titles(Static):
 
 
 class Screen(App[None]):
-    """The application; it takes the whole terminal until q is pressed.
-
-    >>> Screen(Overview(), rate=2.0).run()  # doctest: +SKIP
-    """
+    """The application; it takes the whole terminal until q is pressed."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """

@@ -67,10 +67,7 @@ def find_keys(
 
 
 def authenticator(context: Any) -> Any:
-    """A running authenticator; it reads the admitted keys again for each connection.
-
-    >>> authenticator(zmq.Context()).stop()  # doctest: +SKIP
-    """
+    """A running authenticator; it reads the admitted keys again for each connection."""
     from zmq.auth.thread import ThreadAuthenticator
 
     from ..stream.keys import KeysError, admitted_keys

@@ -65,12 +65,7 @@ class _Publisher:
 
 
 class Collector:
-    """Receives messages; one row per process. For one thread.
-
-    >>> collector = Collector([], "tcp://127.0.0.1:*")  # doctest: +SKIP
-    >>> collector.drain(1.0)  # doctest: +SKIP
-    >>> collector.processes()  # doctest: +SKIP
-    """
+    """Receives messages; one row per process. For one thread."""
 
     def __init__(
         self,

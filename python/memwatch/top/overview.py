@@ -23,10 +23,7 @@ _MAX_NAME = 136
 
 
 class Overview:
-    """The watched processes, read again at each refresh.
-
-    >>> Overview().refresh()  # doctest: +SKIP
-    """
+    """The watched processes, read again at each refresh."""
 
     def __init__(
         self, collector: Collector | None = None, record_dir: str = ""

@@ -260,8 +260,6 @@ def sort(
     """Sort by a column: figures from high to low, names from A to Z, unknown last.
 
     Equal rows are sorted by kernel id, so that they do not jump.
-
-    >>> sort(processes, "rss", time.monotonic_ns())  # doctest: +SKIP
     """
     key = _KEYS[column]
     keyed = [(key(each, now_ns), each) for each in processes]

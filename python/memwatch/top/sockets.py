@@ -37,8 +37,6 @@ class Sockets:
     """The sockets of one collector; they can be closed and opened again.
 
     CollectorError: no pyzmq, no threads, an endpoint that cannot be used.
-
-    >>> sockets = Sockets([], "tcp://127.0.0.1:*", Keys())  # doctest: +SKIP
     """
 
     def __init__(self, connect: list[str], bind: str | None, keys: Keys) -> None:

@@ -167,10 +167,7 @@ def _width(columns: Sequence[Column]) -> int:
 
 
 def row(process: Process, columns: Iterable[Column], now_ns: int) -> list[str]:
-    """The texts of the columns, each as wide as its column.
-
-    >>> row(process, choose([process], 80), time.monotonic_ns())  # doctest: +SKIP
-    """
+    """The texts of the columns, each as wide as its column."""
     return [
         fit(each.text(process, now_ns), each.width, to_right=each.is_figure)
         for each in columns
@@ -178,10 +175,7 @@ def row(process: Process, columns: Iterable[Column], now_ns: int) -> list[str]:
 
 
 def table(processes: Sequence[Process], width: int, now_ns: int) -> str:
-    """The titles and a row for each process, in the given order.
-
-    >>> print(table(processes, 80, time.monotonic_ns()))  # doctest: +SKIP
-    """
+    """The titles and a row for each process, in the given order."""
     columns = choose(processes, width)
     titles = [fit(each.title, each.width, to_right=each.is_figure) for each in columns]
     rows = [titles, *(row(each, columns, now_ns) for each in processes)]

@@ -414,6 +414,39 @@ test_cgroup_mount(void **state)
 }
 
 static int
+overlay_of(const char *line, struct mw_overlay_mount *mount)
+{
+    return mw_parse_overlay_mount(line, strlen(line), mount);
+}
+
+static void
+test_overlay_mount(void **state)
+{
+    static struct mw_overlay_mount mount;
+
+    (void)state;
+    assert_int_equal(overlay_of("9 1 0:35 /a\\040b /c rw - overlay none "
+                                "rw,lowerdir=/l,upperdir=/u\\054v,workdir=/w",
+                                &mount),
+                     0);
+    assert_int_equal(mount.device, makedev(0, 35));
+    assert_string_equal(mount.root, "/a b");
+    assert_string_equal(mount.point, "/c");
+    assert_string_equal(mount.upper, "/u,v");
+    assert_int_equal(overlay_of("9 1 0:35 / / rw - overlay x upperdir=/u", &mount), 0);
+    assert_string_equal(mount.upper, "/u");
+
+    /* Read-only, another file system, incomplete. */
+    assert_int_equal(overlay_of("9 1 0:35 / / rw - overlay x lowerdir=/l", &mount),
+                     -ENODATA);
+    assert_int_equal(overlay_of("9 1 0:35 / / rw - ext4 x upperdir=/u", &mount),
+                     -ENODATA);
+    assert_int_equal(overlay_of("9 1 35 / / rw - overlay x upperdir=/u", &mount),
+                     -EBADMSG);
+    assert_int_equal(overlay_of("9 1 0:35 / / rw - overlay", &mount), -EBADMSG);
+}
+
+static int
 path_of(const char *text, const char *controller, const char **path, size_t *length)
 {
     return mw_parse_cgroup_path(text, strlen(text), controller, path, length);
@@ -522,6 +555,7 @@ main(void)
         cmocka_unit_test(test_statm_counts_in_pages),
         cmocka_unit_test(test_cgroup_path),
         cmocka_unit_test(test_cgroup_mount),
+        cmocka_unit_test(test_overlay_mount),
         cmocka_unit_test(test_cgroup_path_odd_lines),
         cmocka_unit_test(test_cgroup_limit),
         cmocka_unit_test(test_keyed),
