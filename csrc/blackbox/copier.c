@@ -28,8 +28,8 @@ struct mw_blackbox_copier {
     pthread_mutex_t lock; /* guards the four below; never held while writing */
     pthread_cond_t changed;
     bool is_stopping; /* set by the owner */
-    bool is_done;     /* set by the thread: it touches nothing any more */
-    bool is_left;     /* set by the owner, who did not wait: the thread frees this */
+    bool is_done;     /* set by the thread at its end */
+    bool is_left;     /* set by the owner, who stopped waiting: the thread frees this */
     int last_errno;
 
     struct mw_blackbox_copy copy; /* the thread's alone */
@@ -45,8 +45,8 @@ release(struct mw_blackbox_copier *self)
     free(self);
 }
 
-/* A descriptor table for this thread alone, with nothing of anybody else's in it: held
- * here, the writing end of somebody's pipe would never close. */
+/* An empty descriptor table for this thread: if it kept the process's descriptors, the
+ * writing end of a pipe, for example, would never close. */
 static int
 unshare_descriptors(void)
 {
@@ -64,7 +64,7 @@ unshare_descriptors(void)
     return 0;
 }
 
-/* Tell how it went, and wait for the next round. false: the owner wants an end. */
+/* Store the result and wait for the next round. false: stop. */
 static bool
 wait_for_next_round(struct mw_blackbox_copier *self, int err, int64_t t_next_ns)
 {
@@ -109,7 +109,7 @@ run(void *argument)
 
 /* ---- the owner ---- */
 
-/* Wait until `is_over` says so, or until the time is over. With the lock held. */
+/* Wait until is_over() is true, at most `patience_ns`. With the lock held. */
 static void
 wait_for(struct mw_blackbox_copier *self,
          bool (*is_over)(const struct mw_blackbox_copier *), int64_t patience_ns)
@@ -200,7 +200,8 @@ mw_blackbox_copier_free(struct mw_blackbox_copier **out, int64_t patience_ns)
 void
 mw_blackbox_copier_abandon(struct mw_blackbox_copier **out)
 {
-    /* Lock and condition may be in use by a thread that is not here. */
+    /* Not destroyed: the thread may have been using lock and condition at the fork().
+     */
     if (*out != NULL) {
         mw_blackbox_copy_release(&(*out)->copy);
         free(*out);

@@ -1,20 +1,14 @@
-/* A copy of a black box on a file system that may be slow, or hang.
+/* Keeps a copy of a black box on a file system that may be slow or hang.
  *
- * The box itself is mapped memory, or a mapped file in a safe place
- * (mw_blackbox_writer). A thread of its own copies what has changed to the file `path`,
- * at most 10 writes a second, under no lock that anybody else takes. Nobody waits for a
- * write: not a window, not the sampler, not fork(). The end is waited for up to a
- * limit.
+ * The box itself is memory or a file that is mapped safely (blackbox/writer.h). A
+ * thread copies changes to the file, at most 10 writes a second, without a lock of
+ * others: no window, sampler or fork() waits for a write.
  *
- * The thread has a descriptor table of its own (Linux 5.9, or the right to unshare()):
- * a child that is forked while a server hangs would else wait for it at exec(), when
- * its copy of our descriptor is closed.
+ * The thread has its own descriptor table (Linux 5.9, or the right to unshare()).
+ * Otherwise a child that is forked while a server hangs would wait for it at exec(),
+ * which closes the child's copy of the descriptor.
  *
- * Readers (mw_blackbox_reader) find no torn slot: an odd sequence is written first,
- * then the body, then the even sequence. The copy is made again where it was removed.
- *
- *     err = mw_blackbox_copier_new(&copier, fd, "/mnt/nfs/memwatch-1000/7-1.box",
- * patience_ns);
+ *     err = mw_blackbox_copier_new(&copier, fd, "/mnt/nfs/7-1.box", patience_ns);
  *     ...
  *     mw_blackbox_copier_free(&copier, patience_ns);
  */
@@ -26,23 +20,23 @@
 
 struct mw_blackbox_copier; /* opaque; 200 KiB */
 
-/* Copy the box behind the descriptor `source_fd`, which may be closed afterwards, to
- * `path`; its folder is made as mw_folder_make() does. Waits for the first copy for up
- * to `patience_ns`; where that is too short the thread goes on alone. The caller owns
- * *out and frees it. -errno: no memory, no thread, or the copy cannot be made. */
+/* Copy the box of descriptor `source_fd`, which may be closed afterwards, to `path`;
+ * its folder is made by mw_folder_make(). Waits at most `patience_ns` for the first
+ * copy. The caller owns *out and frees it. -errno: no memory, no thread, or the first
+ * copy failed. */
 int mw_blackbox_copier_new(struct mw_blackbox_copier **out, int source_fd,
                            const char *path, int64_t patience_ns);
 
-/* Remove the copy. Waits up to `patience_ns`; then the thread goes on alone, and frees
- * everything when its file system answers. Where the copy cannot be removed, what the
- * box says of its end is written to it. */
+/* Remove the copy, or if that fails note the end in it. Waits at most `patience_ns`;
+ * then the thread continues alone and frees everything. */
 void mw_blackbox_copier_free(struct mw_blackbox_copier **out, int64_t patience_ns);
 
-/* In a forked child: there is no such thread here. */
+/* In a forked child, which does not have the thread. */
 void mw_blackbox_copier_abandon(struct mw_blackbox_copier **out);
 
-/* 0: the last write succeeded; EINPROGRESS: none has been finished yet; or the errno of
- * the last write. Any thread. */
+/* The errno of the last write; 0: it succeeded; EINPROGRESS: none has ended. Any
+ * thread.
+ */
 int mw_blackbox_copier_errno(struct mw_blackbox_copier *self);
 
 #endif

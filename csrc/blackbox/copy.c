@@ -30,7 +30,7 @@ put(int fd, const void *memory, size_t from, size_t to)
     return 0;
 }
 
-/* The part in which the two differ: *from is not below *to where they do not. */
+/* The range in which the two differ; empty if they are equal. */
 static void
 find_difference(const struct mw_blackbox_file *a, const struct mw_blackbox_file *b,
                 size_t *from, size_t *to)
@@ -86,7 +86,7 @@ close_file(struct mw_blackbox_copy *self)
     }
 }
 
-/* Whether our file is what `path` names. */
+/* Whether `path` is still our file. */
 static bool
 is_in_place(const struct mw_blackbox_copy *self)
 {
@@ -102,7 +102,7 @@ open_file(struct mw_blackbox_copy *self)
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     struct stat found;
 
-    unlink(self->unfinished); /* left by one that was killed here */
+    unlink(self->unfinished); /* left by a process that was killed here */
     self->fd = open(self->unfinished, flags, 0600);
     if (self->fd < 0) {
         return -errno;
@@ -115,7 +115,7 @@ open_file(struct mw_blackbox_copy *self)
     return 0;
 }
 
-/* Make it whole: until then it has another name. */
+/* Create the file under another name, and rename it when it is complete. */
 static int
 make_file(struct mw_blackbox_copy *self)
 {
@@ -148,14 +148,14 @@ mw_blackbox_copy_write(struct mw_blackbox_copy *self)
     int err;
 
     if (self->fd >= 0 && !is_in_place(self)) {
-        close_file(self); /* somebody removed it */
+        close_file(self); /* another program removed it */
     }
     if (self->fd < 0) {
         return make_file(self);
     }
     err = write_changes(self);
     if (err != 0) {
-        close_file(self); /* and try with another one */
+        close_file(self); /* the next call tries with a new file */
     }
     return err;
 }
@@ -164,7 +164,7 @@ void
 mw_blackbox_copy_remove(struct mw_blackbox_copy *self)
 {
     if (self->fd >= 0 && is_in_place(self) && unlink(self->path) != 0) {
-        write_changes(self); /* the box says by now that it ended */
+        write_changes(self); /* the box has the clean end by now */
     }
     close_file(self);
 }

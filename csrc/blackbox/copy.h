@@ -1,8 +1,6 @@
-/* A copy of a black box in a file that anybody may read at any time.
- *
- * A reader never takes a half-written slot for a whole one: odd sequences are written
- * first, then the bodies, then the even sequences. The file has another name until it
- * is whole. Each call may take as long as the file system takes; one thread at a time.
+/* A copy of a black box in a file that can be read at any time: odd sequences are
+ * written first, then the bodies, then the even sequences. The file is renamed when it
+ * is complete. Calls may take as long as the file system takes; one thread at a time.
  *
  *     err = mw_blackbox_copy_init(&copy, source_fd, "/nfs/memwatch-1000/7-1.box");
  *     while (...) {
@@ -22,9 +20,9 @@
 #include "blackbox/layout.h"
 
 struct mw_blackbox_copy {
-    const struct mw_blackbox_file *source; /* a mapping of our own */
-    struct mw_blackbox_file image;         /* what the file is to hold */
-    struct mw_blackbox_file shown;         /* what it holds, if that is known */
+    const struct mw_blackbox_file *source; /* our own mapping */
+    struct mw_blackbox_file image;         /* the next content of the file */
+    struct mw_blackbox_file shown;         /* its current content, if is_known */
     bool is_known;
     int fd; /* -1: there is no file yet */
     dev_t device;

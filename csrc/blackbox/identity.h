@@ -10,8 +10,8 @@
 
 #include "blackbox/layout.h"
 
-/* Fill in what can be found out about the calling process. What cannot is absent; the
- * fields that only the caller knows (user, kernel, notebook, limit) stay. */
+/* Fill in what can be found out about the calling process; unknown fields are absent.
+ * The fields that the caller knows (user, kernel, notebook, limit) stay. */
 void mw_blackbox_identity_find(struct mw_blackbox_identity *self);
 
 #endif

@@ -31,7 +31,7 @@ mw_blackbox_put_text(char *room, size_t size, const char *text)
     }
     if (text != NULL && length == size) {
         length--;
-        /* Not in the middle of a character: its later bytes begin with 10. */
+        /* Not within a character, whose later bytes begin with the bits 10. */
         while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80) {
             length--;
         }
@@ -45,26 +45,22 @@ mw_blackbox_put_text(char *room, size_t size, const char *text)
 const char *
 mw_blackbox_describe_fault(enum mw_blackbox_fault fault)
 {
-    switch (fault) {
-    case MW_BLACKBOX_FINE:
-        return "it is a black box of memwatch";
-    case MW_BLACKBOX_NO_BOX:
-        return "it is no black box of memwatch";
-    case MW_BLACKBOX_UNFINISHED:
-        return "it has nothing but zeroes at its beginning: nothing was recorded, or it"
-               " was wiped";
-    case MW_BLACKBOX_TRUNCATED:
-        return "it ends too early: it was cut off";
-    case MW_BLACKBOX_NEWER:
-        return "it was written by a newer memwatch: read it with that one";
-    case MW_BLACKBOX_OLDER:
-        return "it was written by an older memwatch: read it with that one";
-    case MW_BLACKBOX_FOREIGN:
-        return "it was written on a machine with another byte order: read it there";
-    case MW_BLACKBOX_INCONSISTENT:
-        break;
-    }
-    return "it contradicts itself: it is damaged";
+    static const char *const texts[] = {
+        [MW_BLACKBOX_FINE] = "it is a black box of memwatch",
+        [MW_BLACKBOX_NO_BOX] = "it is not a black box of memwatch",
+        [MW_BLACKBOX_UNFINISHED] = "it begins with zeroes only: nothing was recorded,"
+                                   " or it was wiped",
+        [MW_BLACKBOX_TRUNCATED] = "it is truncated",
+        [MW_BLACKBOX_NEWER] =
+            "it was written by a newer memwatch; read it with that one",
+        [MW_BLACKBOX_OLDER] = "it was written by an older memwatch; read it with that"
+                              " one",
+        [MW_BLACKBOX_FOREIGN] = "it was written on a machine with another byte order;"
+                                " read it there",
+        [MW_BLACKBOX_INCONSISTENT] = "it is damaged: it has impossible values",
+    };
+
+    return texts[fault];
 }
 
 static bool
@@ -83,7 +79,7 @@ is_zero(const void *memory, size_t size)
 enum mw_blackbox_fault
 mw_blackbox_check(const struct mw_blackbox_head *head, size_t size, int64_t file_bytes)
 {
-    /* What every version begins with. */
+    /* Common to all versions. */
     const size_t fixed = offsetof(struct mw_blackbox_head, reserved);
 
     if (size < fixed) {
@@ -111,7 +107,7 @@ mw_blackbox_check(const struct mw_blackbox_head *head, size_t size, int64_t file
     if (file_bytes < MW_BLACKBOX_BYTES || size < sizeof *head) {
         return MW_BLACKBOX_TRUNCATED;
     }
-    /* What every writer knows, and readers calculate with. */
+    /* Every writer knows these, and readers compute with them. */
     if (head->identity.pid <= 0 || head->identity.t_mono_ns < 0 ||
         head->identity.t_real_ns < 0 || head->samples < 0 || head->cells < 0) {
         return MW_BLACKBOX_INCONSISTENT;
@@ -121,7 +117,7 @@ mw_blackbox_check(const struct mw_blackbox_head *head, size_t size, int64_t file
 
 #define END_TEXT(text) ((text)[sizeof(text) - 1] = '\0')
 
-/* What a stranger wrote need not end. */
+/* A hostile file may have texts without an end. */
 static void
 end_texts_of_identity(struct mw_blackbox_identity *identity)
 {
@@ -201,7 +197,7 @@ mw_blackbox_decode_samples(const struct mw_blackbox_copies *copies, int64_t *nex
     size_t count = 0;
 
     *lost = 0;
-    /* No writer gets there; a stranger's sequences would overflow. */
+    /* Impossible, and a hostile value would overflow below. */
     if (written < 0 || written > INT64_MAX / 2 - 1) {
         return 0;
     }
@@ -221,7 +217,7 @@ mw_blackbox_decode_samples(const struct mw_blackbox_copies *copies, int64_t *nex
             ++*lost;
             continue;
         }
-        /* Written between the first copy and the second: for the next time. */
+        /* Written between the copies: complete next time. */
         if (copies->before->samples[slot].sequence != whole ||
             copies->after->samples[slot].sequence != whole) {
             break;
@@ -236,8 +232,7 @@ mw_blackbox_decode_samples(const struct mw_blackbox_copies *copies, int64_t *nex
 
 /* ---- a copy of a box ---- */
 
-/* Copy `size` bytes of a slot where they are whole and new; a slot that is just being
- * written stays as it was, for the next round. */
+/* Copy `size` bytes of a slot if it is complete and has changed. */
 static void
 take_slot(const _Atomic uint64_t *sequence, const void *body,
           _Atomic uint64_t *sequence_out, void *body_out, size_t size)

@@ -16,7 +16,7 @@ struct mw_blackbox_reader {
     struct mw_blackbox_file after;
 };
 
-/* How much there is at the file's beginning, at most `room`, or -errno. */
+/* Read at most `room` bytes from the file's start. Returns the length or -errno. */
 static ssize_t
 read_beginning(int fd, void *memory, size_t room)
 {
@@ -39,7 +39,7 @@ read_beginning(int fd, void *memory, size_t room)
     return (ssize_t)length;
 }
 
-/* -EBADMSG with *fault where `file` is no box. */
+/* -EBADMSG with *fault if it is not a box. */
 static int
 copy_box(int fd, struct mw_blackbox_file *file, enum mw_blackbox_fault *fault)
 {
@@ -53,7 +53,7 @@ copy_box(int fd, struct mw_blackbox_file *file, enum mw_blackbox_fault *fault)
         return -errno;
     }
     *fault = mw_blackbox_check(&file->head, (size_t)length, found.st_size);
-    /* It was cut off between the two calls. */
+    /* It was truncated between the two calls. */
     if (*fault == MW_BLACKBOX_FINE && (size_t)length < sizeof *file) {
         *fault = MW_BLACKBOX_TRUNCATED;
     }

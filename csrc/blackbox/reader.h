@@ -1,5 +1,11 @@
-/* A reader of black boxes, in whatever process: by pread, so that a file that somebody
- * cuts off cannot kill who reads it (a mapping would, by SIGBUS). */
+/* Reads black boxes, in any process. By pread(): reading a mapped file that another
+ * process truncates would be a SIGBUS.
+ *
+ *     err = mw_blackbox_reader_new(&reader, path, &fault);
+ *     mw_blackbox_reader_view(reader, &view);
+ *     count = mw_blackbox_reader_samples(reader, &next, samples, &lost);
+ *     mw_blackbox_reader_free(&reader);
+ */
 
 #ifndef MW_BLACKBOX_READER_H
 #define MW_BLACKBOX_READER_H
@@ -8,19 +14,20 @@
 
 struct mw_blackbox_reader; /* opaque; 200 KiB */
 
-/* Open the box `path`. A link is not followed, but for that of a descriptor of our own
- * (mw_blackbox_writer_path()); a pipe is not waited for. The caller owns *out and frees
- * it. 0; -EBADMSG: no box that we can read, *fault tells why; -errno of the file. */
+/* Open the box `path`, and refresh. Symbolic links are not followed, except that of our
+ * own descriptor (mw_blackbox_writer_path()); opening a pipe does not block. The caller
+ * owns *out and frees it. -EBADMSG: it cannot be read as a box, *fault says why; -errno
+ * of the file. */
 int mw_blackbox_reader_new(struct mw_blackbox_reader **out, const char *path,
                            enum mw_blackbox_fault *fault);
 void mw_blackbox_reader_free(struct mw_blackbox_reader **out);
 
-/* Copy the file's state of now, for the two below. -EBADMSG and -errno as above. About
- * 10 us. One thread at a time. */
+/* Copy the file's current state, for the next two functions; about 10 us. Errors as
+ * above. One thread at a time. */
 int mw_blackbox_reader_refresh(struct mw_blackbox_reader *self,
                                enum mw_blackbox_fault *fault);
 
-/* Everything but the samples, as refreshed last. */
+/* Everything but the samples. */
 void mw_blackbox_reader_view(const struct mw_blackbox_reader *self,
                              struct mw_blackbox_view *out);
 

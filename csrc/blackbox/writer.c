@@ -15,7 +15,7 @@
 #include "blackbox/identity.h"
 #include "linux/proc.h"
 
-/* How long the beginning and the end of a copy are waited for. */
+/* How long to wait for the creation and removal of a copy. */
 #define COPY_PATIENCE_NS (250 * MW_NS_PER_MS)
 
 struct mw_blackbox_writer {
@@ -29,7 +29,9 @@ struct mw_blackbox_writer {
 
 /* ---- the file ---- */
 
-/* A file of that size with all its blocks, empty of anything but zeroes. */
+/* Create a file of zeroes with all its blocks allocated. Returns a descriptor or
+ * -errno.
+ */
 static int
 make_file(const char *path)
 {
@@ -38,13 +40,13 @@ make_file(const char *path)
     int err;
 
     if (fd < 0 && errno == EEXIST) {
-        unlink(path); /* of one that was killed here */
+        unlink(path); /* left by a process that was killed here */
         fd = open(path, flags, 0600);
     }
     if (fd < 0) {
         return -errno;
     }
-    /* A block that is missing would be a SIGBUS at the first store to it. */
+    /* A missing block would be a SIGBUS at the first store to it. */
     err = posix_fallocate(fd, 0, MW_BLACKBOX_BYTES);
     if (err != 0) {
         close(fd);
@@ -54,7 +56,7 @@ make_file(const char *path)
     return fd;
 }
 
-/* Memory that is a file without a name: a copier and the publisher read it. */
+/* Anonymous memory with a descriptor, for the copier and the publisher. */
 static int
 make_memory(void)
 {
@@ -72,7 +74,7 @@ make_memory(void)
     return fd;
 }
 
-/* Map what is behind `fd`, and keep it open. */
+/* Map `fd`, and keep it open. */
 static int
 map_file(struct mw_blackbox_writer *self, int fd)
 {
@@ -86,8 +88,7 @@ map_file(struct mw_blackbox_writer *self, int fd)
     if (memory == MAP_FAILED) {
         return errno > 0 ? -errno : -ENOMEM;
     }
-    /* All pages are ours from now on: touched one by one later they would each be
-     * memory that some cell seems to have used. */
+    /* Touch all pages now: later they would count as used by some cell. */
     memset(memory, 0, MW_BLACKBOX_BYTES);
     self->file = memory;
     return 0;
@@ -118,7 +119,7 @@ fill_head(struct mw_blackbox_head *head, const struct mw_blackbox_identity *give
     note_clocks(head);
 }
 
-/* Make the file, with its contents, and give it its name. */
+/* Create the file with its contents, then rename it. */
 static int
 make_box(struct mw_blackbox_writer *self, const char *unfinished,
          const struct mw_blackbox_identity *given, int64_t lifetime_peak_bytes)
@@ -192,8 +193,8 @@ mw_blackbox_writer_new(struct mw_blackbox_writer **out, const char *path,
     return 0;
 }
 
-/* For where a file cannot be removed. Not by the mapping: somebody may have cut the
- * file off. */
+/* For a file that cannot be removed. Not through the mapping: another process may have
+ * truncated the file. */
 static void
 note_end(const struct mw_blackbox_writer *self)
 {
@@ -205,7 +206,7 @@ note_end(const struct mw_blackbox_writer *self)
     }
 }
 
-/* Whether it could be removed. Another box may have that name by now. */
+/* Returns whether the file was removed. Another box may have that name by now. */
 static bool
 remove_file(const struct mw_blackbox_writer *self)
 {
@@ -242,7 +243,7 @@ mw_blackbox_writer_is_lost(const struct mw_blackbox_writer *self)
 {
     struct stat found;
 
-    /* A descriptor that somebody else has by now tells nothing. */
+    /* Only if the descriptor still is our file. */
     return self->is_named && fstat(self->kept.fd, &found) == 0 &&
            found.st_dev == self->kept.device && found.st_ino == self->kept.inode &&
            found.st_nlink == 0;
@@ -262,7 +263,7 @@ mw_blackbox_writer_copy_errno(const struct mw_blackbox_writer *self)
 
 /* ---- what goes into it ---- */
 
-/* Between these two the slot is torn for whoever reads it. */
+/* Between these two the slot is torn for readers. */
 static void
 begin_writing(_Atomic uint64_t *sequence, uint64_t odd)
 {
@@ -276,7 +277,7 @@ end_writing(_Atomic uint64_t *sequence, uint64_t even)
     atomic_store_explicit(sequence, even, memory_order_release);
 }
 
-/* One that stands for itself, outside any sequence. */
+/* A figure that no sequence covers. */
 static void
 set_figure(_Atomic int64_t *figure, int64_t value)
 {
@@ -289,7 +290,7 @@ sequence_of(const struct mw_blackbox_cell_slot *slot)
     return atomic_load_explicit(&slot->sequence, memory_order_relaxed);
 }
 
-/* The one that was closed the longest ago, or was never used. */
+/* The slot of the cell that was closed longest ago, or an unused one. */
 static int
 find_slot(const struct mw_blackbox_file *file)
 {

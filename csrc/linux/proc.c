@@ -10,8 +10,8 @@
 
 #include "linux/parse.h"
 
-/* statm is seven numbers. status is 1.5 KiB, but a member of a thousand groups
- * has a line of 10 KiB in it, before the lines we want. */
+/* statm is seven numbers. status is 1.5 KiB, but for a member of a thousand groups it
+ * has a line of 10 KiB before those that we read. */
 enum { STATM_ROOM = 256, STAT_ROOM = 1024, STATUS_ROOM = 16384 };
 
 int
@@ -135,8 +135,8 @@ mw_proc_forgo_hwm(struct mw_proc *self)
     }
 }
 
-/* The file from its beginning. The kernel makes the text anew for each read at
- * offset 0, whole, so one read is one moment. Returns its length or -errno. */
+/* Read the file from its start. The kernel generates the text at each read at offset 0,
+ * so one read is one moment. Returns its length or -errno. */
 static ssize_t
 read_file(int fd, char *text, size_t room)
 {

@@ -35,7 +35,7 @@ cell_as_dict(const struct mw_blackbox_cell *cell)
         {"t_real_ns", cell->t_real_ns},
         {"execution_count", cell->title.execution_count},
     };
-    /* What is known before the cell has closed. */
+    /* Known before the cell closes. */
     const struct int_item so_far[] = {
         {"rss_start_bytes", cell->rss_start_bytes},
         {"rss_peak_bytes", cell->rss_peak_bytes},
@@ -117,8 +117,7 @@ view_as_dict(const struct mw_blackbox_view *view)
     return dict;
 }
 
-/* (box, times, sizes): what there is in `reader`, whose three buffers are the caller's.
- */
+/* Buffers for one box. */
 struct contents {
     struct mw_blackbox_view view;
     struct mw_blackbox_sample samples[MW_BLACKBOX_SAMPLES];
@@ -164,9 +163,8 @@ contents_as_tuple(const struct mw_blackbox_reader *reader, struct contents *cont
 PyDoc_STRVAR(
     core_read_blackbox_doc,
     "read_blackbox($module, path, /)\n--\n\n"
-    "A black box: its fields by name, in bytes and nanoseconds, None where\n"
-    "unknown; and its samples, times and RSS, as bytes of native 64-bit\n"
-    "integers. BlackBoxError: it is none that can be read. OSError: of the file.");
+    "A black box: its fields by name, and its samples as two series, time and RSS:\n"
+    "bytes of native 64-bit integers. BlackBoxError: not readable as a box. OSError.");
 
 static PyObject *
 core_read_blackbox(PyObject *module, PyObject *argument)
@@ -193,7 +191,7 @@ core_read_blackbox(PyObject *module, PyObject *argument)
         return NULL;
     }
     if (err != 0) {
-        return raise_os_error(err, "the black box cannot be read");
+        return raise_os_error(err, "cannot read the black box");
     }
     contents = malloc(sizeof *contents);
     if (contents != NULL) {
@@ -219,7 +217,7 @@ core_add_blackbox_functions(PyObject *module)
 
     state->blackbox_error = PyErr_NewExceptionWithDoc(
         "memwatch._core.BlackBoxError",
-        "The file is not a black box that can be read; the message tells why.",
+        "The file cannot be read as a black box; the message says why.",
         PyExc_ValueError, NULL);
     if (PyModule_AddObjectRef(module, "BlackBoxError", state->blackbox_error) < 0) {
         return -1;

@@ -10,12 +10,11 @@
 
 struct core_state {
     PyThread_type_lock lock;    /* guards the two below where there is no GIL */
-    struct mw_sampler *sampler; /* NULL: not to be had when we last tried */
+    struct mw_sampler *sampler; /* NULL: not opened yet, or that failed */
     PyObject *cpu_capsule;      /* keeps the reader alive; NULL: none is set */
     PyObject *figure_names;     /* see core_figure_names() */
     PyObject *blackbox_error;   /* BlackBoxError */
     PyTypeObject *window_type;
-    PyTypeObject *process_type;
 };
 
 static inline struct core_state *
@@ -42,8 +41,8 @@ get_sampler(struct core_state *state)
     return sampler;
 }
 
-/* For the black box: what `object` is as a text, as far as it is one. Whatever somebody
- * calls a cell, and whatever is in the environment, measuring goes on. */
+/* Copy str(object) to a text of the black box. Never fails: a strange label or
+ * environment must not stop the measuring. */
 static inline void
 put_text_of(char *room, size_t size, PyObject *object)
 {
@@ -61,7 +60,7 @@ put_text_of(char *room, size_t size, PyObject *object)
 
 extern PyType_Spec core_window_spec;
 
-/* A window by `sampler`, which `owner` keeps alive. OSError. */
+/* A window of `sampler`, which `owner` keeps alive. OSError. */
 PyObject *core_window_open(PyTypeObject *type, struct mw_sampler *sampler,
                            PyObject *owner, const struct mw_blackbox_title *title);
 

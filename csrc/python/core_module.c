@@ -1,7 +1,7 @@
 /* memwatch._core: windows on the interpreter's own process.
  *
- * The sampler's lock is taken with the GIL held: whoever has it does a few
- * microseconds of work and never waits for the GIL. */
+ * The sampler's lock is taken with the GIL held. It is held for microseconds only, and
+ * its holder never waits for the GIL. */
 
 #include "python/core.h"
 
@@ -12,10 +12,9 @@
 PyDoc_STRVAR(
     core_accuracy_doc,
     "accuracy($module, /)\n--\n\n"
-    "What this machine's figures may claim, as tried out when the first window\n"
-    "opened, or now: exact (RSS counts every page at once), hwm_resets (the kernel's\n"
-    "high-water mark can be reset), hwm_error (why not, or None),\n"
-    "bound_bytes (how far a mark may be off). OSError.");
+    "How exact this machine's figures are: exact (RSS counts every page at once),\n"
+    "hwm_resets (the high-water mark can be reset), hwm_error (why not, else None),\n"
+    "bound_bytes (how far the mark may be off). OSError.");
 
 static PyObject *
 core_accuracy(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -30,18 +29,18 @@ core_accuracy(PyObject *module, PyObject *Py_UNUSED(ignored))
     accuracy = mw_sampler_accuracy(sampler);
     why = accuracy.hwm_resets       ? NULL
           : accuracy.hwm_errno != 0 ? error_text(accuracy.hwm_errno)
-                                    : "it does not follow what the process uses";
+                                    : "the reset has no effect";
     return Py_BuildValue("{sOsOszsL}", "exact", accuracy.exact ? Py_True : Py_False,
                          "hwm_resets", accuracy.hwm_resets ? Py_True : Py_False,
                          "hwm_error", why, "bound_bytes",
                          (long long)accuracy.bound_bytes);
 }
 
-PyDoc_STRVAR(core_memory_doc,
-             "memory($module, /)\n--\n\n"
-             "This process now, in bytes: rss, anon, file, shmem, swap from one read\n"
-             "of /proc/self/status, and lifetime_peak, the highest RSS since the\n"
-             "process began, which the kernel forgets when a window opens. OSError.");
+PyDoc_STRVAR(
+    core_memory_doc,
+    "memory($module, /)\n--\n\n"
+    "This process's memory now, in bytes, from one read of its status, and its\n"
+    "highest RSS since its start (lifetime_peak_bytes). OSError.");
 
 static PyObject *
 core_memory(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -73,8 +72,8 @@ core_memory(PyObject *module, PyObject *Py_UNUSED(ignored))
 PyDoc_STRVAR(
     core_sampler_doc,
     "sampler($module, /)\n--\n\n"
-    "The sampler of itself: samples taken, missed (the thread came too late),\n"
-    "open_windows, and whether the thread is running and parked. OSError.");
+    "The sampler: samples taken and missed (the thread was late), open_windows, and\n"
+    "whether the thread is running and parked. OSError.");
 
 static PyObject *
 core_sampler(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -92,10 +91,10 @@ core_sampler(PyObject *module, PyObject *Py_UNUSED(ignored))
                          status.parked ? Py_True : Py_False);
 }
 
-PyDoc_STRVAR(core_set_cpu_reader_doc,
-             "set_cpu_reader($module, reader, /)\n--\n\n"
-             "Have windows read the processors by `reader`, which is what\n"
-             "memwatch._procps.cpu_reader() returns; None: no longer.");
+PyDoc_STRVAR(
+    core_set_cpu_reader_doc,
+    "set_cpu_reader($module, reader, /)\n--\n\n"
+    "Read CPU usage by `reader`, from memwatch._procps.cpu_reader(); None: do not.");
 
 static PyObject *
 core_set_cpu_reader(PyObject *module, PyObject *capsule)
@@ -123,10 +122,10 @@ core_set_cpu_reader(PyObject *module, PyObject *capsule)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(core_set_attributes_doc,
-             "set_attributes($module, object, values, /)\n--\n\n"
-             "Set each attribute of the dict `values` as object.__setattr__() does:\n"
-             "the fast way to fill a new instance of a frozen dataclass.");
+PyDoc_STRVAR(
+    core_set_attributes_doc,
+    "set_attributes($module, object, values, /)\n--\n\n"
+    "Set attributes as object.__setattr__() does: fills a frozen dataclass fast.");
 
 static PyObject *
 core_set_attributes(PyObject *Py_UNUSED(module), PyObject *args)
@@ -170,31 +169,18 @@ core_exec(PyObject *module)
         PyErr_NoMemory();
         return -1;
     }
-    /* state->sampler stays NULL until something is measured: opening it probes the
-     * high-water mark, which resets it, and an import changes nothing. */
+    /* state->sampler stays NULL until something is measured: an import must not reset
+     * the high-water mark, as the probe does. */
     state->figure_names = core_figure_names(mw_result_figures, MW_RESULT_FIGURE_COUNT);
-    if (state->figure_names == NULL) {
-        return -1;
-    }
-    state->window_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_window_spec, NULL);
-    if (state->window_type == NULL) {
-        return -1;
-    }
-    state->process_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_process_spec, NULL);
-    if (state->process_type == NULL ||
-        PyModule_AddType(module, state->process_type) < 0) {
-        return -1;
-    }
     end_figures = core_figure_names(mw_end_figures, MW_END_FIGURE_COUNT);
-    if (end_figures == NULL ||
+    if (state->figure_names == NULL || end_figures == NULL ||
         PyModule_AddObjectRef(module, "END_FIGURES", end_figures) < 0) {
         Py_XDECREF(end_figures);
         return -1;
     }
     Py_DECREF(end_figures);
-    if (PyModule_AddType(module, state->window_type) < 0 ||
+    if (add_type(module, &core_window_spec, &state->window_type) < 0 ||
+        add_type(module, &core_process_spec, NULL) < 0 ||
         core_add_recording_functions(module) < 0 ||
         core_add_blackbox_functions(module) < 0) {
         return -1;
@@ -211,7 +197,6 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->figure_names);
     Py_VISIT(state->blackbox_error);
     Py_VISIT(state->window_type);
-    Py_VISIT(state->process_type);
     return 0;
 }
 
@@ -228,7 +213,6 @@ core_clear(PyObject *module)
     Py_CLEAR(state->figure_names);
     Py_CLEAR(state->blackbox_error);
     Py_CLEAR(state->window_type);
-    Py_CLEAR(state->process_type);
     return 0;
 }
 
@@ -249,7 +233,7 @@ static PyModuleDef_Slot core_slots[] = {
     LAST_MODULE_SLOTS,
 };
 
-PyDoc_STRVAR(core_doc, "What a stretch of this process's life costs in memory.");
+PyDoc_STRVAR(core_doc, "Measures the memory of this process over a window of time.");
 
 static struct PyModuleDef core_definition = {
     PyModuleDef_HEAD_INIT,       .m_name = "memwatch._core",

@@ -27,7 +27,7 @@ process_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     if (pid <= 0) {
-        PyErr_SetString(PyExc_ValueError, "a pid is a number above 0");
+        PyErr_SetString(PyExc_ValueError, "expected a positive pid");
         return NULL;
     }
     own = get_sampler(get_state(module));
@@ -61,7 +61,7 @@ process_dealloc(PyObject *op)
 
 PyDoc_STRVAR(process_window_doc,
              "window($self, /)\n--\n\n"
-             "A window on it, open from now on. OSError where it is gone.");
+             "An open window on the process. OSError: it has ended.");
 
 static PyObject *
 process_window(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -72,11 +72,9 @@ process_window(PyObject *op, PyObject *Py_UNUSED(ignored))
                             self->external.sampler, op, NULL);
 }
 
-PyDoc_STRVAR(
-    process_memory_doc,
-    "memory($self, /)\n--\n\n"
-    "What it holds now, in bytes: rss, anon, file, shmem, swap from one read of\n"
-    "its status, and hwm, the high-water mark since it was last reset. OSError.");
+PyDoc_STRVAR(process_memory_doc,
+             "memory($self, /)\n--\n\n"
+             "Its memory now, in bytes, from one read of its status. OSError.");
 
 static PyObject *
 process_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -105,9 +103,8 @@ static PyMethodDef process_methods[] = {
 PyDoc_STRVAR(
     process_doc,
     "Process(pid)\n--\n\n"
-    "Another process. Its high-water mark is reset by every window, so nobody\n"
-    "else is to measure by it at the same time. OSError where there is none, or\n"
-    "it may not be read.");
+    "Another process. Every window resets its high-water mark, so nothing else must\n"
+    "measure by it at the same time. OSError: no such process, or not readable.");
 
 static PyType_Slot process_slots[] = {
     {Py_tp_doc, (void *)process_doc},

@@ -1,4 +1,4 @@
-/* memwatch._procps: what is read by libproc2, the children of this process, and the
+/* memwatch._procps, linked with libproc2: the children of this process, and the
  * machine's memory and processors. */
 
 #include "python/support.h"
@@ -11,10 +11,9 @@
 #include "sampler/children_sampler.h"
 
 struct procps_state {
-    atomic_bool
-        acquired; /* a share in the children's sampler, which the module holds until its
-                     end; sequentially consistent: threads may start() at once */
-    PyTypeObject *window_type;
+    /* Whether the module has acquired the children's sampler, until its end.
+     * Sequentially consistent: several threads may start it at once. */
+    atomic_bool acquired;
 };
 
 static struct procps_state *
@@ -27,8 +26,8 @@ static PyObject *
 raise_children_error(int err, bool no_thread)
 {
     return raise_os_error(err, no_thread
-                                   ? "the thread that reads the children cannot be "
-                                     "created (pthread_create)"
+                                   ? "cannot create the thread that reads the children "
+                                     "(pthread_create)"
                                    : "libproc2 cannot read the processes in /proc");
 }
 
@@ -36,7 +35,7 @@ raise_children_error(int err, bool no_thread)
 
 typedef struct {
     PyObject_HEAD
-    PyObject *module; /* it holds the share */
+    PyObject *module; /* has acquired the sampler */
     struct mw_children_watch watch;
 } WindowObject;
 
@@ -56,7 +55,7 @@ window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     if (!atomic_load(&get_state(module)->acquired)) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "memwatch._procps.start_children() comes first");
+                        "call memwatch._procps.start_children() first");
         return NULL;
     }
     self = PyObject_New(WindowObject, type);
@@ -88,12 +87,12 @@ window_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(window_close_doc,
-             "close($self, /)\n--\n\n"
-             "End the window; return its figures by CellReport's names. Reads all\n"
-             "processes once more, and the PSS of the children and of this process.\n"
-             "Returns None where the window is closed already, or was opened by the\n"
-             "process that this one was forked from. OSError.");
+PyDoc_STRVAR(
+    window_close_doc,
+    "close($self, /)\n--\n\n"
+    "Close the window, with one more reading, PSS included; return its figures\n"
+    "by CellReport's names. None: it is closed already, or the parent process\n"
+    "opened it before a fork(). OSError.");
 
 static PyObject *
 window_close(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -123,7 +122,7 @@ window_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 PyDoc_STRVAR(window_cancel_doc,
-             "cancel($self, /)\n--\n\nEnd the window, tell nothing.");
+             "cancel($self, /)\n--\n\nClose the window without a result.");
 
 static PyObject *
 window_cancel(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -138,10 +137,10 @@ static PyMethodDef window_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(window_doc,
-             "ChildrenWindow()\n--\n\n"
-             "A window on this process's children, open from now until close(),\n"
-             "cancel() or its end of life. After start_children(). OSError.");
+PyDoc_STRVAR(
+    window_doc,
+    "ChildrenWindow()\n--\n\n"
+    "An open window on this process's children; needs start_children(). OSError.");
 
 static PyType_Slot window_slots[] = {
     {Py_tp_doc, (void *)window_doc},
@@ -163,9 +162,8 @@ static PyType_Spec window_spec = {
 PyDoc_STRVAR(
     procps_start_children_doc,
     "start_children($module, /)\n--\n\n"
-    "Start the thread that reads the processes and wait for its first reading.\n"
-    "It is parked while no window is open, and ends with the interpreter.\n"
-    "Twice is once; returns whether this was the first time. OSError.");
+    "Start the thread that reads the processes, and wait for its first reading.\n"
+    "Idempotent; returns whether this call started it. OSError.");
 
 static PyObject *
 procps_start_children(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -179,7 +177,7 @@ procps_start_children(PyObject *module, PyObject *Py_UNUSED(ignored))
         Py_BEGIN_ALLOW_THREADS;
         err = mw_children_acquire(&no_thread);
         if (err == 0 && atomic_exchange(&state->acquired, true)) {
-            first = false; /* another thread was faster: one share is enough */
+            first = false; /* another thread was faster */
             mw_children_release();
         }
         Py_END_ALLOW_THREADS;
@@ -192,7 +190,7 @@ procps_start_children(PyObject *module, PyObject *Py_UNUSED(ignored))
 
 PyDoc_STRVAR(procps_count_started_children_doc,
              "count_started_children($module, event, arguments, /)\n--\n\n"
-             "For sys.addaudithook(): counts the children that are started.");
+             "An audit hook that counts started children: sys.addaudithook().");
 
 static PyObject *
 procps_count_started_children(PyObject *Py_UNUSED(module), PyObject *args)
@@ -223,8 +221,7 @@ procps_count_started_children(PyObject *Py_UNUSED(module), PyObject *args)
 
 PyDoc_STRVAR(procps_machine_memory_doc,
              "machine_memory($module, /)\n--\n\n"
-             "The machine's total_bytes and available_bytes, from /proc/meminfo\n"
-             "(MemTotal, MemAvailable). OSError.");
+             "MemTotal and MemAvailable of /proc/meminfo, in bytes. OSError.");
 
 static PyObject *
 procps_machine_memory(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -274,8 +271,7 @@ procps_cpu_reader(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     int err = mw_machine_new(&machine);
 
     if (err == 0) {
-        /* libproc2 sizes its buffers at the first reading: here, so that the
-         * sampler's thread has nothing to allocate. */
+        /* libproc2 allocates at the first reading: not in the sampler's thread. */
         err = mw_machine_read_cpu(machine, &first);
         if (err != 0) {
             mw_machine_free(&machine);
@@ -312,37 +308,13 @@ static PyMethodDef procps_methods[] = {
 static int
 procps_exec(PyObject *module)
 {
-    struct procps_state *state = get_state(module);
-
-    state->window_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &window_spec, NULL);
-    if (state->window_type == NULL) {
-        return -1;
-    }
-    return PyModule_AddType(module, state->window_type);
-}
-
-static int
-procps_traverse(PyObject *module, visitproc visit, void *arg)
-{
-    Py_VISIT(get_state(module)->window_type);
-    return 0;
-}
-
-static int
-procps_clear(PyObject *module)
-{
-    Py_CLEAR(get_state(module)->window_type);
-    return 0;
+    return add_type(module, &window_spec, NULL);
 }
 
 static void
 procps_free(void *module)
 {
-    struct procps_state *state = get_state((PyObject *)module);
-
-    procps_clear((PyObject *)module);
-    if (atomic_exchange(&state->acquired, false)) {
+    if (atomic_exchange(&get_state((PyObject *)module)->acquired, false)) {
         mw_children_release();
     }
 }
@@ -352,13 +324,12 @@ static PyModuleDef_Slot procps_slots[] = {
     LAST_MODULE_SLOTS,
 };
 
-PyDoc_STRVAR(procps_doc, "What libproc2 reads: child processes and the machine.");
+PyDoc_STRVAR(procps_doc, "Child processes and the machine, read by libproc2.");
 
 static struct PyModuleDef procps_definition = {
-    PyModuleDef_HEAD_INIT,         .m_name = "memwatch._procps",
-    .m_doc = procps_doc,           .m_size = sizeof(struct procps_state),
-    .m_methods = procps_methods,   .m_slots = procps_slots,
-    .m_traverse = procps_traverse, .m_clear = procps_clear,
+    PyModuleDef_HEAD_INIT,       .m_name = "memwatch._procps",
+    .m_doc = procps_doc,         .m_size = sizeof(struct procps_state),
+    .m_methods = procps_methods, .m_slots = procps_slots,
     .m_free = procps_free,
 };
 

@@ -9,13 +9,11 @@ PyDoc_STRVAR(
     "start_recording($module, path, /, user=None, kernel_id=None, notebook=None,\n"
     "                limit_bytes=None, limit_set_by=None, limit_group=None,\n"
     "                copy=None)\n--\n\n"
-    "Write all that is measured from now on to a black box, the file `path`, too;\n"
-    "one that is written already is removed. The file system has to be one that\n"
-    "can be mapped safely; None: the box is in memory only. A thread keeps a copy\n"
-    "in the file `copy`, which may be anywhere; it is waited for 0.25 s at most.\n"
-    "OSError: a file cannot be made.");
+    "Also write all figures to the black box `path`, on a file system that can be\n"
+    "mapped safely (None: in memory only), with a copy in the file `copy`; replaces\n"
+    "the current box. OSError: a file cannot be created.");
 
-/* None is NULL: then *path stays so. */
+/* None leaves *path unchanged. */
 static int
 take_path(PyObject *given, PyObject **path)
 {
@@ -64,7 +62,7 @@ core_start_recording(PyObject *module, PyObject *args, PyObject *kwargs)
     Py_BEGIN_ALLOW_THREADS;
     err = mw_recording_start(sampler, file, copy_file, &given);
     Py_END_ALLOW_THREADS;
-    result = err != 0 ? raise_os_error(err, "the black box cannot be made")
+    result = err != 0 ? raise_os_error(err, "cannot create the black box")
                       : Py_NewRef(Py_None);
 out:
     Py_XDECREF(path);
@@ -74,7 +72,7 @@ out:
 
 PyDoc_STRVAR(core_stop_recording_doc,
              "stop_recording($module, /)\n--\n\n"
-             "Remove the black box; without one: nothing. In a forked child: nothing.");
+             "Remove the black box. No effect without one, and in a forked child.");
 
 static PyObject *
 core_stop_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -90,12 +88,10 @@ core_stop_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(
-    core_recording_doc,
-    "recording($module, /)\n--\n\n"
-    "The black box that is written: path, where it can be read here, and\n"
-    "copy_error, why its copy is not written (None: it is, or there is none).\n"
-    "None: no box is written.");
+PyDoc_STRVAR(core_recording_doc, "recording($module, /)\n--\n\n"
+                                 "The current black box: its path for this process, "
+                                 "and why its copy is not written\n"
+                                 "(copy_error, else None). None: there is no box.");
 
 static PyObject *
 core_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -114,10 +110,9 @@ core_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
                          found.copy_errno != 0 ? error_text(found.copy_errno) : NULL);
 }
 
-PyDoc_STRVAR(
-    core_has_lost_recording_doc,
-    "has_lost_recording($module, /)\n--\n\n"
-    "Whether a black box is written whose file somebody removed: one fstat().");
+PyDoc_STRVAR(core_has_lost_recording_doc,
+             "has_lost_recording($module, /)\n--\n\n"
+             "Whether another program has removed the current black box: one fstat().");
 
 static PyObject *
 core_has_lost_recording(PyObject *module, PyObject *Py_UNUSED(ignored))

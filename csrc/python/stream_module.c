@@ -9,17 +9,7 @@
 
 enum { MOST_ADMITTED = 10000 };
 
-struct stream_state {
-    PyTypeObject *publisher_type;
-};
-
-static struct stream_state *
-get_state(PyObject *module)
-{
-    return (struct stream_state *)PyModule_GetState(module);
-}
-
-/* libzmq's errnos mean nothing to Python: the text says what they are. */
+/* Python does not know libzmq's errnos: the text describes them. */
 static PyObject *
 raise_zmq_error(int err, const char *call)
 {
@@ -38,11 +28,11 @@ raise_zmq_error(int err, const char *call)
 
 typedef struct {
     PyObject_HEAD
-    struct mw_publisher *publisher; /* NULL: closed; mw_publisher.c guards it */
+    struct mw_publisher *publisher; /* NULL: closed; publisher.c guards it */
 } PublisherObject;
 
-/* The keys as texts, borrowed from `admitted`, which is a list or a tuple: PyMem_Free()
- * them. NULL with an exception set. */
+/* The keys of the tuple `admitted`, as borrowed texts; PyMem_Free() the array. NULL
+ * with an exception set. */
 static const char **
 texts_of(PyObject *admitted, size_t *count)
 {
@@ -76,26 +66,18 @@ texts_of(PyObject *admitted, size_t *count)
 static PyObject *
 raise_at(enum mw_pub_socket_step step, int err, const char *path, const char *endpoint)
 {
+    static const char *const formats[] = {
+        [MW_PUB_SOCKET_BOX] = "the black box %.400s",
+        [MW_PUB_SOCKET_ADDRESS] = "%.400s",
+        [MW_PUB_SOCKET_KEYS] = "the CURVE keys",
+        [MW_PUB_SOCKET_ZMQ] = "libzmq",
+        [MW_PUB_SOCKET_THREAD] = "the threads for publishing (pthread_create)",
+    };
     char call[MW_PUB_SOCKET_ENDPOINT_BYTES + 64];
 
-    switch (step) {
-    case MW_PUB_SOCKET_BOX:
-        (void)PyOS_snprintf(call, sizeof call, "the black box %.400s", path);
-        break;
-    case MW_PUB_SOCKET_ADDRESS:
-        (void)PyOS_snprintf(call, sizeof call, "%.400s", endpoint);
-        break;
-    case MW_PUB_SOCKET_KEYS:
-        (void)PyOS_snprintf(call, sizeof call, "the CURVE keys");
-        break;
-    case MW_PUB_SOCKET_ZMQ:
-        (void)PyOS_snprintf(call, sizeof call, "libzmq");
-        break;
-    case MW_PUB_SOCKET_THREAD:
-        (void)PyOS_snprintf(call, sizeof call,
-                            "the threads for publishing (pthread_create)");
-        break;
-    }
+    /* NOLINTNEXTLINE(clang-diagnostic-format-nonliteral): one of those above */
+    (void)PyOS_snprintf(call, sizeof call, formats[step],
+                        step == MW_PUB_SOCKET_BOX ? path : endpoint);
     return raise_zmq_error(err, call);
 }
 
@@ -126,7 +108,7 @@ publisher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     endpoint = PyBytes_AsString(where);
     if ((endpoint[0] != '@' && endpoint[0] != '>') || interval_ns <= 0) {
         PyErr_SetString(PyExc_ValueError,
-                        "an endpoint begins with @ or >, an interval is positive");
+                        "expected an endpoint with @ or > and a positive interval");
         goto out;
     }
     if ((options.own_secret_key == NULL) != (options.own_public_key == NULL) ||
@@ -134,7 +116,7 @@ publisher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         (options.own_secret_key != NULL && endpoint[0] == '>' &&
          options.server_key == NULL)) {
         PyErr_SetString(PyExc_ValueError,
-                        "keys are both own ones, and who connects has the server's");
+                        "expected both own keys, and to connect the server's key");
         goto out;
     }
     if (admitted != NULL) {
@@ -190,7 +172,7 @@ publisher_dealloc(PyObject *op)
 
 PyDoc_STRVAR(publisher_close_doc,
              "close($self, /)\n--\n\n"
-             "Say bye and stop: within some 20 ms. Twice is once.");
+             "Send the bye message and stop, within 20 ms. Idempotent.");
 
 static PyObject *
 publisher_close(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -202,9 +184,8 @@ publisher_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 PyDoc_STRVAR(
     publisher_status_doc,
     "status($self, /)\n--\n\n"
-    "Where it publishes, what was sent and what dropped, in messages, how many\n"
-    "connections were refused, and how many subscriptions there are (0: messages\n"
-    "reach nobody). None: it is closed.");
+    "The endpoint, messages sent and dropped, refused connections, and current\n"
+    "subscriptions (0: there are no subscribers). None: it is closed.");
 
 static PyObject *
 publisher_status(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -241,8 +222,8 @@ PyDoc_STRVAR(
     publisher_doc,
     "Publisher(path, endpoint, *, interval_ns, own_secret_key=None,\n"
     "          own_public_key=None, server_key=None, admitted=())\n--\n\n"
-    "Publish this process's black box, which is at path, until close() or its\n"
-    "end of life. '@ENDPOINT' binds, '>ENDPOINT' connects. OSError.");
+    "Publishes this process's black box `path`. '@ENDPOINT' binds, '>ENDPOINT'\n"
+    "connects. OSError.");
 
 static PyType_Slot publisher_slots[] = {
     {Py_tp_doc, (void *)publisher_doc},
@@ -281,7 +262,7 @@ stream_make_keys(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 
 PyDoc_STRVAR(stream_public_key_doc,
              "public_key($module, secret_key, /)\n--\n\n"
-             "The public key that belongs to a secret one. OSError: it is no key.");
+             "The public key of a secret key. OSError: it is not a key.");
 
 static PyObject *
 stream_public_key(PyObject *Py_UNUSED(module), PyObject *secret_key)
@@ -311,34 +292,7 @@ static PyMethodDef stream_methods[] = {
 static int
 stream_exec(PyObject *module)
 {
-    struct stream_state *state = get_state(module);
-
-    state->publisher_type =
-        (PyTypeObject *)PyType_FromModuleAndSpec(module, &publisher_spec, NULL);
-    if (state->publisher_type == NULL) {
-        return -1;
-    }
-    return PyModule_AddType(module, state->publisher_type);
-}
-
-static int
-stream_traverse(PyObject *module, visitproc visit, void *arg)
-{
-    Py_VISIT(get_state(module)->publisher_type);
-    return 0;
-}
-
-static int
-stream_clear(PyObject *module)
-{
-    Py_CLEAR(get_state(module)->publisher_type);
-    return 0;
-}
-
-static void
-stream_free(void *module)
-{
-    stream_clear((PyObject *)module);
+    return add_type(module, &publisher_spec, NULL);
 }
 
 static PyModuleDef_Slot stream_slots[] = {
@@ -346,14 +300,11 @@ static PyModuleDef_Slot stream_slots[] = {
     LAST_MODULE_SLOTS,
 };
 
-PyDoc_STRVAR(stream_doc, "What this process's black box tells, over ZeroMQ.");
+PyDoc_STRVAR(stream_doc, "Publishes this process's black box over ZeroMQ.");
 
 static struct PyModuleDef stream_definition = {
-    PyModuleDef_HEAD_INIT,         .m_name = "memwatch._stream",
-    .m_doc = stream_doc,           .m_size = sizeof(struct stream_state),
-    .m_methods = stream_methods,   .m_slots = stream_slots,
-    .m_traverse = stream_traverse, .m_clear = stream_clear,
-    .m_free = stream_free,
+    PyModuleDef_HEAD_INIT, .m_name = "memwatch._stream", .m_doc = stream_doc,
+    .m_size = 0,           .m_methods = stream_methods,  .m_slots = stream_slots,
 };
 
 PyMODINIT_FUNC

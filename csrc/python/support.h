@@ -1,4 +1,4 @@
-/* What the modules share. */
+/* Shared by the extension modules: errors, and values from C to Python. */
 
 #ifndef MW_PYTHON_SUPPORT_H
 #define MW_PYTHON_SUPPORT_H
@@ -10,8 +10,8 @@
 
 #include "base/sample.h"
 
-/* The end of a module's slots: it keeps no state outside its own, so it may be in
- * several interpreters, each with its own GIL, and needs none itself. */
+/* The last slots of a module: all state is in the module, so it works in several
+ * interpreters, each with its own GIL or without one. */
 #ifdef Py_mod_multiple_interpreters
 #define ANY_INTERPRETER                                                                \
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
@@ -23,7 +23,7 @@
 #else
 #define NO_GIL
 #endif
-/* Formatted by hand, for its last braces would be taken for a block. */
+/* clang-format would take the last braces for a block. */
 /* clang-format off */
 #define LAST_MODULE_SLOTS ANY_INTERPRETER NO_GIL {0, NULL}
 /* clang-format on */
@@ -58,8 +58,7 @@ int_or_none(int64_t value)
     return PyLong_FromLongLong(value);
 }
 
-/* None for NULL and "". Bytes that are not UTF-8 are replaced: a file may hold
- * anything. */
+/* None for NULL and "". Bytes that are not UTF-8 are replaced. */
 static inline PyObject *
 text_or_none(const char *text)
 {
@@ -69,7 +68,7 @@ text_or_none(const char *text)
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }
 
-/* None leaves *value as it is. -1 with an exception where it is neither. */
+/* None leaves *value unchanged. Returns -1 with an exception for other types. */
 static inline int
 take_int_or_none(PyObject *object, int64_t *value)
 {
@@ -86,7 +85,24 @@ take_int_or_none(PyObject *object, int64_t *value)
     return 0;
 }
 
-/* Takes over `value`, which may be NULL with an exception set. */
+/* Create a type and add it to the module. `out`, unless NULL, gets a strong reference.
+ */
+static inline int
+add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **out)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    int err = type == NULL ? -1 : PyModule_AddType(module, type);
+
+    if (err == 0 && out != NULL) {
+        *out = type;
+    }
+    else {
+        Py_XDECREF((PyObject *)type);
+    }
+    return err;
+}
+
+/* Steals `value`, which may be NULL with an exception set. */
 static inline int
 set_item(PyObject *dict, const char *key, PyObject *value)
 {

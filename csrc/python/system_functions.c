@@ -1,5 +1,4 @@
-/* memwatch._core: folders, other processes, cgroups, malloc, and what the machine lets
- * a process do. */
+/* memwatch._core: folders, other processes, cgroups, malloc, capabilities. */
 
 #include "python/core.h"
 
@@ -36,9 +35,9 @@ call_with_path(PyObject *argument, int (*act)(const char *path), int *result)
 PyDoc_STRVAR(
     core_make_folder_doc,
     "make_folder($module, path, /)\n--\n\n"
-    "Make a folder for its owner alone (mode 0700), or make one so that is there\n"
-    "already. NotADirectoryError: something else is there, also a symbolic\n"
-    "link; PermissionError: also, it is another user's; OSError.");
+    "Create a private folder (mode 0700), or make an existing one private.\n"
+    "NotADirectoryError: it is another file or a symbolic link. PermissionError: also\n"
+    "if it belongs to another user. OSError.");
 
 static PyObject *
 core_make_folder(PyObject *Py_UNUSED(module), PyObject *argument)
@@ -51,9 +50,8 @@ core_make_folder(PyObject *Py_UNUSED(module), PyObject *argument)
 PyDoc_STRVAR(
     core_is_mappable_doc,
     "is_mappable($module, folder, /)\n--\n\n"
-    "Whether files in the folder can be mapped safely: ext2 to ext4, XFS, tmpfs,\n"
-    "and overlays whose upper layer is one of these. False: not, or unknown.\n"
-    "OSError.");
+    "Whether files in the folder can be mapped safely: on ext2 to ext4, XFS, tmpfs,\n"
+    "and overlays on these. False: no, or unknown. OSError.");
 
 static PyObject *
 core_is_mappable(PyObject *Py_UNUSED(module), PyObject *argument)
@@ -68,8 +66,7 @@ core_is_mappable(PyObject *Py_UNUSED(module), PyObject *argument)
     return PyBool_FromLong(is_mappable);
 }
 
-/* One figure of process `argument`; None where there is no such process, or none of it.
- */
+/* One figure of process `argument`; None: no such process, or it has no such figure. */
 static PyObject *
 read_of_process(PyObject *argument,
                 int (*read)(const char *root, pid_t pid, int64_t *out),
@@ -97,8 +94,8 @@ read_of_process(PyObject *argument,
 
 PyDoc_STRVAR(core_start_ticks_doc,
              "start_ticks($module, pid, /)\n--\n\n"
-             "When the process began, in ticks since boot: /proc/PID/stat field 22.\n"
-             "None: there is no process of that pid. OSError.");
+             "When the process started, in ticks since boot: /proc/PID/stat field 22.\n"
+             "None: there is no such process. OSError.");
 
 static PyObject *
 core_start_ticks(PyObject *Py_UNUSED(module), PyObject *argument)
@@ -110,8 +107,8 @@ core_start_ticks(PyObject *Py_UNUSED(module), PyObject *argument)
 PyDoc_STRVAR(
     core_rss_bytes_doc,
     "rss_bytes($module, pid, /)\n--\n\n"
-    "The process's RSS now: /proc/PID/statm field 2 x page size. None: it has\n"
-    "none, or there is no process of that pid. OSError.");
+    "RSS of the process now: /proc/PID/statm field 2 x page size. None: it has no\n"
+    "memory, or there is no such process. OSError.");
 
 static PyObject *
 core_rss_bytes(PyObject *Py_UNUSED(module), PyObject *argument)
@@ -123,8 +120,8 @@ core_rss_bytes(PyObject *Py_UNUSED(module), PyObject *argument)
 PyDoc_STRVAR(
     core_oom_kills_doc,
     "oom_kills($module, file, /)\n--\n\n"
-    "The count of a control group's OOM kills now, at the place `oom_file` that\n"
-    "a box names. None: it is not to be seen, or that is no such place.");
+    "The current count of OOM kills in the `oom_file` of a black box. None: not\n"
+    "visible, or not such a file.");
 
 static PyObject *
 core_oom_kills(PyObject *Py_UNUSED(module), PyObject *argument)
@@ -143,13 +140,11 @@ core_oom_kills(PyObject *Py_UNUSED(module), PyObject *argument)
 
 /* ---- cgroups ---- */
 
-PyDoc_STRVAR(
-    core_cgroup_doc,
-    "cgroup($module, /)\n--\n\n"
-    "The control group's limit_bytes (None: not limited), the group that sets\n"
-    "it (None: no group does), and oom_kills, how many processes were killed\n"
-    "in it for want of memory (None: not to be seen). OSError where\n"
-    "/proc/self/cgroup cannot be read.");
+PyDoc_STRVAR(core_cgroup_doc,
+             "cgroup($module, /)\n--\n\n"
+             "The cgroup's limit_bytes (None: no limit), the group that sets it, and "
+             "oom_kills,\n"
+             "the number of OOM kills in it (None: not visible). OSError.");
 
 static PyObject *
 core_cgroup(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -176,19 +171,19 @@ core_cgroup(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 
 /* ---- malloc ---- */
 
-PyDoc_STRVAR(core_malloc_stats_doc,
-             "malloc_stats($module, /)\n--\n\n"
-             "What malloc holds now and nobody uses: retained_bytes, an upper bound\n"
-             "for what RSS has of it (mallinfo2().fordblks), and duration_ns, how\n"
-             "long finding out took. None where malloc does not tell: glibc before\n"
-             "2.33, musl, a malloc that is preloaded.");
+PyDoc_STRVAR(
+    core_malloc_stats_doc,
+    "malloc_stats($module, /)\n--\n\n"
+    "Free memory that malloc retains: retained_bytes (mallinfo2().fordblks, an\n"
+    "upper bound of its part in RSS) and duration_ns, how long reading it took.\n"
+    "None: glibc before 2.33, musl, or a preloaded malloc.");
 
 static PyObject *
 core_malloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     struct mw_malloc_stats stats;
     int err;
-    /* It goes through all that is free: milliseconds where there is much. */
+    /* malloc walks its free memory: milliseconds if there is much. */
     PyThreadState *thread = PyEval_SaveThread();
 
     err = mw_malloc_stats_read(&stats);
@@ -200,24 +195,23 @@ core_malloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
                          "duration_ns", (long long)stats.duration_ns);
 }
 
-/* ---- what may be done with children ---- */
+/* ---- capabilities ---- */
 
 static const char *
 why_not(int err)
 {
     if (err == EOPNOTSUPP) {
-        return "the kernel takes it and does nothing";
+        return "the call has no effect";
     }
     return err == 0 ? NULL : error_text(err);
 }
 
-PyDoc_STRVAR(core_probe_child_doc,
-             "probe_child($module, /)\n--\n\n"
-             "Fork a child that does nothing, and try on it: reading its RSS\n"
-             "(rss_error), its PSS (pss_error), resetting its high-water mark\n"
-             "(hwm_error), tracing it (seize_error), reading its mark at its exit\n"
-             "(last_hwm_error). Each is None where it can be done, else why not.\n"
-             "OSError where no child can be had.");
+PyDoc_STRVAR(
+    core_probe_child_doc,
+    "probe_child($module, /)\n--\n\n"
+    "What works on a child process, tried on a forked one: None, or why not, for\n"
+    "reading RSS and PSS, resetting the high-water mark (hwm), tracing (seize),\n"
+    "and reading the mark at its exit (last_hwm). OSError: no child.");
 
 static PyObject *
 core_probe_child(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -226,9 +220,9 @@ core_probe_child(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     int err = mw_probe_run(&probe);
 
     if (err != 0) {
-        return raise_os_error(err, "cannot start a child to try on");
+        return raise_os_error(err, "cannot start a child process");
     }
-    /* One strerror() at a time: they share their storage. */
+    /* strerror() has one buffer: copy each text at once. */
     return Py_BuildValue(
         "{sNsNsNsNsN}", "rss_error", Py_BuildValue("z", why_not(probe.rss_errno)),
         "pss_error", Py_BuildValue("z", why_not(probe.pss_errno)), "hwm_error",

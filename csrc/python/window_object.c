@@ -9,8 +9,8 @@
 
 typedef struct {
     PyObject_HEAD
-    struct mw_sampler *sampler; /* the owner's: it outlives its windows */
-    PyObject *owner;            /* the module, or another process */
+    struct mw_sampler *sampler; /* belongs to the owner */
+    PyObject *owner;            /* the module, or a Process */
     struct mw_watch watch;
 } WindowObject;
 
@@ -114,9 +114,9 @@ result_as_dict(const WindowObject *self, const struct mw_result *result)
     return dict;
 }
 
-/* What a closed window returns: figures and timeline; None where it was not open. */
+/* The return value of a closed window: figures and timeline; None: it was not open. */
 static PyObject *
-told(WindowObject *self, int err, const struct mw_result *result)
+result_as_tuple(WindowObject *self, int err, const struct mw_result *result)
 {
     const struct mw_timeline *timeline = &self->watch.timeline;
     Py_ssize_t length = timeline->count * (Py_ssize_t)sizeof(int64_t);
@@ -139,14 +139,11 @@ told(WindowObject *self, int err, const struct mw_result *result)
 PyDoc_STRVAR(
     window_close_doc,
     "close($self, status=None, previous_rss_end_bytes=None, /)\n--\n\n"
-    "End the window; return its figures and the two series of its timeline.\n\n"
-    "The two arguments are for the black box: 'ok', 'error', 'interrupted' or None,\n"
-    "where nobody knows; and what the process held when the cell before it ended.\n\n"
-    "The figures have CellReport's names: bytes, nanoseconds, percent, and when\n"
-    "the window opened (started_at); None where one cannot be read. The series,\n"
-    "time and RSS, are bytes of native 64-bit integers. Returns None where the\n"
-    "window is closed already, or was opened by the process that this one was\n"
-    "forked from. OSError where /proc cannot be read.");
+    "Close the window; return its figures by CellReport's names, and its timeline as\n"
+    "two series, time and RSS: bytes of native 64-bit integers. For the black box:\n"
+    "`status` ('ok', 'error', 'interrupted' or None) and the RSS at the end of the\n"
+    "previous cell. None: it is closed already, or the parent process opened it\n"
+    "before a fork(). OSError: /proc cannot be read.");
 
 static PyObject *
 window_close(PyObject *op, PyObject *args)
@@ -168,14 +165,13 @@ window_close(PyObject *op, PyObject *args)
         }
     }
     err = mw_sampler_close(self->sampler, &self->watch, &ending, &result);
-    return told(self, err, &result);
+    return result_as_tuple(self, err, &result);
 }
 
 PyDoc_STRVAR(
     window_close_at_last_sample_doc,
     "close_at_last_sample($self, /)\n--\n\n"
-    "The same with what was known when the last sample was taken: for a process\n"
-    "that is gone.");
+    "As close(), with the figures of the last sample: for a process that has ended.");
 
 static PyObject *
 window_close_at_last_sample(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -184,11 +180,11 @@ window_close_at_last_sample(PyObject *op, PyObject *Py_UNUSED(ignored))
     struct mw_result result;
     int err = mw_sampler_close_at_last_sample(self->sampler, &self->watch, &result);
 
-    return told(self, err, &result);
+    return result_as_tuple(self, err, &result);
 }
 
 PyDoc_STRVAR(window_cancel_doc,
-             "cancel($self, /)\n--\n\nEnd the window, tell nothing.");
+             "cancel($self, /)\n--\n\nClose the window without a result.");
 
 static PyObject *
 window_cancel(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -212,8 +208,8 @@ window_thread_error(PyObject *op, void *Py_UNUSED(closure))
 
 static PyGetSetDef window_attributes[] = {
     {"thread_error", window_thread_error, NULL,
-     "Why the sampler's thread could not be created: then the window has no samples,\n"
-     "and its timeline only a start and an end. None where there is a thread.",
+     "Why the sampler's thread could not be created: then the timeline has only a\n"
+     "start and an end. None: there is a thread.",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -229,9 +225,8 @@ static PyMethodDef window_methods[] = {
 PyDoc_STRVAR(
     window_doc,
     "Window(label=None, execution_count=None, cell_id=None, source=None)\n--\n\n"
-    "A window on this process, open from now until close(), cancel() or its\n"
-    "end of life. What it is given is for the black box. OSError where /proc cannot\n"
-    "be read.");
+    "An open window on this process; the arguments are for the black box. OSError:\n"
+    "/proc cannot be read.");
 
 static PyType_Slot window_slots[] = {
     {Py_tp_doc, (void *)window_doc},   {Py_tp_new, window_new},

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 enum {
     SPARE_DESCRIPTORS = 16,
@@ -84,22 +85,18 @@ mw_abort_guard_check_threads(void)
 {
     struct spare_thread spare[SPARE_THREADS];
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    sigset_t all;
-    sigset_t before;
     int64_t t_end_ns;
     int count = 0;
     int err = 0;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
     pthread_mutex_lock(&gate);
     while (count < SPARE_THREADS && err == 0) {
         spare[count].gate = &gate;
-        err = -pthread_create(&spare[count].thread, NULL, wait_at_gate, &spare[count]);
+        err =
+            mw_thread_start(&spare[count].thread, NULL, 0, wait_at_gate, &spare[count]);
         count += err == 0;
     }
     pthread_mutex_unlock(&gate);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     for (int i = 0; i < count; i++) {
         pthread_join(spare[i].thread, NULL);
     }

@@ -132,7 +132,7 @@ put_text(struct out *out, const char *text, size_t size)
     put_literal(out, "\"");
 }
 
-/* ---- figures and dates ---- */
+/* ---- figures ---- */
 
 static void
 put_digits(struct out *out, uint64_t value)
@@ -158,21 +158,6 @@ put_figure(struct out *out, int64_t value)
         put_literal(out, "-");
     }
     put_digits(out, value < 0 ? -(uint64_t)value : (uint64_t)value);
-}
-
-static void
-put_date(struct out *out, int64_t t_real_ns)
-{
-    char date[MW_DATE_BYTES];
-
-    mw_date_format(t_real_ns, date);
-    if (*date == '\0') {
-        put_literal(out, "null");
-        return;
-    }
-    put_literal(out, "\"");
-    put_literal(out, date);
-    put_literal(out, "\"");
 }
 
 /* ---- objects ---- */
@@ -215,6 +200,15 @@ put_word(struct out *out, const char *key, const char *word)
 }
 
 static void
+put_date(struct out *out, const char *key, int64_t t_real_ns)
+{
+    char date[MW_DATE_BYTES];
+
+    mw_date_format(t_real_ns, date);
+    put_word(out, key, *date == '\0' ? NULL : date);
+}
+
+static void
 put_title(struct out *out, const struct mw_blackbox_title *title)
 {
     PUT_TEXT(out, "label", title->label);
@@ -237,8 +231,7 @@ put_cell(struct out *out, const struct mw_blackbox_cell *cell, int64_t t_mono_ns
     put_literal(out, "{");
     put_int(out, "number", cell->number);
     put_title(out, &cell->title);
-    put_key(out, "started_at");
-    put_date(out, cell->t_real_ns);
+    put_date(out, "started_at", cell->t_real_ns);
     put_int(out, "duration_ns", is_timed ? t_mono_ns - cell->t_mono_ns : MW_ABSENT);
     put_int(out, "rss_start_bytes", cell->rss_start_bytes);
     put_int(out, "rss_peak_bytes", cell->rss_peak_bytes);
@@ -266,8 +259,7 @@ put_report(struct out *out, const struct mw_blackbox_cell *cell)
     put_literal(out, "{");
     put_int(out, "schema", MW_MESSAGE_REPORT_SCHEMA);
     put_title(out, &cell->title);
-    put_key(out, "started_at");
-    put_date(out, cell->t_real_ns);
+    put_date(out, "started_at", cell->t_real_ns);
     for (int i = 0; i < MW_RESULT_FIGURE_COUNT; i++) {
         put_int(out, mw_result_figures[i].name, mw_result_get(result, i));
     }
@@ -325,8 +317,7 @@ mw_message_put_body(const struct mw_message *message, char *buffer, size_t size)
     put_int(&out, "message", message->message);
     put_int(&out, "dropped", message->dropped);
     put_int(&out, "interval_ns", message->interval_ns);
-    put_key(&out, "sampled_at");
-    put_date(&out, message->t_real_ns);
+    put_date(&out, "sampled_at", message->t_real_ns);
     put_int(&out, "t_mono_ns", message->t_mono_ns);
     put_int(&out, "rss_bytes", message->rss_bytes);
     put_int(&out, "lifetime_peak_bytes", message->lifetime_peak_bytes);

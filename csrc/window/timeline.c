@@ -38,7 +38,7 @@ thin(struct mw_timeline *self)
 static void
 push(struct mw_timeline *self, int64_t t_ns, int64_t rss_bytes)
 {
-    /* One place is kept for the last point. */
+    /* Keep room for the last point. */
     if (self->count == MW_TIMELINE_POINTS - 1) {
         thin(self);
     }

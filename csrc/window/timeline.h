@@ -1,9 +1,12 @@
-/* A bounded series of (time, RSS) that thins itself: however long the window,
- * at most MW_TIMELINE_POINTS points, evenly spread over the samples taken.
- * Pure: no I/O, no lock; the caller serialises.
+/* A series of (time, RSS) that stays bounded: at most MW_TIMELINE_POINTS points, evenly
+ * spread over all samples. When two points are merged the higher one stays with its
+ * time, so the highest sample, the first and the last are always kept. Pure; the caller
+ * serialises.
  *
- * Where points are merged the higher one stays, with its own time, so that the
- * highest sample is always among them; so are the first and the last. */
+ *     mw_timeline_init(&timeline, 0, rss_bytes);
+ *     mw_timeline_add(&timeline, t_ns, rss_bytes); // for each sample
+ *     mw_timeline_finish(&timeline, t_ns, rss_bytes);
+ */
 
 #ifndef MW_WINDOW_TIMELINE_H
 #define MW_WINDOW_TIMELINE_H

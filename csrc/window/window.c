@@ -34,14 +34,14 @@ mw_result_absent(void)
 #undef ABSENT
 }
 
-/* A processor's share over less than this rests on so few ticks that it jumps
- * between 0 and 100: it counts only where there is no longer interval. */
+/* Over fewer ticks a processor's share jumps between 0 and 100: such an interval counts
+ * only if there is no longer one. */
 enum { SOLID_TICKS = 5 };
 
 static int64_t
 higher(int64_t a, int64_t b)
 {
-    /* MW_ABSENT is below every figure, so it loses by itself. */
+    /* MW_ABSENT is lower than every figure. */
     return a > b ? a : b;
 }
 
@@ -78,7 +78,7 @@ void
 mw_window_add_cpu(struct mw_window *self, const struct mw_cpu *cpu)
 {
     if (self->cpu_total_ticks == MW_ABSENT) {
-        /* What the reading says of the time before it is not ours. */
+        /* The first reading: its interval was before the window. */
         self->cpu_busy_ticks = cpu->busy_ticks;
         self->cpu_total_ticks = cpu->total_ticks;
         return;
@@ -144,7 +144,7 @@ mw_window_close(const struct mw_window *self, int64_t t_ns, const struct mw_memo
     if (before != MW_ABSENT) {
         out->drift_bytes = self->start.rss_bytes - before;
     }
-    /* An end without the high-water mark loses what it rose to since the last read. */
+    /* Without the high-water mark at the end, a peak since the last read is lost. */
     out->peak_from_kernel = self->marked && end->hwm_bytes != MW_ABSENT;
     if (out->peak_from_kernel) {
         out->peak_error_bytes = closing->bound_bytes;

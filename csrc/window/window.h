@@ -1,5 +1,11 @@
-/* One window: what was read when it opened, while it was open and when it
- * closed -> what it cost. Pure: no I/O, no lock; the caller serialises. */
+/* One window: computes its result from the readings at its start, while it was open,
+ * and at its end. Pure; the caller serialises.
+ *
+ *     mw_window_open(&window, t_ns, &start, true);
+ *     mw_window_add_sample(&window, rss_bytes);
+ *     mw_window_add_hwm(&window, hwm_bytes);
+ *     mw_window_close(&window, t_ns, &end, &closing, &result); // result.used_bytes
+ */
 
 #ifndef MW_WINDOW_WINDOW_H
 #define MW_WINDOW_WINDOW_H
@@ -12,7 +18,7 @@
 struct mw_window {
     int64_t t_open_ns;       /* CLOCK_MONOTONIC */
     struct mw_memory start;  /* with the mark reset, if it is */
-    bool marked;             /* the mark was reset when the window opened */
+    bool marked;             /* the high-water mark was reset when it opened */
     int64_t hwm_bytes;       /* highest mark while open; MW_ABSENT: never raised */
     int64_t sampled_bytes;   /* highest sample; MW_ABSENT: none */
     int64_t cpu_busy_ticks;  /* at the start; MW_ABSENT: not read */
@@ -21,7 +27,7 @@ struct mw_window {
     int64_t busiest_ticks;   /* the length of that interval */
 };
 
-/* What the process held when the window closed: fields of struct mw_memory, copied. */
+/* Figures at the end of the window: copied fields of struct mw_memory. */
 #define MW_END_FIGURES(FIGURE)                                                         \
     FIGURE(anon_bytes)                                                                 \
     FIGURE(file_bytes)                                                                 \
@@ -49,7 +55,7 @@ struct mw_window {
     FIGURE(system_mean_cpu_percent) /* all processors, over the window */              \
     FIGURE(single_max_cpu_percent)  /* the busiest, over its busiest interval */
 
-/* What a window cost. Bytes, nanoseconds, percent; MW_ABSENT if unknown. */
+/* The result. Bytes, nanoseconds, percent; MW_ABSENT: unknown. */
 struct mw_result {
 #define FIELD(name) int64_t name;
     MW_RESULT_FIGURES(FIELD)
@@ -79,31 +85,29 @@ int64_t mw_result_get(const struct mw_result *self, int i);
 /* "kernel" or "sampled"; NULL if there is no peak. */
 const char *mw_result_peak_method(const struct mw_result *self);
 
-/* A result of which nothing is known. */
+/* A result with all figures unknown. */
 struct mw_result mw_result_absent(void);
 
-/* Begin. `marked` says whether the mark was reset before `start` was read, and
- * `start` tells it. */
+/* Open the window. `marked`: the mark was reset before `start` was read. */
 void mw_window_open(struct mw_window *self, int64_t t_ns, const struct mw_memory *start,
                     bool marked);
 
 /* The RSS was `rss_bytes` at some moment between open and close. */
 void mw_window_add_sample(struct mw_window *self, int64_t rss_bytes);
 
-/* The kernel raised the mark to `hwm_bytes` since the window opened. A mark that
- * only stands where its reset left it is not to be added: the reset sets it from
- * the approximate counters, at times above an RSS that was never reached. */
+/* The kernel raised the mark to `hwm_bytes` since the window opened. Do not add the
+ * value that a reset left: it comes from approximate counters and can be higher than
+ * any RSS that was reached. */
 void mw_window_add_hwm(struct mw_window *self, int64_t hwm_bytes);
 
-/* The processors at the window's start (the first call) and at any time after
- * it. Percentages rest on ticks of 10 ms: they are absent in a window too short
- * for one. */
+/* The processors at the window's start (the first call) and at later times. Percentages
+ * are computed from ticks of 10 ms: absent in a shorter window. */
 void mw_window_add_cpu(struct mw_window *self, const struct mw_cpu *cpu);
 
 /* The highest RSS that is known so far. */
 int64_t mw_window_peak(const struct mw_window *self);
 
-/* What else is known when a window closes. */
+/* Further input of mw_window_close(). */
 struct mw_closing {
     const struct mw_cpu *cpu;       /* the processors, already added; NULL: not read */
     int64_t bound_bytes;            /* how far the high-water mark may be off */

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all. No other module writes any."""
+"""Files that are written whole or not at all. No other module writes files."""
 
 from __future__ import annotations
 
@@ -12,32 +12,26 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["check_writable", "csv_pieces", "drop_stdout", "json_pieces", "write_whole"]
-
 
 def write_whole(
     path: str | os.PathLike[str], pieces: Iterable[str], new_mode: int | None = None
 ) -> Path:
-    """Make `pieces`, one after the other, the content of the file `path`, in UTF-8.
+    """Write `pieces`, in UTF-8, to the file `path`, atomically; return the path.
 
-    Whole or not at all: they go to a temporary file in the same folder, which takes the
-    place of `path` when all of it is on the disk. Where anything fails the file that
-    was there before is as it was, and the temporary one is gone; only a process that is
-    killed leaves it behind, as ``.memwatch-*.tmp``.
+    They go to a temporary file in the same folder, which replaces `path` when it is on
+    the disk. If anything fails an existing file is unchanged and the temporary file is
+    removed; only a killed process leaves it behind, as ``.memwatch-*.tmp``.
 
-    A new file has the mode `new_mode`, from the beginning; None: that of any new file.
-    An existing file keeps its mode and, where that is allowed, its owner; one that may
-    not be written is not replaced. Of a symbolic link the file that it points to is
-    written, whether there is one yet or not. What UTF-8 has no bytes for (lone
-    surrogates) is written as ``\\ud800``, which in JSON means the same.
-
-    Returns the path as it was given. OSError, naming that path: no such folder, no
-    permission, a folder or a device of that name, a full disk, an empty path.
+    A new file has the mode `new_mode`; None: the usual one. An existing file keeps its
+    mode and, if permitted, its owner; without write permission it is not replaced. A
+    symbolic link is followed, also to a new file. Lone surrogates are written as
+    ``\\ud800``, which is the same in JSON. OSError, with `path`: no such folder, no
+    permission, a folder or device, a full disk, an empty path.
     """
-    told = os.fspath(path)
-    with _naming(told):
-        _write(told, pieces, new_mode)
-    return Path(told)
+    given = os.fspath(path)
+    with _naming(given):
+        _write(given, pieces, new_mode)
+    return Path(given)
 
 
 def json_pieces(
@@ -74,25 +68,24 @@ def csv_pieces(rows: Iterable[Iterable[Any]]) -> Iterator[str]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Try whether write_whole() can write the file `path`, before there is anything.
+    """Check that write_whole() can write the file `path`, without creating it.
 
-    Makes the folder of `path`, and those above it, where they do not exist. A file
-    `path` is neither made nor changed. OSError as of write_whole().
+    Creates missing folders. OSError as write_whole().
     """
-    told = os.fspath(path)
-    with _naming(told):
-        target = _target(told)
+    given = os.fspath(path)
+    with _naming(given):
+        target = _target(given)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        mode = _mode_of(told, target)
+        mode = _mode_of(given, target)
         temporary, descriptor = _temporary(os.path.dirname(target), mode, None)
         os.close(descriptor)
         _remove(temporary)
 
 
 def drop_stdout() -> None:
-    """Send to /dev/null what is still to be written to stdout, which has failed.
+    """Redirect stdout, which has failed, to /dev/null.
 
-    Else Python tries it once more when it exits, and exits with 120.
+    Otherwise Python flushes it at exit again, and exits with 120.
     """
     if sys.__stdout__ is not None and sys.stdout is sys.__stdout__:
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -101,23 +94,23 @@ def drop_stdout() -> None:
 
 
 @contextmanager
-def _naming(told: str) -> Iterator[None]:
+def _naming(given: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno is None:
             raise
-        # The person knows the path they gave, and nothing of a temporary file.
-        raise OSError(error.errno, error.strerror, told) from None
+        # The user does not know the temporary file.
+        raise OSError(error.errno, error.strerror, given) from None
 
 
-def _target(told: str) -> str:
-    if not told:
+def _target(given: str) -> str:
+    if not given:
         raise FileNotFoundError(errno.ENOENT, "the path is empty")
-    if "\0" in told:
+    if "\0" in given:
         raise OSError(errno.EINVAL, "the path contains a NUL character")
     try:
-        return os.path.realpath(told)
+        return os.path.realpath(given)
     except FileNotFoundError:
         raise FileNotFoundError(
             errno.ENOENT, "the working directory no longer exists"
@@ -126,15 +119,15 @@ def _target(told: str) -> str:
 
 def _temporary(folder: str, mode: int | None, new_mode: int | None) -> tuple[str, int]:
     temporary = os.path.join(folder, f".memwatch-{os.urandom(8).hex()}.tmp")
-    # Not tempfile, which makes 0600 of what the umask would allow.
+    # Not tempfile, whose mode 0600 ignores the umask.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     first = 0o666 if mode is None and new_mode is None else 0o600
     return temporary, os.open(temporary, flags, first if mode is None else mode & 0o700)
 
 
-def _write(told: str, pieces: Iterable[str], new_mode: int | None) -> None:
-    target = _target(told)
-    mode = _mode_of(told, target)
+def _write(given: str, pieces: Iterable[str], new_mode: int | None) -> None:
+    target = _target(given)
+    mode = _mode_of(given, target)
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, "no such directory")
@@ -157,20 +150,20 @@ def _write(told: str, pieces: Iterable[str], new_mode: int | None) -> None:
     _sync_folder(folder)
 
 
-def _mode_of(told: str, target: str) -> int | None:
-    """The permissions of the file that is there; None where there is none yet."""
+def _mode_of(given: str, target: str) -> int | None:
+    """The permissions of an existing file; None: it does not exist."""
     try:
         there = os.stat(target)
     except FileNotFoundError:
-        if told.endswith("/"):
+        if given.endswith("/"):
             raise FileNotFoundError(errno.ENOENT, "no such directory") from None
         return None
     if stat.S_ISDIR(there.st_mode):
         raise IsADirectoryError(errno.EISDIR, "it is a directory")
-    if told.endswith("/"):
+    if given.endswith("/"):
         raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a directory")
     if not stat.S_ISREG(there.st_mode):
-        # Replacing /dev/null by a file would be the end of it.
+        # Such as /dev/null.
         raise OSError(errno.EINVAL, "it exists and is not a regular file")
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "permission denied")
@@ -182,7 +175,7 @@ def _take_over(descriptor: int, target: str, mode: int) -> None:
     try:
         os.fchown(descriptor, there.st_uid, there.st_gid)
     except OSError:
-        pass  # only root may give files away
+        pass  # only root can
     os.fchmod(descriptor, mode)  # after it: a change of the owner drops setuid
 
 
@@ -194,7 +187,7 @@ def _remove(temporary: str) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    """So that the new name outlives a power cut, too. Not all file systems can."""
+    """Make the new name survive a power cut, on file systems that can."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

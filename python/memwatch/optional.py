@@ -8,30 +8,19 @@ from __future__ import annotations
 from importlib import import_module, util
 from typing import Any, NamedTuple
 
-__all__ = [
-    "PARTS",
-    "Built",
-    "Installed",
-    "MissingLibraryError",
-    "describe_missing",
-    "install_command",
-    "need",
-    "why_missing",
-]
-
 
 class Built(NamedTuple):
-    """A part that is compiled into memwatch where a C library is found."""
+    """A part that is compiled if a C library is found."""
 
     extension: str
-    """The extension module of memwatch that is linked with the library."""
+    """The extension module that is linked with the library."""
     library: str
     option: str
-    """The option of the build (meson.options) that asks for it."""
+    """Its option in meson.options."""
     headers: str
-    """The package of Debian and Ubuntu to build with ..."""
+    """The Debian package to build with ..."""
     runtime: str
-    """... and the one to run with."""
+    """... and to run with."""
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -43,9 +32,9 @@ class Installed(NamedTuple):
     """A part that needs Python libraries."""
 
     modules: tuple[str, ...]
-    """What is imported; all of them, or with `any_of` one of them."""
+    """The modules that it needs; with `any_of` one of them."""
     libraries: tuple[str, ...]
-    """The names to install them by."""
+    """Their distributions."""
     any_of: bool = False
 
 
@@ -62,11 +51,11 @@ PARTS: dict[str, Built | Installed] = {
     "dask": Installed((*_RUN, "distributed"), (*_RUN, "distributed")),
     "data frames": Installed(("pandas", "polars"), ("pandas", "polars"), any_of=True),
 }
-"""By name, in the order in which they are listed."""
+"""By name, in the order of `memwatch doctor`."""
 
 
 def install_command(name: str) -> str:
-    """What to type to get the part `name`."""
+    """The command that installs the part `name`."""
     part = PARTS[name]
     if isinstance(part, Installed):
         if part.any_of:
@@ -84,8 +73,8 @@ def install_command(name: str) -> str:
 def why_missing(name: str) -> str | None:
     """Why the part `name` cannot be used; None: it can.
 
-    An extension module is loaded to find out. Python libraries are only looked for:
-    loading all of them takes seconds.
+    Imports an extension module, but only searches for Python libraries, whose import
+    takes seconds.
     """
     part = PARTS[name]
     if isinstance(part, Installed):
@@ -103,7 +92,7 @@ def why_missing(name: str) -> str | None:
 
 
 def describe_missing(name: str) -> str:
-    """Why the part `name` cannot be used, and what to type to get it."""
+    """Why the part `name` cannot be used, and the command that installs it."""
     return f"{why_missing(name)}: {install_command(name)}"
 
 
@@ -114,7 +103,7 @@ def _is_built(part: Built) -> bool:
 def _is_installed(module: str) -> bool:
     try:
         return util.find_spec(module) is not None
-    except ValueError:  # sys.modules has one without a spec: it is there
+    except ValueError:  # imported, without a spec
         return True
 
 

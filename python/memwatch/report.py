@@ -7,16 +7,6 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any, Literal, TypedDict
 
-__all__ = [
-    "DEFAULTS",
-    "CellReport",
-    "PeakMethod",
-    "Status",
-    "Timeline",
-    "first_line",
-    "iso_8601",
-]
-
 PeakMethod = Literal["kernel", "sampled"]
 Status = Literal["ok", "error", "interrupted", "limit", "died", "running", "unknown"]
 

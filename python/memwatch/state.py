@@ -1,7 +1,7 @@
-"""What a reload of memwatch's modules does not reset.
+"""State that survives a reload of memwatch's modules.
 
 ``%autoreload`` and ``importlib.reload()`` execute a module again, and autoreload
-empties it first. The process keeps its history, its black box and its publisher.
+empties it first. The history, the black box and the publisher must survive.
 
 >>> keep("an example", list) is keep("an example", list)
 True
@@ -14,16 +14,14 @@ from typing import TypeVar
 
 from . import _core
 
-__all__ = ["keep"]
-
 _T = TypeVar("_T")
 
-# A module in C is not executed anew.
+# An extension module is not executed again.
 _kept: dict[str, object] = vars(_core).setdefault("_kept", {})
 
 
 def keep(name: str, make: Callable[[], _T]) -> _T:
-    """The object of that name in this process; where there is none `make` makes it."""
+    """The object of that name in this process; the first call creates it by `make`."""
     if name not in _kept:
         _kept[name] = make()
     return _kept[name]  # type: ignore[return-value]

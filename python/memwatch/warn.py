@@ -1,4 +1,4 @@
-"""What is said to the user: warnings, once, and text; none of it ends their code."""
+"""Warnings and messages to the user; none of them raises."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import sys
 import warnings
 
 from .state import keep
-
-__all__ = ["FailureWarning", "MemwatchWarning", "cause_of", "say", "warn_once"]
 
 
 class MemwatchWarning(RuntimeWarning):
@@ -18,45 +16,44 @@ class FailureWarning:
     """Warns once, then keeps silent."""
 
     def __init__(self) -> None:
-        self._told = False
+        self._has_warned = False
 
-    def tell(self, error: Exception) -> None:
-        """Warn that `error` keeps memwatch from measuring, unless it was said before.
+    def warn(self, error: Exception) -> None:
+        """Warn once that `error` keeps memwatch from measuring.
 
-        Never raises, not even where warnings are made errors.
+        Never raises, not even if warnings are errors.
         """
-        if self._told:
+        if self._has_warned:
             return
-        self._told = True
+        self._has_warned = True
         _warn(
             f"memwatch stopped measuring: {type(error).__name__}: {cause_of(error)};"
             " your code keeps running; this warning is shown once"
         )
 
 
-_told: set[str] = keep("told", set)
+_warned: set[str] = keep("warned", set)
 
 
 def warn_once(subject: str, message: str) -> None:
-    """Warn with `message`, unless something was said of `subject` in this process.
+    """Warn with `message`, once per `subject` in this process.
 
-    Never raises, not even where warnings are made errors.
+    Never raises, not even if warnings are errors.
     """
-    if subject not in _told:
-        _told.add(subject)
+    if subject not in _warned:
+        _warned.add(subject)
         _warn(message)
 
 
 def say(text: str) -> None:
-    """Print `text` to stdout; a "?" stands for what its encoding has no bytes for."""
+    """Print `text` to stdout; characters that its encoding lacks become "?"."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, "replace").decode(encoding))
 
 
 def cause_of(error: Exception) -> str:
-    """What `error` says, without the "[Errno 13]" that OSError begins with."""
-    told = error.args[-1] if isinstance(error, OSError) and error.args else error
-    return str(told)
+    """The text of `error`, without the "[Errno 13]" of an OSError."""
+    return str(error.args[-1] if isinstance(error, OSError) and error.args else error)
 
 
 def _warn(message: str) -> None:

@@ -16,7 +16,7 @@ enum { TEXT_ROOM = 8192 };
 #define V2_KILLS "memory.events"
 #define V1_KILLS "memory.oom_control"
 
-/* Version 1 writes "no limit" as the largest number of whole pages. */
+/* Version 1 writes the largest number of whole pages for "no limit". */
 #define V1_UNLIMITED_BYTES (MW_UNLIMITED - 65536)
 
 /* MOUNT/HIERARCHY/GROUP/FILE. */
@@ -39,7 +39,7 @@ read_group_file(const char *mount, const char *hierarchy, const char *group,
     return mw_cgroup_path_read_and_close(fd < 0 ? -errno : fd, text, room);
 }
 
-/* From "/a/b" to "/a", from "/a" to "", which is the mount itself. */
+/* "/a/b" -> "/a" -> "" (the mount itself). */
 static bool
 to_parent(char *group)
 {
@@ -61,50 +61,34 @@ keep_least(struct mw_cgroup_limit *least, int64_t limit_bytes, const char *group
     }
 }
 
+/* The limit in `file` of the group, or of its ancestors: with `key` (version 1) the
+ * figure of the nearest one, which already is the least; without (version 2) the least.
+ */
 static int
-limit_of_v2(const char *mount, const char *place, char *group,
-            struct mw_cgroup_limit *least)
+find_limit(const char *mount, struct mw_cgroup_path *group, const char *file,
+           const char *key, struct mw_cgroup_limit *least)
 {
     char text[TEXT_ROOM];
+    bool is_found = false;
 
     do {
-        int64_t limit;
+        int64_t limit = MW_UNLIMITED;
         ssize_t length =
-            read_group_file(mount, place, group, "memory.max", text, sizeof text);
+            read_group_file(mount, group->place, group->path, file, text, sizeof text);
 
         if (length < 0 && !mw_cgroup_path_is_hidden(length)) {
             return (int)length;
         }
-        if (length >= 0 && mw_parse_cgroup_limit(text, (size_t)length, &limit) == 0) {
-            keep_least(least, limit, group);
+        if (length >= 0 && key != NULL) {
+            is_found = mw_parse_keyed(text, (size_t)length, key, &limit) == 0;
         }
-    } while (to_parent(group));
-    return 0;
-}
-
-static int
-limit_of_v1(const char *mount, const char *place, char *group,
-            struct mw_cgroup_limit *least)
-{
-    char text[TEXT_ROOM];
-
-    /* The kernel has already taken the least over the ancestors. */
-    do {
-        int64_t limit;
-        ssize_t length =
-            read_group_file(mount, place, group, "memory.stat", text, sizeof text);
-
-        if (length < 0 && !mw_cgroup_path_is_hidden(length)) {
-            return (int)length;
+        else if (length >= 0) {
+            (void)mw_parse_cgroup_limit(text, (size_t)length, &limit);
         }
-        if (length >= 0 && mw_parse_keyed(text, (size_t)length,
-                                          "hierarchical_memory_limit", &limit) == 0) {
-            if (limit < V1_UNLIMITED_BYTES) {
-                keep_least(least, limit, group);
-            }
-            return 0;
+        if (limit < V1_UNLIMITED_BYTES) {
+            keep_least(least, limit, group->path);
         }
-    } while (to_parent(group));
+    } while (!is_found && to_parent(group->path));
     return 0;
 }
 
@@ -117,14 +101,15 @@ mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
     int err = mw_cgroup_path_find(proc_root, mount, pid, NULL, &group);
 
     if (err == 0) {
-        err = limit_of_v2(mount, group.place, group.path, &least);
+        err = find_limit(mount, &group, "memory.max", NULL, &least);
     }
     if (err != 0 && err != -ENODATA) {
         return err;
     }
     err = mw_cgroup_path_find(proc_root, mount, pid, "memory", &group);
     if (err == 0) {
-        err = limit_of_v1(mount, group.place, group.path, &least);
+        err = find_limit(mount, &group, "memory.stat", "hierarchical_memory_limit",
+                         &least);
     }
     if (err != 0 && err != -ENODATA) {
         return err;
@@ -133,7 +118,7 @@ mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
     return 0;
 }
 
-/* The count in the nearest group from `group` on upwards that shows one. */
+/* The count of `group`, or of its nearest ancestor that shows one. */
 static int
 find_kills(const char *mount, const char *hierarchy, char *group, const char *name,
            int64_t *kills, char *file)
@@ -146,7 +131,7 @@ find_kills(const char *mount, const char *hierarchy, char *group, const char *na
         if (length >= 0 && length < MW_CGROUP_PATH_ROOM) {
             err = mw_cgroup_reread_oom_kills(mount, file, kills);
         }
-        /* A group outside our own part of the tree is told as "/../NAME". */
+        /* A group outside our part of the tree is written as "/../NAME". */
         if (err != -ENODATA && err != -EINVAL) {
             return err;
         }
@@ -182,7 +167,7 @@ mw_cgroup_read_oom_kills(const char *proc_root, const char *mount, pid_t pid,
     return mw_cgroup_find_oom_kills(proc_root, mount, pid, kills, file);
 }
 
-/* Nothing but a count is ever opened, whatever a stranger's `file` says. */
+/* `file` may come from another user's black box: open nothing but such a count. */
 static bool
 is_place_of_kills(const char *file)
 {

@@ -1,5 +1,9 @@
-/* The memory limit that the process's control group sets, and how often the
- * kernel has killed in it. Version 2, version 1 and both at once. */
+/* The memory limit of a process's cgroup, and the OOM kills in it: for version 2,
+ * version 1, and both at once.
+ *
+ *     err = mw_cgroup_read_limit("/proc", MW_CGROUP_MOUNT, 0, &limit);
+ *     // limit.limit_bytes, MW_UNLIMITED: none
+ */
 
 #ifndef MW_LINUX_CGROUP_LIMIT_H
 #define MW_LINUX_CGROUP_LIMIT_H
@@ -13,34 +17,32 @@
 
 struct mw_cgroup_limit {
     int64_t limit_bytes;             /* MW_UNLIMITED: none is set */
-    char group[MW_CGROUP_PATH_ROOM]; /* who set it, below the mount; "": nobody */
+    char group[MW_CGROUP_PATH_ROOM]; /* sets it; below the mount; "": none does */
 };
 
-/* The least limit over the group of process `pid` (0: the caller's own) and the
- * ancestors of it that can be seen: memory.max of version 2, and memory.stat's
- * hierarchical_memory_limit of version 1. The group's path in PROC_ROOT/PID/cgroup is
- * resolved against the roots of the mounts in PROC_ROOT/self/mountinfo. A container may
- * see its own group as the mount's root under another name than /proc says, or the
- * whole mount of its host: then the group is searched for by its processes. What is not
- * there, or hidden from us, is passed over. Reads a few files, some 100 us. Any thread.
- * -errno where PROC_ROOT/PID/cgroup, the mounts or a group's file that is there cannot
- * be read. */
+/* The least limit of the group of process `pid` (0: the caller's own) and its visible
+ * ancestors: memory.max in version 2, hierarchical_memory_limit of memory.stat in
+ * version 1. The path in PROC_ROOT/PID/cgroup is resolved against the mounts in
+ * PROC_ROOT/self/mountinfo. A container may see its group as the mount's root, under
+ * another name than /proc has, or its host's whole mount: then the group is found by
+ * its processes. Missing and hidden files are skipped. Reads a few files, some 100 us.
+ * Any thread. -errno: a file that exists cannot be read. */
 int mw_cgroup_read_limit(const char *proc_root, const char *mount, pid_t pid,
                          struct mw_cgroup_limit *out);
 
-/* How many processes the kernel has killed for want of memory in the group:
- * oom_kill of memory.events (version 2) or memory.oom_control (version 1).
- * -ENODATA where neither is to be seen; -errno as above. */
+/* How many processes of the group the kernel has killed for lack of memory: oom_kill of
+ * memory.events (version 2) or memory.oom_control (version 1). -ENODATA: neither is
+ * visible; -errno as above. */
 int mw_cgroup_read_oom_kills(const char *proc_root, const char *mount, pid_t pid,
                              int64_t *kills);
 
-/* The same, and where it was read: a path below `mount`, of MW_CGROUP_PATH_ROOM. */
+/* The same, and the file: a path below `mount`, of MW_CGROUP_PATH_ROOM bytes. */
 int mw_cgroup_find_oom_kills(const char *proc_root, const char *mount, pid_t pid,
                              int64_t *kills, char *file);
 
-/* The count at the place that mw_cgroup_find_oom_kills() told, for when the process is
- * gone. -ENODATA where it is not to be seen any more. `file` may be anything: -EINVAL
- * where it is no such place. */
+/* The count in the file that mw_cgroup_find_oom_kills() found, after the process has
+ * ended. -ENODATA: not visible any more; -EINVAL: `file`, which may be any text, is not
+ * such a file. */
 int mw_cgroup_reread_oom_kills(const char *mount, const char *file, int64_t *kills);
 
 #endif

@@ -14,7 +14,7 @@
 
 enum {
     TEXT_ROOM = 8192,
-    MOST_GROUPS = 4096, /* looked into for a process whose group's name is not told */
+    MOST_GROUPS = 4096, /* to search for a process */
 };
 
 ssize_t
@@ -53,8 +53,8 @@ struct lines {
     char text[TEXT_ROOM];
 };
 
-/* The next line, without its newline; a longer one than TEXT_ROOM is passed over. 1: it
- * is in *line; 0: there is none; or -errno. */
+/* The next line without its newline; one longer than TEXT_ROOM is skipped. Returns 1:
+ * it is in *line; 0: there is none; or -errno. */
 static int
 next_line(struct lines *self, const char **line, size_t *length)
 {
@@ -93,28 +93,26 @@ next_line(struct lines *self, const char **line, size_t *length)
     }
 }
 
-/* ---- where the group is ----
+/* ---- the group ----
  *
- * /proc/PID/cgroup names a group as the reader's cgroup namespace has it, and
- * /proc/self/mountinfo names by the same namespace what is mounted. Usually the mount
- * is the namespace's root ("/"). It can be above that, where a container sees the mount
- * of its host: "/../.." is two groups above, and the names of those two are not told.
- */
+ * /proc/PID/cgroup names the group, and /proc/self/mountinfo the mount's root, both
+ * relative to the reader's cgroup namespace. Usually the mount's root is "/". In a
+ * container that sees the mount of its host it is above: "/../.." is two groups above,
+ * whose names are unknown. */
 
 struct hierarchy {
     char root[MW_CGROUP_PATH_ROOM];
     char place[MW_CGROUP_PATH_ROOM]; /* of the mount, below `mount`: "/memory" */
 };
 
-/* From the reader's mounts; as it is by custom where they do not tell. */
+/* From the reader's mounts; the usual place if they cannot be read. */
 static int
 find_hierarchy(const char *proc_root, const char *mount, const char *controller,
                struct hierarchy *out)
 {
     struct lines lines = {.fd = mw_proc_open_file(proc_root, 0, "mountinfo", O_RDONLY)};
     size_t below = strlen(mount);
-    size_t least =
-        SIZE_MAX; /* of two mounts the upper one counts, then the later one */
+    size_t least = SIZE_MAX; /* of two mounts the upper counts, then the later */
     const char *line = "";
     size_t length = 0;
     int err;
@@ -141,7 +139,7 @@ find_hierarchy(const char *proc_root, const char *mount, const char *controller,
     return err;
 }
 
-/* How many "/.." `path` begins with; *rest is what follows, "" for the group itself. */
+/* How many "/.." `path` begins with; *rest is the remaining path. */
 static int
 levels_up(const char *path, const char **rest)
 {
@@ -155,7 +153,7 @@ levels_up(const char *path, const char **rest)
     return levels;
 }
 
-/* Whether process `pid` is in the group whose folder is `path`. 1, 0 or -errno. */
+/* Whether process `pid` is in the group with folder `path`: 1, 0 or -errno. */
 static int
 has_process(const char *path, pid_t pid)
 {
@@ -177,7 +175,7 @@ has_process(const char *path, pid_t pid)
     }
     lines.start = lines.length = 0;
     while ((err = next_line(&lines, &line, &length)) > 0) {
-        if (strtol(line, NULL, 10) == pid) { /* it ends at its newline */
+        if (strtol(line, NULL, 10) == pid) {
             break;
         }
     }
@@ -186,15 +184,15 @@ has_process(const char *path, pid_t pid)
 }
 
 struct search {
-    const char *rest; /* of the group's path, below the levels without a name */
+    const char *rest; /* of the group's path, below the unnamed levels */
     pid_t pid;
-    size_t base; /* how much of `path` is the mount's */
-    int left;    /* how many groups may still be looked into */
+    size_t base; /* length of the mount's part of `path` */
+    int left;    /* groups that may still be searched */
     char path[PATH_MAX];
 };
 
-/* The group `levels` below `self->path` in which the process is. 1: `self->path` is it;
- * 0, or -errno; the path is then as it was. As deep as the mount's root has levels. */
+/* Find the group of the process, `levels` below `self->path`. 1: it is in `self->path`;
+ * else 0 or -errno, and the path is unchanged. Recurses once a level. */
 static int
 find_process(struct search *self, int levels) /* NOLINT(misc-no-recursion) */
 {
@@ -238,8 +236,8 @@ find_process(struct search *self, int levels) /* NOLINT(misc-no-recursion) */
     return found;
 }
 
-/* From `group`, as /proc names it, to its path below the mount, "" for the mount
- * itself. -ENODATA: it is not below the mount. */
+/* Change `group`, as /proc names it, to its path below the mount ("": the mount
+ * itself). -ENODATA: it is not below the mount. */
 static int
 resolve(const char *mount, const struct hierarchy *hierarchy, pid_t pid, char *group)
 {
@@ -258,8 +256,8 @@ resolve(const char *mount, const struct hierarchy *hierarchy, pid_t pid, char *g
             memmove(group, search.rest + length, strlen(search.rest + length) + 1);
             return 0;
         }
-        /* A container whose mount has another name than /proc says: its own group is
-         * the mount's root, or one of the parents that are tried later. */
+        /* In a container, /proc may have another name than the mount: the group is the
+         * mount's root, or one of the ancestors that are tried later. */
         return mount_up == 0 ? 0 : -ENODATA;
     }
     if (mount_up < group_up || *root != '\0') {

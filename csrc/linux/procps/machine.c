@@ -48,7 +48,7 @@ mw_machine_free(struct mw_machine **self)
     *self = NULL;
 }
 
-/* libproc2 says why only in errno, and at times not at all. */
+/* libproc2 sets errno, but not always. */
 static int
 last_error(void)
 {

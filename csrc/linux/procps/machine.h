@@ -1,8 +1,10 @@
-/* The machine: its memory and its processors, by libproc2.
+/* The machine's memory and processors, by libproc2. With its own libraries that takes
+ * 1.1 MiB, as much as all of memwatch: so memwatch._procps is loaded on demand.
  *
- * libproc2 brings libsystemd and that brings libgcrypt: 1.1 MiB, as much as all
- * of memwatch. So it is linked into a module of its own, memwatch._host, which is
- * loaded when somebody asks. */
+ *     err = mw_machine_new(&machine);
+ *     err = mw_machine_read_memory(machine, &memory);
+ *     mw_machine_free(&machine);
+ */
 
 #ifndef MW_LINUX_PROCPS_MACHINE_H
 #define MW_LINUX_PROCPS_MACHINE_H
@@ -11,7 +13,7 @@
 
 struct mw_machine_memory {
     int64_t total_bytes;     /* MemTotal */
-    int64_t available_bytes; /* MemAvailable: what can be had without swapping */
+    int64_t available_bytes; /* MemAvailable: can be allocated without swapping */
 };
 
 struct mw_machine; /* opaque: its insides are libproc2's */
@@ -23,8 +25,8 @@ void mw_machine_free(struct mw_machine **self);
 /* /proc/meminfo, about 7 us. One thread at a time. -errno. */
 int mw_machine_read_memory(struct mw_machine *self, struct mw_machine_memory *out);
 
-/* /proc/stat, about 5 us on two processors. One thread at a time, and by one
- * reader only: the busiest processor is told since the reading before. -errno. */
+/* /proc/stat, about 5 us on two processors. One thread at a time. The busiest processor
+ * is computed since the previous call. -errno. */
 int mw_machine_read_cpu(struct mw_machine *self, struct mw_cpu *out);
 
 #endif

@@ -5,8 +5,8 @@
 
 #include <libproc2/pids.h>
 
-/* The values are taken out of libproc2's stacks by hand: its macro PIDS_VAL has four
- * parameters up to 4.0.4, and three from 4.0.5. */
+/* Without libproc2's macro PIDS_VAL: it has four parameters up to 4.0.4, and three from
+ * 4.0.5. */
 
 enum { PID, PARENT, STATE, FLAGS, BEGAN, SIZE, RSS, ITEMS };
 enum { PSS_PID, PSS_RSS, PSS_PSS, PSS_ITEMS };
@@ -22,8 +22,8 @@ struct process {
     int parent;
     bool has_execed;
     unsigned long size_kib;
-    int64_t rss_bytes;        /* 0: has ended, or holds nothing of its own */
-    unsigned long long began; /* with it a pid that is used anew is another's */
+    int64_t rss_bytes;        /* 0: has ended, or has no memory of its own */
+    unsigned long long began; /* identifies it with its pid */
     bool descends;            /* from the root */
 };
 
@@ -96,7 +96,7 @@ mw_process_tree_free(struct mw_process_tree **self)
     *self = NULL;
 }
 
-/* libproc2 says why only in errno, and at times not at all. */
+/* libproc2 sets errno, but not always. */
 static int
 last_error(void)
 {
@@ -167,8 +167,8 @@ read_all(struct mw_process_tree *self)
     return 0;
 }
 
-/* Between vfork() and exec() a child lives in its parent's memory: both show the same
- * figures, where one that fork() made lacks the pages of the files. */
+/* Between vfork() and exec() a child uses its parent's memory and has the same figures;
+ * after fork() it would lack the file-backed pages. */
 static bool
 borrows(const struct mw_process_tree *self, const struct process *process)
 {
@@ -179,7 +179,7 @@ borrows(const struct mw_process_tree *self, const struct process *process)
            process->rss_bytes == parent->rss_bytes;
 }
 
-/* Parents mostly have the lower pid, so that one round finds nearly all. */
+/* Parents usually have lower pids: one round finds nearly all. */
 static void
 mark_descendants(struct mw_process_tree *self)
 {
@@ -261,7 +261,7 @@ meet_children(struct mw_process_tree *self)
 
 /* ---- PSS ---- */
 
-/* Add up those of `pids`, the root's apart. */
+/* Add the PSS of `pids`; the root's separately. */
 static int
 add_pss(struct mw_process_tree *self, unsigned *pids, int count,
         struct mw_process_tree_reading *sum)
@@ -276,7 +276,7 @@ add_pss(struct mw_process_tree *self, unsigned *pids, int count,
     for (int i = 0; i < fetch->counts->total; i++) {
         const struct pids_result *of = fetch->stacks[i]->head;
         int64_t rss_bytes = (int64_t)of[PSS_RSS].result.ul_int * 1024;
-        /* 0 where smaps_rollup could not be read: who has RSS has PSS. */
+        /* 0: smaps_rollup could not be read, because RSS implies PSS. */
         int64_t pss_bytes = (int64_t)of[PSS_PSS].result.ul_int * 1024;
 
         if (of[PSS_PID].result.s_int == self->root) {
@@ -352,7 +352,7 @@ mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
         }
     }
     if (with_pss && reading.count == 0) {
-        reading.pss_bytes = 0; /* of none, and that is known */
+        reading.pss_bytes = 0; /* no descendants */
     }
     else if (with_pss) {
         err = read_pss(self, &reading);

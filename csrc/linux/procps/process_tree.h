@@ -1,9 +1,13 @@
-/* The children of a process, theirs, and so on: what they hold, by libproc2's pids.
+/* The memory of a process's descendants, by libproc2's pids.
  *
- * libproc2 keeps 268 KiB for each thread that has read by it, and loses them when
- * the thread ends: so all readings are to come from one thread that lives long. A
- * reading looks at every process of the machine, for that is how children are found:
- * about 1.5 ms per 100 of them. */
+ * libproc2 allocates 268 KiB for each thread that uses it and leaks them when the
+ * thread ends: use one long-lived thread. A reading scans all processes of the machine
+ * to find the children: about 1.5 ms per 100 processes.
+ *
+ *     err = mw_process_tree_new(&tree, getpid());
+ *     err = mw_process_tree_read(tree, false, &reading); // reading.rss_bytes
+ *     mw_process_tree_free(&tree);
+ */
 
 #ifndef MW_LINUX_PROCPS_PROCESS_TREE_H
 #define MW_LINUX_PROCPS_PROCESS_TREE_H
@@ -13,21 +17,19 @@
 
 #include "base/sample.h"
 
-/* Descendants that hold memory. A zombie, one that is hidden from us and one that
- * ended while we looked are not among them; nor is one whose parent has ended, which
- * then is init's child (or a subreaper's), nor one that still lives in its parent's
- * memory, between vfork() and exec(). */
+/* Counts descendants that hold memory. Not zombies, hidden ones, and those that end
+ * during the reading; not those whose parent has ended, because they are children of
+ * init or a subreaper then; not those between vfork() and exec(), because they use
+ * their parent's memory. */
 struct mw_process_tree_reading {
-    int64_t count;     /* descendants */
-    int64_t rss_bytes; /* the sum of statm field 2: what they share counts for each */
-    /* Children, not grandchildren, that were seen for the first time in this reading
-     * or one before it; of those that mw_process_tree_new's process had then, too. */
-    int64_t first_seen;
-    /* Where PSS was asked for, else MW_ABSENT, from smaps_rollup: */
-    int64_t pss_bytes;     /* the sum; MW_ABSENT too where one of them is not to be
-                              read (a setuid program): part of a sum is none */
-    int64_t own_pss_bytes; /* of the root itself; MW_ABSENT too where it has no
-                              descendants, for it takes 9 ms per GiB */
+    int64_t count;     /* of descendants */
+    int64_t rss_bytes; /* sum of statm field 2; a shared page counts for each */
+    int64_t
+        first_seen; /* children, without grandchildren, seen so far in all readings */
+    /* From smaps_rollup; MW_ABSENT if PSS was not requested. */
+    int64_t pss_bytes;     /* sum; MW_ABSENT too if one cannot be read (setuid) */
+    int64_t own_pss_bytes; /* of the root; MW_ABSENT too without descendants, because
+                              reading it takes 9 ms per GiB */
 };
 
 struct mw_process_tree; /* opaque: its insides are libproc2's */
@@ -36,9 +38,9 @@ struct mw_process_tree; /* opaque: its insides are libproc2's */
 int mw_process_tree_new(struct mw_process_tree **out, pid_t root);
 void mw_process_tree_free(struct mw_process_tree **self);
 
-/* Read /proc/PID/stat and statm of all processes, and `with_pss` also smaps_rollup
- * of the descendants and of the root: 9 ms per GiB they hold. One thread at a time,
- * and see above. -errno; *out is then left alone. */
+/* Read /proc/PID/stat and statm of all processes, and `with_pss` smaps_rollup of the
+ * descendants and the root: 9 ms per GiB. One thread at a time; see above. -errno; then
+ * *out is left alone. */
 int mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
                          struct mw_process_tree_reading *out);
 

@@ -1,9 +1,9 @@
 """The runtime folder, and the other places for black boxes.
 
-A black box lies where it can be mapped safely: in the runtime folder if that is on
-ext2 to ext4, XFS, tmpfs or an overlay on these, else in a folder of this user alone in
-``$XDG_RUNTIME_DIR`` or ``/dev/shm``. A file system that may hang is asked in a thread,
-and waited for briefly: no load and no cell hangs with it.
+A black box must be mapped safely: it is in the runtime folder if that is on ext2 to
+ext4, XFS, tmpfs or an overlay on these, else in a private folder in
+``$XDG_RUNTIME_DIR`` or ``/dev/shm``. Other file systems may hang: they are used in a
+thread, for a limited time.
 """
 
 from __future__ import annotations
@@ -19,16 +19,6 @@ from typing import TypeVar
 
 from .. import _core
 
-__all__ = [
-    "ask",
-    "box_folders",
-    "find_place",
-    "home_folder",
-    "make_runtime_folder",
-    "readable",
-    "runtime_folder",
-]
-
 _PATIENCE_S = 0.25
 _ASK_AGAIN_S = 10.0
 _SHARED_MEMORY = "/dev/shm"
@@ -36,27 +26,27 @@ _SHARED_MEMORY = "/dev/shm"
 _T = TypeVar("_T")
 
 _safe: dict[Path, bool | None] = {}
-"""Whether files in the folder can be mapped; None: it did not answer ..."""
+"""Whether files in the folder can be mapped; None: it did not respond ..."""
 _silent_since: dict[Path, float] = {}
 """... at that time of time.monotonic()."""
 
 
 def runtime_folder() -> Path:
-    """``memwatch`` in Jupyter's runtime folder; it need not be there.
+    """``memwatch`` in Jupyter's runtime folder; it may not exist.
 
-    Where no home folder is known either, this user's own folder elsewhere.
+    Without a home folder: the first of this user's private folders.
     """
     jupyter = _jupyter_runtime_folder()
     if jupyter is None:
         return _own_folders()[0]
-    # In full: a relative one would be another after os.chdir().
+    # Absolute: os.chdir() must not change it.
     return Path(os.path.abspath(jupyter), "memwatch")
 
 
 def make_runtime_folder() -> Path:
-    """The same, there, and for nobody else to look into (mode 0700).
+    """The same, created with mode 0700.
 
-    OSError, with one clear line: it cannot be made, or it is somebody else's.
+    OSError, one line: it cannot be created, or belongs to another user.
     """
     folder = runtime_folder()
     try:
@@ -76,14 +66,14 @@ def make_runtime_folder() -> Path:
 
 
 def readable(path: str | os.PathLike[str]) -> str:
-    r"""`path` as text that can be printed: bytes that are not UTF-8 as ``\xff``."""
+    r"""`path` as printable text: bytes that are not UTF-8 become ``\xff``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def box_folders(record_dir: str = "") -> list[Path]:
-    """Where black boxes may lie, as far as is known; they need not be there.
+    """The folders that may have black boxes; they may not exist.
 
-    `record_dir` is what ``c.MemWatch.record_dir`` was set to.
+    `record_dir` is ``c.MemWatch.record_dir``.
     """
     folders = [runtime_folder(), *_own_folders()]
     if record_dir:
@@ -92,11 +82,11 @@ def box_folders(record_dir: str = "") -> list[Path]:
 
 
 def find_place(record_dir: str = "") -> tuple[Path | None, Path | None]:
-    """Two folders, which are there: for the black box, and for a copy of it.
+    """Two folders, created: for the black box, and for a copy of it.
 
-    The first is None where no folder is safe to map: then the box is in memory only.
-    The second is None where no copy is needed. It may not be there yet: where its file
-    system does not answer. OSError, with one line: the folder cannot be used.
+    The first is None if no folder can be mapped safely: the box is in memory only. The
+    second is None if no copy is needed; it may not exist yet if its file system does
+    not respond. OSError, one line: the folder cannot be used.
     """
     if record_dir:
         wanted = _own_folder_in(record_dir)
@@ -114,10 +104,9 @@ def find_place(record_dir: str = "") -> tuple[Path | None, Path | None]:
 
 
 def ask(folder: Path, call: Callable[[], _T]) -> _T:
-    """``call()``, which uses files in `folder`, without waiting for a slow answer.
+    """``call()``, which uses files in `folder`; its exceptions pass through.
 
-    TimeoutError: there was none within 0.25 s; that folder is not asked again for
-    10 s. Whatever `call` raises.
+    TimeoutError: it took more than 0.25 s; then the folder is not used for 10 s.
     """
     if _safe.get(folder) is None and not _is_silent(folder):
         _safe[folder] = _within(partial(_core.is_mappable, folder))
@@ -139,13 +128,13 @@ def _is_silent(folder: Path) -> bool:
 
 
 def home_folder() -> str | None:
-    """The home folder of this user, without links; None: nobody knows it."""
+    """The home folder of this user, links resolved; None: unknown."""
     home = os.path.expanduser("~")
     return None if home.startswith("~") else os.path.realpath(home)
 
 
 def _is_usable(folder: Path, make: Callable[[], object]) -> bool:
-    """Whether the folder was made, and can be mapped. OSError: it cannot be made."""
+    """Whether the folder was created and can be mapped. OSError: not created."""
 
     def make_and_look() -> bool:
         make()
@@ -158,7 +147,7 @@ def _is_usable(folder: Path, make: Callable[[], object]) -> bool:
 
 
 def _within(call: Callable[[], _T]) -> _T | None:
-    """What `call` returns, or None where that takes longer: then it goes on alone."""
+    """The result of `call`; None if it takes longer: then it continues in a thread."""
     answers: list[_T] = []
     errors: list[Exception] = []
 
@@ -184,13 +173,13 @@ def _own_folder_in(folder: str) -> Path:
 
 
 def _own_folders() -> list[Path]:
-    """Those beside the runtime folder, the best first."""
+    """The private folders besides the runtime folder, the best first."""
     parents = [os.environ.get("XDG_RUNTIME_DIR"), _SHARED_MEMORY]
     return [_own_folder_in(each) for each in parents if each]
 
 
 def _find_own_folder() -> Path | None:
-    """The first of them that can be made, and mapped."""
+    """The first of them that can be created and mapped."""
     for folder in _own_folders():
         try:
             if _is_usable(folder, partial(_core.make_folder, folder)):
@@ -209,8 +198,7 @@ def _make_own_folder(folder: Path) -> None:
 
 
 def _jupyter_runtime_folder() -> str | None:
-    # jupyter_core knows; but where nobody has loaded it yet that takes 6 ms. What
-    # follows is its rule, but for what JUPYTER_PLATFORM_DIRS asks of other systems.
+    # The rule of jupyter_core, on Linux: importing that takes 6 ms.
     runtime = os.environ.get("JUPYTER_RUNTIME_DIR")
     if runtime:
         return runtime

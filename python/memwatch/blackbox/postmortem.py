@@ -1,18 +1,18 @@
-"""What is known of a process that is gone, from its black box; and no more."""
+"""What the black box of an ended process shows."""
 
 from __future__ import annotations
 
 import os
 import signal as signals
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from .. import _core
+from .._core import BlackBoxError
 from ..report import CellReport, iso_8601
 from .reader import (
-    BlackBoxError,
     Box,
     RecordedCell,
     age_ns,
@@ -26,13 +26,6 @@ from .reader import (
     read_found_box,
 )
 
-__all__ = [
-    "PostMortem",
-    "examine",
-    "find_dead",
-    "find_predecessor",
-]
-
 _GROWTH_NS = 1_000_000_000
 _SHORTEST_GROWTH_NS = 20_000_000
 _LOG_SLACK_NS = 10_000_000_000
@@ -43,7 +36,7 @@ _CLEAN = "clean exit, which could not remove the black box"
 
 @dataclass(frozen=True)
 class PostMortem:
-    """Bytes, nanoseconds, ISO 8601 in UTC; what is not known is None."""
+    """Bytes, nanoseconds, ISO 8601 in UTC; None: unknown."""
 
     schema: int
     path: str
@@ -53,18 +46,18 @@ class PostMortem:
     user: str | None
     host: str | None
     alive: bool | None
-    """Whether it still runs. None: that can only be told where it ran."""
+    """Whether it still runs; None: it ran on another machine or in a container."""
     cells: list[CellReport]
-    """Those that were running, the outermost first."""
+    """The cells that were running, the outermost first."""
     previous_cell: str | None
-    """Where none was: the label of the one that had ended last."""
+    """The label of the last cell, if none was running."""
     rss_bytes: int | None
     """At the last sample."""
     sampled_at: str | None
     sample_age_ns: int | None
-    """How long ago that is now; when the process ended after it nobody has seen."""
+    """How long ago that is; the process ended some time after it."""
     sample_interval_ns: int | None
-    """How far apart the last samples are."""
+    """Mean interval of the last samples."""
     growth_bytes_per_s: int | None
     """Over the last second of the running cell."""
     lifetime_peak_bytes: int | None
@@ -72,14 +65,15 @@ class PostMortem:
     limit_set_by: str | None
     limit_group: str | None
     oom_kills_before: int | None
-    """The count of its cgroup when the box was made."""
+    """OOM kills in its cgroup when the box was created ..."""
     oom_kills_now: int | None
+    """... and now."""
     signal: int | None
-    """That it ended by."""
+    """The signal that ended it."""
     signal_told_by: str | None
-    """Who says so: whoever asked for this, or the kernel's log."""
+    """The source of `signal`: "you" (the caller) or "the kernel's log"."""
     ended_at: str | None
-    """When it ended by a clean exit that could not remove the box."""
+    """The time of a clean exit that could not remove the box."""
     verdict: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,7 +85,7 @@ class PostMortem:
 def examine(
     path: str | os.PathLike[str], box: Box, signal: int | None = None
 ) -> PostMortem:
-    """What `box` tells. `signal` is what it ended by, where somebody saw that."""
+    """Examine `box`; `signal` ended the process, if the caller knows that."""
     t_ns, rss_bytes = box["timeline"]["t_mono_ns"], box["timeline"]["rss_bytes"]
     running = [each for each in box["cells"] if each.status == "running"]
     ended = [each for each in box["cells"] if each.status != "running"]
@@ -137,18 +131,13 @@ def examine(
 
 
 def find_dead(pid: int | None = None, record_dir: str = "") -> list[tuple[Path, Box]]:
-    """The boxes of processes that do not run here, newest first; of `pid` only, if
-    that is given, and then of one that runs, or ended by a clean exit, too.
+    """The boxes of killed processes, newest first; with `pid`, all boxes of that pid.
 
-    Those of another machine, container or boot, which may run there, come last.
-    `record_dir` is another place to look in.
+    Boxes of another machine, container or boot, whose processes may still run, come
+    last. `record_dir` is a further folder to search.
     """
     found = []
-    for path in find_boxes(record_dir):
-        try:
-            box = read_found_box(path)
-        except (BlackBoxError, OSError):
-            continue
+    for path, box in _readable(find_boxes(record_dir)):
         alive = is_alive(box)
         wanted = not alive and box["t_ended_ns"] is None
         if pid is not None:
@@ -168,13 +157,12 @@ def find_predecessor(own: Path, record_dir: str = "") -> PostMortem | None:
     """
     me = read_box(own)
     found = []
-    for path in find_boxes(record_dir)[:_MOST_LOOKED_AT]:
-        if path == own or path.name.endswith(".told.box"):
-            continue
-        try:
-            box = read_found_box(path)
-        except (BlackBoxError, OSError):
-            continue
+    others = [
+        path
+        for path in find_boxes(record_dir)[:_MOST_LOOKED_AT]
+        if path != own and not path.name.endswith(".reported.box")
+    ]
+    for path, box in _readable(others):
         if box["t_ended_ns"] is None and _is_predecessor(box, me):
             found.append((last_seen_age_ns(box), path, box))
     for _, path, box in sorted(found, key=lambda each: each[0]):
@@ -184,6 +172,14 @@ def find_predecessor(own: Path, record_dir: str = "") -> PostMortem | None:
             continue
         return examine(path, box)
     return None
+
+
+def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, Box]]:
+    for path in paths:
+        try:
+            yield path, read_found_box(path)
+        except (BlackBoxError, OSError):
+            continue
 
 
 def _is_predecessor(other: Box, me: Box) -> bool:
@@ -225,9 +221,9 @@ def _name_of(signal: int) -> str:
 
 
 def _is_in_the_log(box: Box) -> bool:
-    """Whether the kernel's log says that it killed this process for want of memory."""
+    """Whether the kernel's log says that it OOM-killed this process."""
     t_ns = box["timeline"]["t_mono_ns"]
-    # The log names processes by the pids of the whole machine.
+    # The log has pids of the machine's first namespace.
     if box["pid_namespace"] != _FIRST_PID_NAMESPACE or not t_ns:
         return False
     if not has_our_clocks(box):
@@ -240,7 +236,7 @@ def _is_in_the_log(box: Box) -> bool:
 
 
 def _kernel_log() -> list[tuple[int, str]]:
-    """What is left of it: nanoseconds since boot, text. Empty where we may not look."""
+    """Its records: nanoseconds since boot, text. Empty if it cannot be read."""
     found = []
     try:
         log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -258,12 +254,12 @@ def _kernel_log() -> list[tuple[int, str]]:
 
 
 def _next_record(log: int) -> bytes | None:
-    """One record; None: there are no more."""
+    """The next record; None: the end."""
     while True:
         try:
             return os.read(log, 8192)
         except BrokenPipeError:
-            continue  # it was overwritten before we came: the next one
+            continue  # it was overwritten
         except OSError:
             return None
 

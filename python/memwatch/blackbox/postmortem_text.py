@@ -1,12 +1,10 @@
-"""A post-mortem in words: one line, or the rows of `memwatch postmortem`."""
+"""A post-mortem as one line, or as the rows of `memwatch postmortem`."""
 
 from __future__ import annotations
 
 from ..display.units import age, mib, printable, seconds, size
 from ..measure.capability_text import SET_BY
 from .postmortem import PostMortem
-
-__all__ = ["describe", "in_one_line"]
 
 
 def in_one_line(found: PostMortem) -> str:
@@ -18,7 +16,7 @@ def in_one_line(found: PostMortem) -> str:
         cell = found.cells[0]
         where = f"in {cell.label or 'a block'}"
         where += f" ({cell.source})" if cell.source else ""
-    where = printable(where)  # a notebook may be anybody's
+    where = printable(where)  # the notebook may be hostile
     rss = f"RSS {size(found.rss_bytes)} at the last sample"
     if found.growth_bytes_per_s is not None:
         rss += f", growing by {mib(found.growth_bytes_per_s)} MiB/s"
@@ -81,10 +79,10 @@ def _why(found: PostMortem) -> str:
 def _sampled(found: PostMortem) -> str:
     if found.sampled_at is None or found.sample_age_ns is None:
         return "never"
-    told = f"{found.sampled_at}, {age(found.sample_age_ns)} ago"
+    text = f"{found.sampled_at}, {age(found.sample_age_ns)} ago"
     if found.sample_interval_ns is not None:
-        told += f"; one every {found.sample_interval_ns / 1e6:.0f} ms"
-    return told
+        text += f"; one every {found.sample_interval_ns / 1e6:.0f} ms"
+    return text
 
 
 def _growing(found: PostMortem) -> str:

@@ -1,4 +1,4 @@
-"""Black boxes: which there are, what is in them, whose processes still live."""
+"""Find and read black boxes, check whether their processes run, remove old ones."""
 
 from __future__ import annotations
 
@@ -18,42 +18,23 @@ from .._core import BlackBoxError
 from ..report import DEFAULTS, CellReport, Status, iso_8601
 from .folders import ask, box_folders, runtime_folder
 
-__all__ = [
-    "BlackBoxError",
-    "Box",
-    "RecordedCell",
-    "age_ns",
-    "cell_date_ns",
-    "date_ns",
-    "find_boxes",
-    "has_our_clocks",
-    "is_alive",
-    "last_seen_age_ns",
-    "list_files",
-    "mark_reported",
-    "name_of",
-    "prune_boxes",
-    "read_box",
-    "read_found_box",
-]
-
-_NAME = re.compile(r"(?P<pid>\d{1,10})-(?P<start_ticks>\d{1,19})(\.told)?\.\w+(\.new)?")
+_NAME = re.compile(r"(?P<pid>\d{1,10})-(?P<start_ticks>\d{1,19})(\.\w+)?\.\w+(\.new)?")
 _KEPT_DAYS = 7
 _KEPT_FILES = 100
 _DAY_NS = 24 * 3600 * 1_000_000_000
 
 
 Box = dict[str, Any]
-"""A black box, with None for what its writer did not know.
+"""A black box; unknown values are None.
 
 The names are those of struct mw_blackbox_identity and struct mw_blackbox_view in
 csrc/blackbox/layout.h, which documents them; `cells` is a list of RecordedCell, and
-`timeline` has the latest samples, oldest first: two arrays, `t_mono_ns` and `rss_bytes`.
+`timeline` has the latest samples, oldest first: arrays `t_mono_ns` and `rss_bytes`.
 """
 
 
 class RecordedCell:
-    """One cell or block of a black box: how it stands, and when it began."""
+    """One cell or block of a black box."""
 
     __slots__ = (
         "_box", "_values", "number", "status", "t_boot_ns", "t_mono_ns", "t_real_ns",
@@ -63,20 +44,20 @@ class RecordedCell:
         self._values = values
         self._box = box
         self.number: int = values["number"]
-        """0 for the first one of that process, and so on."""
+        """Counts the cells of that process from 0."""
         self.status: Status = values["status"]
         self.t_mono_ns: int = values["t_mono_ns"]
-        """When it began: CLOCK_MONOTONIC, nanoseconds ..."""
+        """When it started, in nanoseconds: CLOCK_MONOTONIC ..."""
         self.t_boot_ns: int = values["t_boot_ns"]
-        """... by CLOCK_BOOTTIME, which counts a suspend ..."""
+        """... CLOCK_BOOTTIME, which includes suspends ..."""
         self.t_real_ns: int = values["t_real_ns"]
-        """... and since 1970, as the clock was set then."""
+        """... and CLOCK_REALTIME."""
 
     @property
     def report(self) -> CellReport:
         """Its report; if it is running, up to the last sample.
 
-        Made when it is asked for: `memwatch top` reads all cells and needs one.
+        Created on demand: `memwatch top` reads all cells and needs one.
         """
         values = self._values
         figures = {name: values[name] for name in DEFAULTS.keys() & values.keys()}
@@ -88,28 +69,27 @@ class RecordedCell:
 
 
 Files = list[tuple[float, Path]]
-"""When each changed, and which it is."""
+"""Modification times and paths."""
 
 
 def find_boxes(record_dir: str = "", files: Files | None = None) -> list[Path]:
-    """The boxes of the living and the dead, in all places; the latest changed first.
+    """All boxes, the latest changed first; each once, also if it has a copy.
 
-    Each once: where there is also a copy, the box. `record_dir` is another place, as
-    ``c.MemWatch.record_dir`` has it; `files`, what list_files() has found there.
+    `record_dir` is ``c.MemWatch.record_dir``; `files`, the result of list_files().
     """
     found: dict[str, tuple[float, Path]] = {}
     for changed_at, path in list_files(record_dir) if files is None else files:
-        name = path.name.removesuffix(".box").removesuffix(".told")
-        # One that somebody was told of counts as told, wherever its copies are.
+        name = path.name.removesuffix(".box").removesuffix(".reported")
+        # A box that was reported counts as reported, whatever its copy is.
         if path.suffix == ".box" and (
-            name not in found or path.name.endswith(".told.box")
+            name not in found or path.name.endswith(".reported.box")
         ):
             found[name] = changed_at, path
     return _latest_first(found.values())
 
 
 def read_box(path: str | os.PathLike[str]) -> Box:
-    """What a box holds. BlackBoxError: why it cannot be read; OSError."""
+    """Read a box. BlackBoxError says why it cannot be read; OSError."""
     found, times, sizes = _core.read_blackbox(path)
     timeline = {"t_mono_ns": array("q", times), "rss_bytes": array("q", sizes)}
     box = {**found, "timeline": timeline}
@@ -118,54 +98,51 @@ def read_box(path: str | os.PathLike[str]) -> Box:
 
 
 def read_found_box(path: Path) -> Box:
-    """The same of one that find_boxes() has found.
-
-    TimeoutError, an OSError: its file system does not answer.
-    """
+    """Read a box that find_boxes() has found. TimeoutError: no response."""
     return ask(path.parent, lambda: read_box(path))
 
 
 def is_alive(box: Box) -> bool | None:
-    """Whether its process lives. None: it is another machine's, or container's."""
+    """Whether its process runs. None: it is of another machine or container."""
     if box["boot_id"] != _boot_id() or box["pid_namespace"] != _namespace("pid"):
         return None
     if box["time_namespace"] != _namespace("time"):
-        # There processes began at other times: only that there is none can be seen.
+        # Start times differ there: only the absence of the pid is certain.
         return None if _exists(box["pid"]) else False
     return _lives(box["pid"], box["start_ticks"])
 
 
 def has_our_clocks(box: Box) -> bool:
-    """Whether its monotonic times are by our clock: same boot, same time namespace."""
+    """Whether its monotonic times are ours: same boot, same time namespace."""
     ours = _boot_id(), _namespace("time")
     return (box["boot_id"], box["time_namespace"]) == ours
 
 
 def age_ns(box: Box, t_mono_ns: int) -> int:
-    """How long ago that was, for times near the newest sample; suspends count.
+    """The age of a time near the newest sample, suspends included; never negative.
 
-    Where the clocks are not ours, by the dates; never negative.
+    If the clocks are not ours, by the dates.
     """
     t_boot_ns, t_real_ns = t_mono_ns + box["boot_ahead_ns"], _real_ns(box, t_mono_ns)
     return _age_ns(box, t_boot_ns, t_real_ns)
 
 
 def date_ns(box: Box, t_mono_ns: int) -> int:
-    """When that was, since 1970, by how long ago it was and what the date is now."""
+    """The date of that time: nanoseconds since 1970, from its age and today's date."""
     if not has_our_clocks(box):
         return _real_ns(box, t_mono_ns)
     return time.time_ns() - age_ns(box, t_mono_ns)
 
 
 def cell_date_ns(box: Box, cell: RecordedCell) -> int:
-    """When the cell opened, since 1970, in the same way."""
+    """The date of the cell's start, in the same way."""
     if not has_our_clocks(box):
         return cell.t_real_ns
     return time.time_ns() - _age_ns(box, cell.t_boot_ns, cell.t_real_ns)
 
 
 def last_seen_age_ns(box: Box) -> int:
-    """How long ago its process was last heard of."""
+    """The age of its newest sample."""
     times = box["timeline"]["t_mono_ns"]
     return age_ns(box, times[-1] if times else box["t_mono_ns"])
 
@@ -179,25 +156,25 @@ def _age_ns(box: Box, t_boot_ns: int, t_real_ns: int) -> int:
 
 
 def _real_ns(box: Box, t_mono_ns: int) -> int:
-    """As the clock was set at the newest sample."""
+    """By the clock at the newest sample."""
     return t_mono_ns + int(box["real_ahead_ns"])
 
 
 def name_of(pid: int, kind: str) -> str:
-    """The name of a file that belongs to a living process: ``PID-START.kind``."""
+    """The name of a file of a running process: ``PID-START.kind``."""
     return f"{pid}-{_core.start_ticks(pid)}.{kind}"
 
 
 def mark_reported(path: Path) -> None:
-    """Note in its name that somebody was told of this box. OSError."""
-    ask(path.parent, lambda: path.rename(path.with_suffix(".told.box")))
+    """Note in its name that this box was reported. OSError."""
+    ask(path.parent, lambda: path.rename(path.with_suffix(".reported.box")))
 
 
 def prune_boxes(record_dir: str = "", files: Files | None = None) -> None:
-    """Remove what dead processes have left: after 7 days, or past 100 files.
+    """Remove files of ended processes after 7 days, or beyond 100 files.
 
-    What another machine or container has left is only known to be dead by its long
-    silence: it stays four times as long. Raises nothing: what cannot be removed stays.
+    Whether a process of another machine or container has ended is unknown: its files
+    stay four times as long. Raises nothing.
     """
     if files is None:
         files = list_files(record_dir)
@@ -217,7 +194,7 @@ def _is_stale(path: Path, is_too_many: bool) -> bool:
         box = read_box(path)
     except (BlackBoxError, OSError):
         return True
-    # Not by the file's own time: where it lies in memory it never changes.
+    # Not by the file's time, which a mapped file in memory does not change.
     days = last_seen_age_ns(box) / _DAY_NS
     if is_alive(box) is None:
         return days > 4 * _KEPT_DAYS
@@ -225,7 +202,7 @@ def _is_stale(path: Path, is_too_many: bool) -> bool:
 
 
 def list_files(record_dir: str = "") -> Files:
-    """What has such a name, and when it changed; those of the best place first."""
+    """The files with such names; those of the best folder first."""
     found: Files = []
     for folder in box_folders(record_dir):
         try:
@@ -241,7 +218,7 @@ def _latest_first(files: Iterable[tuple[float, Path]]) -> list[Path]:
 
 def _scan(folder: Path) -> list[tuple[float, Path]]:
     if folder != runtime_folder():
-        # Everybody may make one beside it, or a link.
+        # Other users may create it, or a link.
         found = folder.lstat()
         if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
             return []
@@ -257,7 +234,7 @@ def _changed_at(entry: os.DirEntry[str]) -> float:
     try:
         return entry.stat(follow_symlinks=False).st_mtime
     except OSError:
-        return 0.0  # it went meanwhile
+        return 0.0  # removed meanwhile
 
 
 def _is_of_the_living(path: Path) -> bool:
@@ -267,19 +244,19 @@ def _is_of_the_living(path: Path) -> bool:
 
 def _lives(pid: int, start_ticks: int | None) -> bool:
     try:
-        # One that is dead and not yet waited for has no memory any more.
+        # A zombie has no memory.
         return (
             _core.start_ticks(pid) == start_ticks and _core.rss_bytes(pid) is not None
         )
     except OSError:
-        return True  # nobody says that it is gone
+        return True  # unknown
 
 
 def _exists(pid: int) -> bool:
     try:
         return _core.start_ticks(pid) is not None
     except OSError:
-        return True  # nobody says that it is gone
+        return True  # unknown
 
 
 def _boot_id() -> str | None:

@@ -1,4 +1,4 @@
-"""The black box of this process: made at loading, gone at a clean exit."""
+"""The black box of this process: created at loading, removed at a clean exit."""
 
 from __future__ import annotations
 
@@ -18,23 +18,14 @@ from ..warn import cause_of, warn_once
 from .folders import find_place, readable
 from .reader import name_of
 
-__all__ = [
-    "box_path",
-    "describe",
-    "followers",
-    "renew",
-    "start",
-    "stop",
-]
-
 
 class _Own:
-    """What this process records, beside the box itself, which the core has."""
+    """The state of the recording, besides the box, which _core has."""
 
     record_dir = ""
     copy: Path | None = None
     arguments: dict[str, Any]
-    """What the box is to say of this process."""
+    """The arguments of _core.start_recording() about this process."""
     followers: dict[str, Callable[[], None]]
 
     def __init__(self) -> None:
@@ -45,37 +36,33 @@ class _Own:
 _own = keep("recording", _Own)
 
 followers = _own.followers
-"""By name: called when there is another box, or a new one for one that was lost."""
+"""Functions by name, called when a new box replaces the current one."""
 
 
 def box_path() -> Path | None:
-    """The file; None where none is written.
-
-    Where no file system is safe to map: a descriptor's, for this process alone.
-    """
+    """The file, or that of a descriptor if the box is in memory; None without a box."""
     found = _recording()
     return None if found is None else Path(found["path"])
 
 
 def describe() -> str:
-    """Where the box is, and its copy, for a person, in a line."""
+    """The box and its copy, in one line."""
     found = _recording()
     if found is None:
         return "none"
     path = found["path"]
-    told = "in memory only" if path.startswith("/proc/self/fd/") else readable(path)
+    text = "in memory only" if path.startswith("/proc/self/fd/") else readable(path)
     if _own.copy is not None:
-        told += f"; copy: {readable(_own.copy)}"
+        text += f"; copy: {readable(_own.copy)}"
         if found["copy_error"]:
-            told += f" (not written: {found['copy_error']})"
-    return told
+            text += f" (not written: {found['copy_error']})"
+    return text
 
 
 def start(shell: Any = None, record_dir: str = "") -> None:
-    """Record what is measured from now on; `record_dir` is another place for the box.
+    """Start recording; `record_dir` is another folder for the box.
 
-    Twice is once, at the same place. Raises nothing: where it cannot be done, that is
-    warned of once.
+    Idempotent with the same folder. Raises nothing; warns once if it fails.
     """
     if box_path() is not None and record_dir == _own.record_dir:
         return
@@ -90,17 +77,14 @@ def start(shell: Any = None, record_dir: str = "") -> None:
             "limit_set_by": limit["set_by"],
             "limit_group": group["group"] if limit["set_by"] == "cgroup" else None,
         }
-    except Exception as error:  # whatever it is: the session is to go on
-        _tell(error)
+    except Exception as error:  # the session must continue
+        _warn(error)
         return
     _make()
 
 
 def renew() -> None:
-    """Make a new box: somebody has removed the file, or its folder; warn once.
-
-    Raises nothing.
-    """
+    """Create a new box after the file was removed; warn once. Raises nothing."""
     lost = box_path()
     if _make():
         warn_once(
@@ -111,7 +95,7 @@ def renew() -> None:
 
 
 def stop() -> None:
-    """Record no longer; the box is removed. Without one: nothing."""
+    """Stop recording and remove the box. No effect without one."""
     if box_path() is None:
         return
     atexit.unregister(stop)
@@ -121,12 +105,12 @@ def stop() -> None:
 def _recording() -> Any:
     try:
         return _core.recording()
-    except OSError:  # /proc cannot be read: nothing is measured either
+    except OSError:  # /proc cannot be read
         return None
 
 
 def _make() -> bool:
-    """Make the box, in place of any that is there; false, with a warning: it failed."""
+    """Create the box and replace the current one. False, with a warning: it failed."""
     try:
         folder, copies = _find_place()
         name = name_of(os.getpid(), "box")
@@ -143,8 +127,8 @@ def _make() -> bool:
             _own.copy = None
             _core.start_recording(path, **_own.arguments)
     except Exception as error:
-        _tell(error)
-        stop()  # one that was lost
+        _warn(error)
+        stop()  # the lost one
         return False
     atexit.unregister(stop)
     atexit.register(stop)
@@ -163,7 +147,7 @@ def _find_place() -> tuple[Path | None, Path | None]:
         return find_place()
 
 
-def _tell(error: Exception) -> None:
+def _warn(error: Exception) -> None:
     warn_once(
         "recording",
         "cannot create the black box, so a killed kernel cannot be examined:"
@@ -172,7 +156,7 @@ def _tell(error: Exception) -> None:
 
 
 def _forget() -> None:
-    """In a forked child: the box is the parent's."""
+    """In a forked child: the box belongs to the parent."""
     atexit.unregister(stop)
 
 
@@ -180,7 +164,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def _user() -> str:
-    # The environment first: the user data base may be on the other side of a network.
+    # Not from the user database, which may be remote, if the environment has it.
     name = os.environ.get("USER") or os.environ.get("LOGNAME")
     if name:
         return name
@@ -193,14 +177,14 @@ def _user() -> str:
 
 
 def _kernel_id(shell: Any) -> str:
-    """As Jupyter calls the kernel; outside Jupyter ``HOST-PID``."""
+    """Jupyter's id of the kernel; outside Jupyter ``HOST-PID``."""
     if getattr(shell, "kernel", None) is not None and "ipykernel" in sys.modules:
         from ipykernel.connect import get_connection_file
 
         try:
             name = Path(get_connection_file()).stem.removeprefix("kernel-")
         except Exception:
-            name = ""  # an embedded kernel need not have one
+            name = ""  # an embedded kernel may have none
         if name:
             return re.sub(r"[^\w.-]", "_", name)
     return f"{socket.gethostname()}-{os.getpid()}"

@@ -13,8 +13,6 @@ import click
 
 from .. import __version__
 
-__all__ = ["main"]
-
 _COMMANDS = ("doctor", "keygen", "postmortem", "run", "top")
 """Each is a module of this package that defines ``command``."""
 

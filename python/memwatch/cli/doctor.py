@@ -9,8 +9,6 @@ import click
 from ..display.units import mib
 from ..measure import capabilities, capability_text
 
-__all__ = ["command"]
-
 
 @click.command("doctor", short_help="Report what can be measured on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; sizes in bytes.")

@@ -6,8 +6,6 @@ import click
 
 from ..stream import keys
 
-__all__ = ["command"]
-
 
 @click.command("keygen", short_help="Create a pair of CURVE keys for publishing.")
 @click.argument("name", default="own")

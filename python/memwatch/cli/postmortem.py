@@ -8,14 +8,13 @@ from pathlib import Path
 
 import click
 
+from .._core import BlackBoxError
 from ..blackbox.folders import box_folders
 from ..blackbox.postmortem import examine, find_dead
 from ..blackbox.postmortem_text import describe
-from ..blackbox.reader import BlackBoxError, Box, read_box
+from ..blackbox.reader import Box, read_box
 from ..display.units import printable
 from ..warn import cause_of
-
-__all__ = ["command"]
 
 
 def _signal(

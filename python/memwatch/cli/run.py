@@ -16,8 +16,6 @@ import click
 if TYPE_CHECKING:
     from ..run.session import RunAll
 
-__all__ = ["command"]
-
 _SIZE_METAVAR = "SIZE"
 
 
@@ -245,7 +243,8 @@ def _progress() -> Any:
 def _on_cluster(given: dict[str, Any]) -> RunAll | None:
     if given["dask"] is None:
         return None
-    from ..run.dask.cluster import ClusterError, run_on_cluster
+    from ..run.dask.cluster import run_on_cluster
+    from ..run.dask.connection import ClusterError
 
     def run_jobs(jobs: Any, on_run: Callable[..., None], listener: Any) -> Any:
         run = partial(run_on_cluster, jobs, given["dask"], given["retries"])

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ..top.collector import Collector
 
-__all__ = ["command"]
-
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _LISTEN_S = 2.5
 """How long --once collects messages: an idle kernel sends one a second."""
@@ -69,13 +67,10 @@ def command(
     bind: str | None,
     server_key: str | None,
     curve: bool,
-    rate: float,
+    record_dir: str,
     once: bool,
     as_json: bool,
-    count: int | None,
-    column: str,
-    reverse: bool,
-    record_dir: str,
+    **shown: Any,
 ) -> None:
     """Show a live table of all watched processes.
 
@@ -92,10 +87,9 @@ def command(
     view = Overview(collector, record_dir)
     try:
         if once or as_json:
-            count = 1 if once else count
-            _print(view, rate, once, as_json, count, column, reverse)
+            _print(view, once, as_json, **shown)
         else:
-            _run_screen(view, rate, count, column, reverse)
+            _run_screen(view, shown)
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
@@ -115,7 +109,8 @@ def _listen(
                 "--server-key requires --connect, and --curve requires --bind"
             )
         return None
-    from ..top.collector import Collector, CollectorError
+    from ..top.auth import CollectorError
+    from ..top.collector import Collector
 
     try:
         collector = Collector(list(connect), bind, server_key, curve=curve)
@@ -132,9 +127,7 @@ def _listen(
     return collector
 
 
-def _run_screen(
-    view: Overview, rate: float, count: int | None, column: str, reverse: bool
-) -> None:
+def _run_screen(view: Overview, shown: dict[str, Any]) -> None:
     try:
         from ..top.app import Screen
     except ImportError as error:
@@ -144,18 +137,14 @@ def _run_screen(
             f"the live table requires textual: {install_command('top')} ({error});"
             " --once and --json work without it"
         ) from None
-    Screen(view, rate, count=count, column=column, reverse=reverse).run()
+    Screen(view, **shown).run()
 
 
 def _print(
-    view: Overview,
-    rate: float,
-    once: bool,
-    as_json: bool,
-    count: int | None,
-    column: str,
-    reverse: bool,
-) -> None:
+    view: Overview, once: bool, as_json: bool, rate: float, count: int | None,
+    column: str, reverse: bool,
+) -> None:  # fmt: skip
+    count = 1 if once else count
     show_at = time.monotonic()
     if once and view.collector is not None:
         show_at += _LISTEN_S

@@ -1,4 +1,4 @@
-"""A report as a picture: an SVG for a page, Unicode blocks for a terminal. Pure."""
+"""Charts of reports: SVG for pages, Unicode blocks for terminals. Pure."""
 
 from __future__ import annotations
 
@@ -8,47 +8,29 @@ from itertools import pairwise
 from ..report import CellReport
 from .units import mib, printable, seconds
 
-__all__ = [
-    "NOTHING",
-    "Points",
-    "blocks",
-    "bundle",
-    "describe",
-    "has_shape",
-    "over_time",
-    "peak_of",
-    "points_of",
-    "session_chart",
-    "simplified",
-    "sparkline",
-]
-
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _FILLED = " " + _BLOCKS
 
 NOTHING = "no cells with figures so far"
 
-# What the eye tells from a flat line, and from a flash.
+# Smaller changes and shorter cells get no chart.
 _MIN_SHAPE_BYTES = 2**20
 _MIN_SHAPE_NS = 100_000_000
 
-# The drawing in its own units: the curve's box, and what is left free around it, so
-# that neither the line nor a marker at the edge is cut.
+# In the drawing's units: the curve's box, and a margin so that lines and markers at its
+# edge are not cut.
 _WIDTH, _HEIGHT, _FREE = 480, 72, 8
 _COLUMNS = 160
 _LABEL_LENGTH = 40
 
 Points = list[tuple[int, int]]
-"""Nanoseconds since the window opened, bytes; in the order of time."""
+"""Nanoseconds since the window opened, bytes; in order of time."""
 
 
 def has_shape(report: CellReport) -> bool:
-    """Whether a picture tells what the line does not.
-
-    That is from 0.1 s on, where memory moved by 1 MiB or more.
-    """
+    """Whether a chart is worthwhile: from 0.1 s and a change of 1 MiB on."""
     if report.duration_ns is not None and report.duration_ns < _MIN_SHAPE_NS:
-        return False  # as most are: this is asked after every cell
+        return False  # most cells: this runs after every cell
     points = points_of(report)
     if len(points) < 2 or points[-1][0] - points[0][0] < _MIN_SHAPE_NS:
         return False
@@ -58,16 +40,13 @@ def has_shape(report: CellReport) -> bool:
 def sparkline(report: CellReport) -> str:
     """HTML with an inline SVG: the memory of `report` over time, its peak marked.
 
-    Less than 4 KiB, whatever the report. The colours are those of the page around it,
-    light or dark, the sizes those of its text; nothing is loaded, no script is run, no
-    ids are used that could collide. What the picture shows is told in words too, for
-    who does not see it (``aria-label``); where a page drops the SVG, as JupyterLab does
-    in notebooks that are not trusted, the caption remains.
-
-    A peak that the kernel tells, but that lies between two samples, is a dashed line:
-    how high is known, not when. Without samples there is the caption alone.
+    Less than 4 KiB, in the colours and text size of the page; no scripts, no ids.
+    ``aria-label`` describes it in words. In notebooks that are not trusted JupyterLab
+    drops the SVG, and the caption remains. A peak of the kernel's high-water mark
+    between two samples is a dashed line: its time is unknown. Without samples there is
+    only the caption.
     """
-    from html import escape  # which the load need not wait for
+    from html import escape  # not at load
 
     points = points_of(report)
     top, bottom = _caption(report, points)
@@ -95,7 +74,7 @@ def bundle(report: CellReport) -> dict[str, str]:
 
 
 def describe(report: CellReport) -> str:
-    """What the picture shows, in words: used, peak, total, how long."""
+    """The chart in words: used, peak, total, duration."""
     took = report.duration_ns
     return (
         f"Memory of {_label(report)} over"
@@ -110,9 +89,8 @@ def describe(report: CellReport) -> str:
 def blocks(values: Sequence[int], width: int) -> str:
     """`values` as a line of at most `width` blocks, from ``▁`` to ``█``.
 
-    Where there are more values than blocks, each block is the highest of its share: no
-    peak is lost. Values that are all the same are ``▁``, no values the empty string.
-    ValueError for a width below 1.
+    If there are more values than blocks, each block is the highest of its share. Equal
+    values are ``▁``, no values the empty string. ValueError for a width below 1.
     """
     columns = _thinned(values, width)
     if not columns:
@@ -131,11 +109,9 @@ def session_chart(
 ) -> str:
     """The memory of a session, cell after cell, in `height` lines of blocks.
 
-    Each cell is as wide as the others, whatever it took: its shape where there is room,
-    its peak where it has one column. Where there are more cells than columns,
-    neighbours share one. Above are the figures in words, below the cells' numbers (·
-    for what has none). `width` columns with the scale, which takes some 12. ValueError
-    for a height below 2.
+    All cells have the same width; if there are more cells than columns, neighbours
+    share one. A line of figures is above, the cells' numbers are below (· without one).
+    `width` includes the scale. ValueError for a height below 2.
     """
     cells = [(report, points_of(report)) for report in reports]
     cells = [(report, points) for report, points in cells if points]
@@ -170,11 +146,11 @@ def session_chart(
     return "\n".join([head, *(row.rstrip() for row in rows), foot.rstrip()])
 
 
-# ---- what is drawn ----
+# ---- points ----
 
 
 def points_of(report: CellReport) -> Points:
-    """The samples; start and end alone where there are none; nothing if unknown."""
+    """The samples; without any, start and end; empty if unknown."""
     timeline = report.timeline
     if timeline is not None and len(timeline["rss_bytes"]):
         return sorted(zip(timeline["t_ns"], timeline["rss_bytes"], strict=False))
@@ -183,12 +159,12 @@ def points_of(report: CellReport) -> Points:
 
 
 def peak_of(report: CellReport, points: Points) -> int:
-    """The highest known, bytes: the peak, which may lie between the samples."""
+    """The highest known RSS in bytes; it may be between two samples."""
     return max([report.rss_peak_bytes or 0, *(size for _, size in points)])
 
 
 def simplified(points: Points, columns: int) -> Points:
-    """First and last, and of each of `columns` of time the lowest and the highest."""
+    """The first and last point, and the lowest and highest in each of `columns`."""
     begin, extent = points[0][0], max(points[-1][0] - points[0][0], 1)
     shares: dict[int, Points] = {}
     for point in points[1:-1]:
@@ -238,29 +214,29 @@ def over_time(points: Points, width: int) -> list[int]:
 
 
 def _scale(low: int, high: int, height: int) -> list[str]:
-    """What stands before each line, highest first."""
+    """The scale before each line, highest first."""
     if height < 2:
         raise ValueError(f"expected a height of at least 2, got {height}")
     top = low + max(high - low, _MIN_SHAPE_BYTES)
-    told = [mib(top), *[""] * (height - 2), mib(low)]
-    width = max(map(len, told))
-    return [f"{each:>{width}} ┤" for each in told]
+    labels = [mib(top), *[""] * (height - 2), mib(low)]
+    width = max(map(len, labels))
+    return [f"{each:>{width}} ┤" for each in labels]
 
 
 def _rows(
     columns: Sequence[int | None], low: int, high: int, scale: list[str]
 ) -> list[str]:
     """Lines of blocks after their scale, highest first; None is a gap."""
-    # A jitter of some pages is to look flat.
+    # A jitter of some pages must look flat.
     extent = max(high - low, _MIN_SHAPE_BYTES)
     most = 8 * len(scale) - 1
     eighths = [
         0 if size is None else 1 + (size - low) * most // extent for size in columns
     ]
     rows = []
-    for below, told in zip(reversed(range(len(scale))), scale, strict=True):
+    for below, label in zip(reversed(range(len(scale))), scale, strict=True):
         shown = (min(max(each - 8 * below, 0), 8) for each in eighths)
-        rows.append(told + "".join(_FILLED[each] for each in shown))
+        rows.append(label + "".join(_FILLED[each] for each in shown))
     return rows
 
 
@@ -269,7 +245,7 @@ def _rows(
 
 def _label(report: CellReport) -> str:
     label = report.label or "a block"
-    # Half a surrogate pair cannot be sent, and control characters do not belong here.
+    # Lone surrogates cannot be encoded.
     label = label.encode("utf-8", "replace").decode("utf-8")
     return printable(label, _LABEL_LENGTH)
 
@@ -283,7 +259,7 @@ def _at_least(report: CellReport) -> str:
 
 
 def _caption(report: CellReport, points: Points) -> tuple[str, str]:
-    """The scale in words: what is at the top, what at the bottom."""
+    """The top and the bottom of the scale, in words."""
     peak = peak_of(report, points)
     if not peak:
         return "memory unknown", ""
@@ -297,15 +273,15 @@ def _caption(report: CellReport, points: Points) -> tuple[str, str]:
 # ---- the SVG ----
 
 _PEAK_COLOUR = "#d55e00"
-"""Vermillion: 3.9 to 1 on white, 4.8 on JupyterLab's black, and told from the curve by
-the colour-blind; it is a round mark besides."""
+"""Vermillion: contrast 3.9 on white, 4.8 on JupyterLab's black; safe for the
+colour-blind, and the mark is round besides."""
 
 
 def _svg(report: CellReport, points: Points) -> str:
     begin, low = points[0][0], _lowest(points)
     highest, peak = max(points, key=_size), peak_of(report, points)
     time_extent = max(points[-1][0] - begin, 1)
-    # A jitter of some pages is to look flat.
+    # A jitter of some pages must look flat.
     extent = max(peak - low, _MIN_SHAPE_BYTES)
 
     def place(t_ns: int, size: int) -> tuple[int, int]:
@@ -320,7 +296,7 @@ def _svg(report: CellReport, points: Points) -> str:
     _, peak_y = place(begin, peak)
     peak_x, highest_y = place(*highest)
     if peak_y < highest_y - 2:
-        # The kernel's mark, between samples: no time is known of it.
+        # The high-water mark, between samples: its time is unknown.
         mark = (
             f'<path d="M{_FREE} {peak_y}h{_WIDTH}" stroke="{_PEAK_COLOUR}"'
             ' stroke-dasharray="12 6"/>'
@@ -337,8 +313,8 @@ def _svg(report: CellReport, points: Points) -> str:
         f' viewBox="0 0 {_WIDTH + 2 * _FREE} {height}" fill="none"'
         ' stroke-width="2.5" stroke-linejoin="round"'
         ' style="width:24em;max-width:100%;height:auto;flex:none;margin:0 -.39em">'
-        # Its free edge hangs out: what is seen begins where the text does.
-        # A drawing within the drawing cuts off the area's outline at both sides.
+        # The negative margin aligns the curve with the text; the inner SVG cuts the
+        # area's outline at both sides.
         f'<svg x="{_FREE}" width="{_WIDTH}" height="{height}">'
         f'<path d="{_path(drawn, height)}" stroke="currentColor"'
         ' fill="currentColor" fill-opacity=".15"/>'
@@ -349,7 +325,7 @@ def _svg(report: CellReport, points: Points) -> str:
 
 
 def _path(drawn: list[tuple[int, int]], height: int) -> str:
-    """The curve, and far outside of both sides down to below the bottom."""
+    """The curve, closed outside of the drawing."""
     below = height + 9
     x, y = drawn[0]
     steps = [f"M-9 {below}V{y}H{x}"]

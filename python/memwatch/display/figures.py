@@ -1,4 +1,4 @@
-"""A session as a figure. Needs matplotlib, and is loaded only to plot."""
+"""A session as a matplotlib figure; imported only to plot."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from ..report import CellReport
 from .charts import NOTHING, Points, peak_of, points_of, session_chart, simplified
 from .units import in_mib, mib
 
-__all__ = ["SessionAxes", "plot"]
-
-# Hues of Okabe and Ito's, which the colour-blind tell from each other. The background
-# is the page's, light or dark: curve and text stand out 4.3 to 1 from white and from
-# JupyterLab's black, which is as much as can be had from both at once.
+# Hues of Okabe and Ito, safe for the colour-blind. The background is the page's: curve
+# and text have a contrast of 4.3 on white and on JupyterLab's black, the most that is
+# possible on both.
 COLOURS = {
     "RSS": "#1a7fc0",
     "kept": "#e69f00",
@@ -33,14 +31,13 @@ COLOURS = {
 _POINTS = 4000
 _DPI = 100
 _SHARP = 2
-"""The picture has as many pixels for each of the page's: sharp at 200 % zoom."""
+"""Pixels of the picture per pixel of the page: sharp at 200 % zoom."""
 
 
 class SessionAxes(Axes):
-    """Axes that show themselves once, as what a cell evaluates to.
+    """Axes that display themselves as the value of a cell; in a terminal as blocks.
 
-    Their figure is not pyplot's, which would show it once more at the cell's end and
-    keep it. In a terminal they show themselves as blocks.
+    Not pyplot's, which would display the figure again and keep it.
     """
 
     memwatch_chart = NOTHING
@@ -68,12 +65,10 @@ def plot(
 ) -> Axes:
     """Draw the memory of `reports` one after the other, into `ax` if one is given.
 
-    Each cell is a span of the time axis (seconds; the pauses between cells are left
-    out) with its RSS over time (MiB), what it kept or gave back as a bar from its start
-    to its end, and its peak. The limit is drawn where it is within sight: at most twice
-    the highest peak.
-
-    Without `ax` the figure is a new one, which pyplot does not know.
+    Each cell is a span of the time axis (seconds, without the pauses between cells)
+    with its RSS over time (MiB), a bar from RSS at its start to RSS at its end, and its
+    peak. The limit is drawn if it is at most twice the highest peak. Without `ax` the
+    figure is new and unknown to pyplot.
     """
     axes = _new_axes() if ax is None else ax
     if isinstance(axes, SessionAxes):
@@ -92,9 +87,9 @@ def plot(
     _draw_peaks(axes, cells, begins)
     top = max(peak_of(report, points) for report, points in cells)
     if limit_bytes is not None and limit_bytes <= 2 * top:
-        told = f"limit, {mib(limit_bytes)} MiB"
-        axes.axhline(in_mib(limit_bytes), color=COLOURS["limit"], ls="--", label=told)
-    _tell_numbers(axes, cells, begins, end)
+        label = f"limit, {mib(limit_bytes)} MiB"
+        axes.axhline(in_mib(limit_bytes), color=COLOURS["limit"], ls="--", label=label)
+    _draw_numbers(axes, cells, begins, end)
     axes.set_xlim(begins[0], end)
     axes.margins(y=0.12)
     legend = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
@@ -108,7 +103,7 @@ Cells = list[tuple[CellReport, Points]]
 
 
 def _new_axes() -> SessionAxes:
-    # Nothing behind it: the page's own background, light or dark, shows through.
+    # Transparent, on the page's background.
     figure = Figure(figsize=(9, 3.4), dpi=_DPI, layout="constrained", facecolor="none")
     axes = figure.add_subplot(axes_class=SessionAxes)
     assert isinstance(axes, SessionAxes)
@@ -124,12 +119,12 @@ def _new_axes() -> SessionAxes:
 
 
 def _one_after_the_other(series: list[Points]) -> tuple[list[float], float]:
-    """Where each begins on the time axis, and where the last ends; seconds."""
+    """The start of each on the time axis, and the end of the last; seconds."""
     begins, at = [], 0.0
     for points in series:
         begins.append(at)
         at += (points[-1][0] - points[0][0]) / 1e9
-    # Figures without times, and times without extent, have a place all the same.
+    # A time axis must have a length.
     return begins, at or 1e-3
 
 
@@ -142,7 +137,7 @@ def _draw_memory(axes: Axes, cells: Cells, begins: list[float]) -> None:
             times.append(begin + (t_ns - points[0][0]) / 1e9)
             sizes.append(in_mib(size))
         times.append(times[-1])
-        sizes.append(nan)  # between two cells there is no line
+        sizes.append(nan)  # no line between two cells
     axes.plot(times, sizes, color=COLOURS["RSS"], lw=1.5, label="RSS")
 
 
@@ -158,7 +153,7 @@ def _draw_kept(axes: Axes, cells: Cells, begins: list[float]) -> None:
     for name, drawn in boxes.items():
         if drawn:
             colour = COLOURS[name]
-            # Hatched too, for who does not tell the colours, or prints them grey.
+            # Hatched, for prints in grey.
             hatch = {"kept": "//", "given back": r"\\"}[name]
             axes.add_collection(
                 PolyCollection(
@@ -182,8 +177,8 @@ def _draw_peaks(axes: Axes, cells: Cells, begins: list[float]) -> None:
     )  # fmt: skip
 
 
-def _tell_numbers(axes: Axes, cells: Cells, begins: list[float], end: float) -> None:
-    """A thin line where each cell begins, and its number where there is room for it."""
+def _draw_numbers(axes: Axes, cells: Cells, begins: list[float], end: float) -> None:
+    """A thin line at the start of each cell, and its number if there is room."""
     ends = chain(begins[1:], [end])
     for (report, _), begin, until in zip(cells, begins, ends, strict=True):
         if until - begin < 0.02 * end:

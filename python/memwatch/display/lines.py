@@ -7,8 +7,6 @@ from collections.abc import Callable
 from ..report import CellReport
 from .units import MIB, mib, seconds
 
-__all__ = ["STYLES", "classic", "cpu"]
-
 
 def _time(duration_ns: int | None) -> str:
     return "n/a" if duration_ns is None else f"{seconds(duration_ns)}s"

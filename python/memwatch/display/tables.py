@@ -1,4 +1,4 @@
-"""Reports as the tables and the story that a person reads. Pure."""
+"""Reports as tables, and the details of one report. Pure."""
 
 from __future__ import annotations
 
@@ -10,30 +10,28 @@ from ..report import CellReport
 from .charts import blocks, over_time, points_of
 from .units import duration, mib, printable, size
 
-__all__ = ["NOTHING", "Allocator", "history_table", "repeats", "story", "top_tables"]
-
 _WIDTH = 88
-"""Characters a line: what a notebook shows without wrapping, and a terminal mostly."""
+"""Characters per line; notebooks do not wrap it."""
 _TIMELINE_WIDTH = 60
 
 
 class Allocator(TypedDict):
-    """What malloc holds and nobody uses."""
+    """Free memory that malloc retains; see linux/malloc_stats.h."""
 
     retained_bytes: int
     duration_ns: int
-    """How long finding out took."""
+    """How long reading it took."""
 
 
 def top_tables(reports: Iterable[CellReport], count: int) -> str:
-    """The `count` that kept the most, and the `count` that rose the highest."""
+    """The `count` reports that kept the most, and those that rose the highest."""
     kept = list(reports)
     if not kept:
         return NOTHING
     of = f"of {len(kept):,} report" + ("s" if len(kept) > 1 else "")
 
     def table(title: str, size: Callable[[CellReport], int | None]) -> list[str]:
-        # Of those that are equal the older one first, as nlargest() has it.
+        # Equal ones: the older first, as nlargest() does.
         known = ((size(each), each) for each in kept)
         ranked = nlargest(
             count,
@@ -88,7 +86,7 @@ def _name(report: CellReport) -> str:
 
 
 def story(report: CellReport, allocator: Allocator | None) -> str:
-    """Everything that is known of one cell, and what malloc holds now."""
+    """All figures of one cell, and what malloc retains now."""
     began = report.started_at or "an unknown time"
     sizes = [
         ("used", report.used_bytes, "kept: RSS at its end less RSS at its start"),
@@ -143,18 +141,18 @@ def _shape(report: CellReport) -> list[str]:
 
 def _retained(allocator: Allocator | None) -> str:
     if allocator is None:
-        return "retained unknown: this process's malloc does not tell"
+        return "retained unknown: this process's malloc does not report it"
     took = duration(allocator["duration_ns"])
-    meaning = f"upper bound: what malloc holds now and nobody uses ({took})"
+    meaning = f"upper bound: free memory that malloc holds now ({took})"
     row = _size("retained", allocator["retained_bytes"], meaning)
     return f"{row}\n{'':25}what a cell takes from it is no growth: 'used 0.00'"
 
 
 def repeats(reports: Sequence[CellReport]) -> str:
-    """Median and range of what several runs of one cell cost."""
+    """Median and range of several runs of one cell."""
     lines = [f"{len(reports)} run{'s' if len(reports) > 1 else ''}"]
 
-    import statistics  # a millisecond, which few need
+    import statistics  # takes 1 ms
 
     def add(name: str, values: list[int | None], text: Callable[[float], str]) -> None:
         known = [value for value in values if value is not None]
@@ -164,10 +162,10 @@ def repeats(reports: Sequence[CellReport]) -> str:
         middle = text(statistics.median(known))
         lines.append(f"{name:<8}{middle}  ({text(min(known))} to {text(max(known))})")
 
-    def told(value: float) -> str:
+    def rounded(value: float) -> str:
         return size(round(value))
 
-    add("used", [report.used_bytes for report in reports], told)
-    add("peaked", [report.peaked_bytes for report in reports], told)
+    add("used", [report.used_bytes for report in reports], rounded)
+    add("peaked", [report.peaked_bytes for report in reports], rounded)
     add("time", [report.duration_ns for report in reports], duration)
     return "\n".join(lines)

@@ -5,11 +5,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "MIB", "age", "clock", "duration", "in_mib", "mib", "printable", "seconds", "short",
-    "size",
-]  # fmt: skip
-
 MIB = 2**20
 _GIB = 2**30
 

@@ -9,8 +9,6 @@ from typing import Any
 from ..measure.window import OpenWindow, history, status_of
 from ..report import CellReport
 
-__all__ = ["CellBody"]
-
 
 class CellBody:
     """The compiled body of a cell magic of `shell`. SyntaxError if it is not Python.

@@ -16,8 +16,6 @@ from .running_cells import error_of, results_around
 from .stdout_position import StdoutPosition
 from .traceback_hooks import TracebackHooks
 
-__all__ = ["CellWatcher"]
-
 _QUIET_TAG = "memwatch-quiet"
 
 OnReport = Callable[[int, CellReport], None]
@@ -98,7 +96,7 @@ class CellWatcher:
                 result = running[-1]
                 self._add(result.info, self._number(result))
             except Exception as error:
-                self._failure.tell(error)
+                self._failure.warn(error)
 
     def stop(self) -> None:
         """Stop watching; the running cell gets no report. Idempotent."""
@@ -146,7 +144,7 @@ class CellWatcher:
             # By the number of inputs: some IPythons have already counted this cell.
             self._add(info, len(self._shell.history_manager.input_hist_parsed))
         except Exception as error:
-            self._failure.tell(error)
+            self._failure.warn(error)
 
     def _post_run_cell(self, result: Any) -> None:
         try:
@@ -163,7 +161,7 @@ class CellWatcher:
             if cell is self._only:
                 self.stop()
         except Exception as error:
-            self._failure.tell(error)
+            self._failure.warn(error)
 
     def _code_failed(self, result: Any, error: BaseException | None) -> None:
         """Close the window before IPython shows the error, None if it is unknown."""
@@ -174,7 +172,7 @@ class CellWatcher:
                     cell, result, "error" if error is None else status_of(error)
                 )
         except Exception as failure:
-            self._failure.tell(failure)
+            self._failure.warn(failure)
 
     def _add(self, info: Any, number: int) -> None:
         cells = self._cells

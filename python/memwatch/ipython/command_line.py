@@ -17,8 +17,6 @@ from .commands import (
     parse_count,
 )
 
-__all__ = ["CELL_OPTIONS", "describe", "parse_cell_line", "run"]
-
 CELL_OPTIONS = ("-r", "--repeat", "-h", "--help")
 """The options of ``%%memwatch``."""
 

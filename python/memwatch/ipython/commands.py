@@ -21,11 +21,6 @@ from ..stream import publishing
 from ..warn import say
 from .cell_watcher import CellWatcher
 
-__all__ = [
-    "COMMANDS", "Argument", "Command", "CommandError", "Session", "check_word",
-    "parse_count",
-]  # fmt: skip
-
 
 class CommandError(Exception):
     """The command cannot be run; the message, one line, says why."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from .command_line import CELL_OPTIONS
 from .commands import COMMANDS
 
-__all__ = ["complete"]
-
 _HELP = "--help"
 
 

@@ -21,8 +21,6 @@ from traitlets import (
 
 from ..display import lines
 
-__all__ = ["Configuration"]
-
 
 class Configuration(HasTraits):
     """The configuration of one shell; MemWatch inherits it.

@@ -29,8 +29,6 @@ from .completion import complete
 from .configuration import Configuration
 from .running_cells import is_inside_cell
 
-__all__ = ["MemWatch", "load", "stop", "unload"]
-
 _MIB = 2**20
 _MAGICS = {"line": ["memwatch"], "cell": ["memwatch", "memwatch_quiet"]}
 _COMPLETED = ("%memwatch", "%%memwatch")
@@ -178,7 +176,7 @@ class MemWatch(Configuration, Magics):
             warn_once("charts", f"memwatch cannot show a chart: {cause_of(error)}")
 
     def shows(self, mime: str) -> bool:
-        """Whether the front end gets results of this MIME type; a terminal: only text."""
+        """Whether the front end gets this MIME type; a terminal gets only text."""
         shell: Any = self.shell
         return mime in shell.display_formatter.active_types
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-__all__ = ["error_of", "is_inside_cell", "result_of_failed_cell", "results_around"]
-
 
 def is_inside_cell(shell: Any) -> bool:
     """Whether this thread is running a cell of `shell`; False in a startup file."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-__all__ = ["StdoutPosition"]
-
 
 class StdoutPosition:
     """Wraps ``sys.stdout.write`` from `enter` to `leave`."""

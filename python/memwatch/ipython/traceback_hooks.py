@@ -13,8 +13,6 @@ from typing import Any
 
 from .running_cells import result_of_failed_cell
 
-__all__ = ["TracebackHooks"]
-
 _METHODS = ("showtraceback", "showsyntaxerror", "showindentationerror")
 
 

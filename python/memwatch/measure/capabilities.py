@@ -1,7 +1,7 @@
-"""What this machine allows, as data. Changes and prints nothing.
+"""What this machine allows, as data.
 
-Everything is found out by trying, never by the kernel's version: distributions carry
-patches back, and sandboxes answer with another kernel's name.
+Found by trying, never by the kernel's version: distributions backport patches, and
+sandboxes report another kernel's version.
 """
 
 from __future__ import annotations
@@ -11,25 +11,16 @@ from typing import Any
 from .. import _core
 from ..warn import cause_of
 
-__all__ = [
-    "Facts",
-    "find_accuracy",
-    "find_group",
-    "find_limit",
-    "gather",
-]
-
-
 Facts = dict[str, Any]
-"""What is known, or one section of it; docs/data.md has its keys. Sizes are bytes."""
+"""The output of `memwatch doctor --json`, or a section of it: see docs/data.md."""
 Why = dict[str, str]
 """``section.key`` to the reason for which that is None or False."""
 
 
 def gather() -> Facts:
-    """Try everything. Raises nothing for what cannot be found out: that is a fact.
+    """Try everything; takes some milliseconds. Raises nothing.
 
-    Takes some milliseconds. Loads libproc2 (1.1 MiB), and forks a child.
+    Loads libproc2 (1.1 MiB) and forks a child.
     """
     why: Why = {}
     rss, peak = find_accuracy(why)
@@ -53,7 +44,7 @@ def gather() -> Facts:
 
 
 def find_accuracy(why: Why) -> tuple[Facts, Facts]:
-    """What figures of this process may claim; what it cannot tell goes to `why`."""
+    """How exact the figures of this process are."""
     try:
         accuracy = _core.accuracy()
     except OSError as error:
@@ -71,7 +62,7 @@ def find_accuracy(why: Why) -> tuple[Facts, Facts]:
 
 
 def find_group(why: Why) -> Facts:
-    """The cgroup's limit; what it cannot tell goes to `why`."""
+    """The cgroup's limit and OOM kills."""
     try:
         found = _core.cgroup()
     except OSError as error:
@@ -131,7 +122,9 @@ def _find_jupyterhub(why: Why) -> Facts:
     if text.isascii() and text.isdigit() and int(text) > 0:
         return {"limit_bytes": int(text)}
     if text:
-        why["jupyterhub.limit_bytes"] = f"MEM_LIMIT is {text!r}: expected a number of bytes"
+        why["jupyterhub.limit_bytes"] = (
+            f"MEM_LIMIT is {text!r}: expected a number of bytes"
+        )
     return {"limit_bytes": None}
 
 
@@ -186,7 +179,7 @@ def _find_optional() -> dict[str, Facts]:
 
 
 def find_limit(why: Why) -> tuple[Facts, Facts]:
-    """The limit that is in effect, found without libproc2; why not goes to `why`."""
+    """The limit in effect, and the cgroup's, without libproc2."""
     import os
 
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")

@@ -9,14 +9,6 @@ from ..display.units import mib
 if TYPE_CHECKING:
     from .capabilities import Facts, Why
 
-__all__ = [
-    "SET_BY",
-    "describe_group",
-    "describe_limit",
-    "describe_peak",
-    "describe_rss",
-]
-
 
 def describe_rss(rss: Facts, why: Why) -> str:
     """How RSS is counted."""
@@ -55,12 +47,12 @@ SET_BY = {
     "jupyterhub": "set by JupyterHub",
     "memory": "the machine's memory",
 }
-"""Who sets a memory limit, in words, by the names of `Limit.set_by`."""
+"""The text for each value of `limit.set_by`."""
 
 
 def describe_limit(limit: Facts, why: Why) -> str:
-    """The limit that is in effect, and what sets it."""
-    if "cgroup.limit_bytes" in why:  # it may be lower than those that are known
+    """The limit in effect, and what sets it."""
+    if "cgroup.limit_bytes" in why:  # it may be lower than the known ones
         return f"unknown: {why['cgroup.limit_bytes']}"
     if limit["set_by"] is None:
         return f"unknown: {why['limit.limit_bytes']}"

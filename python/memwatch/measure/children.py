@@ -1,4 +1,4 @@
-"""Whether windows look at the process's children too; libproc2 is loaded only then."""
+"""Measure child processes, on demand: only then libproc2 is loaded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from ..warn import cause_of, warn_once
 if TYPE_CHECKING:
     from .._procps import ChildrenFigures, ChildrenWindow
 
-__all__ = ["close_window", "open_window", "watch_children"]
-
 
 class _Own:
     watching = False
@@ -22,21 +20,21 @@ _own = keep("children", _Own)
 
 
 def watch_children(on: bool) -> None:
-    """Have windows look at the children from now on, or no longer.
+    """Turn measuring children on or off.
 
-    ImportError where memwatch was built without libproc2, OSError where it cannot read.
+    ImportError: memwatch was built without libproc2. OSError: it cannot read /proc.
     """
     if on:
         from .. import _procps
 
         if _procps.start_children():
-            # For good: a hook cannot be taken away again. It costs 0.2 us an event.
+            # It cannot be removed. It costs 0.2 us per event.
             sys.addaudithook(_procps.count_started_children)
     _own.watching = on
 
 
 def open_window() -> ChildrenWindow | None:
-    """A window on the children; None where they are not watched, or cannot be."""
+    """A window on the children; None: off, or not possible."""
     if not _own.watching:
         return None
     from .. import _procps
@@ -44,21 +42,21 @@ def open_window() -> ChildrenWindow | None:
     try:
         return _procps.ChildrenWindow()
     except OSError as error:
-        _tell(error)
+        _warn(error)
         return None
 
 
 def close_window(window: ChildrenWindow | None) -> ChildrenFigures:
-    """What it saw, by CellReport's names; nothing where that cannot be told."""
+    """Its figures by CellReport's names; empty if unknown."""
     if window is None:
         return {}
     try:
         figures = window.close()
     except OSError as error:
-        _tell(error)
+        _warn(error)
         return {}
     return {} if figures is None else figures
 
 
-def _tell(error: OSError) -> None:
+def _warn(error: OSError) -> None:
     warn_once("children", f"cannot measure child processes: {cause_of(error)}")

@@ -20,8 +20,6 @@ from ..report import DEFAULTS, CellReport
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLUMNS", "SCHEMA", "History"]
-
 SCHEMA = 1
 """The version of the envelope that to_json() puts around the reports."""
 

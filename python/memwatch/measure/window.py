@@ -14,23 +14,15 @@ from ..warn import FailureWarning, warn_once
 from .children import close_window, open_window
 from .history import History
 
-__all__ = [
-    "OpenWindow",
-    "history",
-    "status_of",
-    "warn_if_peaks_are_sampled",
-    "watch",
-]
-
 history = keep("history", History)
 """The reports of all cells and blocks of this process, oldest first."""
 os.register_at_fork(after_in_child=history.renew_lock)
 
-_trouble = FailureWarning()
+_failure = FailureWarning()
 
 
 def status_of(error: BaseException | None) -> Status:
-    """How code ended that raised `error`, or None."""
+    """The status of code that raised `error`; None: it did not raise."""
     if error is None:
         return "ok"
     # Top-level await: the kernel turns Ctrl-C into a cancellation.
@@ -40,24 +32,24 @@ def status_of(error: BaseException | None) -> Status:
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    # asyncio takes long to import. Where nobody has done so, nothing is cancelled.
+    # Importing asyncio takes long. If it is not imported, nothing is cancelled.
     asyncio = sys.modules.get("asyncio.exceptions")
     return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def warn_if_peaks_are_sampled() -> None:
-    """Warn, once, where peaks are sampled: before anybody relies on one."""
+    """Warn once if peaks are sampled."""
     try:
         accuracy = _core.accuracy()
     except OSError:
-        return  # which the first window will tell
+        return  # the first window will report it
     if not accuracy["hwm_resets"]:
         from . import capabilities, capability_text
 
         why: dict[str, str] = {}
         _, peak = capabilities.find_accuracy(why)
-        told = capability_text.describe_peak(peak, why)
-        warn_once("peaks", f"peaks are {told}; see `memwatch doctor`")
+        text = capability_text.describe_peak(peak, why)
+        warn_once("peaks", f"peaks are {text}; see `memwatch doctor`")
 
 
 def _warn_of_absent_figures(peak_method: str, duration_ns: int | None) -> None:
@@ -77,10 +69,7 @@ def _warn_of_absent_figures(peak_method: str, duration_ns: int | None) -> None:
 
 
 class OpenWindow:
-    """A window that is open from now on. OSError where /proc cannot be read.
-
-    What it is given is for the black box, which is to tell while it is open what it is.
-    """
+    """An open window; the arguments are for the black box. OSError."""
 
     __slots__ = ("_children", "_window")
 
@@ -112,10 +101,10 @@ class OpenWindow:
         source: str | None = None,
         previous: CellReport | None = None,
     ) -> CellReport | None:
-        """End the window and report; `previous` is the report that drift counts from.
+        """Close the window; `previous` is the report before it, for the drift.
 
-        None where there is nothing to tell: the window was opened by the process that
-        this one was forked from. OSError where /proc cannot be read.
+        None: the parent process opened it before a fork(). OSError: /proc cannot be
+        read.
         """
         previous_end = None if previous is None else previous.rss_end_bytes
         closed = self._window.close(status, previous_end)
@@ -136,8 +125,7 @@ class OpenWindow:
         }
         if self._children is not None:
             values.update(close_window(self._children))
-        # CellReport(**values) is the same, and takes several times as long: each
-        # cell would feel it.
+        # The same as CellReport(**values), but several times as fast.
         report = CellReport.__new__(CellReport)
         _core.set_attributes(report, values)
         return report
@@ -176,7 +164,7 @@ class watch:
         try:
             self._window = OpenWindow(self.label)
         except OSError as error:
-            _trouble.tell(error)
+            _failure.warn(error)
         return self
 
     def __exit__(
@@ -191,6 +179,6 @@ class watch:
         try:
             self.report = window.close(label=self.label, status=status_of(error))
         except OSError as failure:
-            _trouble.tell(failure)
+            _failure.warn(failure)
         if self.report is not None:
             history.append(self.report)

@@ -1,1 +1,1 @@
-"""Notebooks that are run with nobody looking: ``memwatch run``."""
+"""Execute notebooks and measure their cells: ``memwatch run``."""

@@ -1,4 +1,4 @@
-"""Several notebooks, some at a time, in one event loop."""
+"""Run several notebooks concurrently in one event loop."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from .execution import Options, Stop, not_begun
 from .progress import Listener
 from .results import NotebookRun
 from .runner import run_notebook
-
-__all__ = ["Job", "run_all"]
 
 OnRun = Callable[["Job", NotebookRun], None]
 
@@ -41,11 +39,10 @@ def run_all(
     on_run: OnRun,
     listener: Listener | None = None,
 ) -> list[NotebookRun]:
-    """Run them, `at_once` at a time; their results, in their order.
+    """Run the jobs, `at_once` at a time; the results in the same order.
 
-    `on_run` is called with each as soon as it is through. SIGINT, SIGTERM and SIGHUP
-    (unless it is ignored) end those that run, as `interrupted`; those that were not
-    begun are `interrupted`, too, and none of their cells was run.
+    `on_run` is called when a notebook has ended. SIGINT, SIGTERM and SIGHUP (unless it
+    is ignored) interrupt all notebooks that have not ended.
     """
     return asyncio.run(_run_all(jobs, at_once, on_run, listener or Listener()))
 
@@ -57,7 +54,7 @@ async def _run_all(
     tasks: list[asyncio.Task[NotebookRun]] = []
     loop = asyncio.get_running_loop()
     caught = [signals.SIGINT, signals.SIGTERM]
-    # nohup ignores it, and means that.
+    # nohup ignores SIGHUP: keep that.
     if signals.getsignal(signals.SIGHUP) is not signals.SIG_IGN:
         caught.append(signals.SIGHUP)
 
@@ -65,13 +62,12 @@ async def _run_all(
         for signal in caught:
             loop.add_signal_handler(signal, interrupt)
 
-    # nbclient takes the handlers for itself when it starts a kernel, and away when the
+    # nbclient replaces the handlers when it starts a kernel, and removes them when the
     # notebook ends.
     stop = Stop(listen_to_signals)
 
     def interrupt() -> None:
-        # A terminal that hangs up sends SIGHUP, and so does its shell. A second
-        # cancellation would meet the kernels while they are shut down.
+        # Once: a second SIGHUP, from the shell, would cancel the kernels' shutdown.
         if stop.requested:
             return
         stop.requested = True

@@ -1,4 +1,4 @@
-"""How one notebook is run: its options, a wish to stop, and how far it is."""
+"""Options, progress and interruption of one notebook's execution."""
 
 from __future__ import annotations
 
@@ -19,39 +19,27 @@ if TYPE_CHECKING:
 
     from .kernels import KernelMemory
 
-__all__ = [
-    "Options",
-    "Progress",
-    "Stop",
-    "code_cells",
-    "interrupting",
-    "is_interrupt",
-    "not_begun",
-    "one_line",
-    "oom_kills",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How notebooks are run."""
+    """Options of an execution."""
 
     kernel_name: str | None = None
-    """Instead of the one that the notebook names."""
+    """The kernel to use instead of the notebook's own."""
     timeout: float | None = None
-    """Seconds for each cell; None: no limit."""
+    """Maximum seconds per cell; None: no limit."""
     startup_timeout: float = 60
-    """Seconds for the kernel to be ready."""
+    """Maximum seconds for the kernel to start."""
     allow_errors: bool = False
-    """Whether the cells after one that raises are run, too."""
+    """Whether to continue after a cell that raises."""
     cwd: str | None = None
-    """The folder to run in; None: the notebook's own."""
+    """The working directory; None: the notebook's own."""
 
 
 class Stop:
-    """Somebody's wish that notebooks end now.
+    """A request to interrupt notebooks.
 
-    `listen` is called when nbclient has taken the signal handlers for itself.
+    `listen` is called when nbclient has replaced the signal handlers.
     """
 
     def __init__(self, listen: Callable[[], None] = lambda: None) -> None:
@@ -61,10 +49,10 @@ class Stop:
 
 @dataclass
 class Progress:
-    """What is known so far."""
+    """The state of one notebook's execution."""
 
     cells: list[int]
-    """The indices of the code cells that have text."""
+    """The indices of the code cells that are not empty."""
     memory: KernelMemory | None = None
     process: Any = None
     pid: int | None = None
@@ -78,11 +66,11 @@ class Progress:
 
 
 def not_begun(notebook: NotebookNode, path: str) -> NotebookRun:
-    """The result of one that was to be run, and was interrupted before."""
+    """The result of a notebook that was interrupted before its start."""
     return NotebookRun(
         notebook=path,
         state="interrupted",
-        message="interrupted before it was begun",
+        message="interrupted before it was started",
         cells=[
             CellRun(
                 cell_index=index, state="not run", source=notebook.cells[index].source
@@ -101,7 +89,7 @@ def code_cells(notebook: NotebookNode) -> list[int]:
 
 
 def oom_kills() -> int | None:
-    """The count of the cgroup that the kernel shares with us."""
+    """OOM kills in our cgroup, which is the kernel's too."""
     try:
         return _core.cgroup()["oom_kills"]
     except OSError:
@@ -118,9 +106,9 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def interrupting(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP call `interrupt`, where this is the main thread.
+    """In the main thread: Ctrl-C, SIGTERM and SIGHUP call `interrupt`.
 
-    But SIGHUP stays ignored where it is, by nohup.
+    SIGHUP stays ignored under nohup.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

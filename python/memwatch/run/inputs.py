@@ -1,4 +1,4 @@
-"""Which notebooks are run, and where the executed ones go."""
+"""The notebooks to run, and the files for the executed ones."""
 
 from __future__ import annotations
 
@@ -7,41 +7,29 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .notebook_files import InputError, read_notebook
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = [
-    "Found",
-    "Task",
-    "expand",
-    "plan",
-    "split_two",
-]
-
-# ---- which ones ----
+# ---- inputs ----
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A notebook that is to be run."""
+    """A notebook to run."""
 
     path: str
-    """As it was given, or as the pattern or the folder that was given names it."""
+    """As it was given, or as found in the given folder or by the given pattern."""
     name: str
-    """What it is called below an output folder: its path below what the pattern has
-    before its first wildcard, or below the folder; else its file's name alone."""
+    """Its path below an output folder: that below the given folder, or below the part
+    of the pattern before its first wildcard; else its file name."""
 
 
 def expand(given: Sequence[str]) -> tuple[list[Found], list[InputError]]:
-    """The notebooks that `given` names, in order, each once; and what names none.
+    """The notebooks in `given`, in order, each file once; and the errors.
 
-    A path is that file. A folder is all ``*.ipynb`` in it and below, by name, but for
-    hidden folders (``.ipynb_checkpoints``). What is no path is a pattern (``*``, ``?``,
-    ``[a-z]``, ``**`` for any folders). The same file by another name is not run twice.
+    Each is a file, or a folder: all ``*.ipynb`` in it and below, sorted, except in
+    ``.ipynb_checkpoints``; or a pattern (``*``, ``?``, ``[a-z]``, ``**``).
     """
     found: dict[str, Found] = {}
     errors = []
@@ -87,7 +75,7 @@ def _below(folder: str, pattern: str) -> list[Found]:
     ]
 
 
-# ---- where to ----
+# ---- outputs ----
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +84,17 @@ class Task:
 
     notebook: str
     output: str | None
-    """Where the executed one is to be written; None: nowhere."""
+    """The file for the executed notebook; None: it is not written."""
 
 
 def split_two(
     given: Sequence[str], *, all_inputs: bool
 ) -> tuple[Sequence[str], str | None]:
-    """Tell ``IN OUT`` from two inputs: the inputs, and OUT or None.
+    """Distinguish ``IN OUT`` from two inputs: returns the inputs, and OUT or None.
 
-    Two plain paths are IN and OUT, as with papermill, unless `all_inputs` (some option
-    says where outputs go). But a notebook that somebody wrote is never taken for OUT:
-    one that is there has to be the executed IN of an earlier run, by its own metadata.
-    InputError where it is not.
+    Two plain paths are IN and OUT, as with papermill, unless `all_inputs` (an option
+    says where outputs go). An existing OUT must be the executed IN of an earlier run,
+    by its metadata: otherwise InputError, so that no notebook is overwritten.
     """
     if all_inputs or len(given) != 2:
         return given, None
@@ -145,11 +132,11 @@ def plan(
     output_dir: str | None = None,
     in_place: bool = False,
 ) -> list[Task]:
-    """Where each executed notebook goes: nowhere, unless one of the three says so.
+    """The output of each notebook: none, unless one of the three options is given.
 
     `output` is for one notebook, `output_dir` keeps the names, `in_place` replaces each
-    notebook. InputError for two of the three, for two notebooks that would write one
-    file, for an output that is one of the notebooks themselves.
+    notebook. InputError: two options, two notebooks with the same output, or an output
+    that is an input.
     """
     if sum((output is not None, output_dir is not None, in_place)) > 1:
         raise InputError("OUT, --output-dir and --in-place exclude each other")

@@ -1,4 +1,4 @@
-"""A kernel on this machine: its sockets, and its memory, measured from outside."""
+"""A kernel on this machine: its sockets, and its memory from outside."""
 
 from __future__ import annotations
 
@@ -16,29 +16,26 @@ from .. import _core
 from ..report import CellReport, Status, Timeline
 from ..warn import cause_of
 
-__all__ = ["KernelMemory", "SocketFolder", "use_sockets"]
-
 _SUMMED = ("rss_start_bytes", "rss_end_bytes", "used_bytes", *_core.END_FIGURES)
 
 _ENDED = (errno.ESRCH, errno.ENOENT, errno.ENODATA)
-"""What reading a process that has ended fails with; ENODATA: it is a zombie."""
+"""Errors of reading a process that has ended; ENODATA: it is a zombie."""
 
 _Closed = tuple[dict[str, Any], bytes, bytes]
 
 
 class KernelMemory:
-    """Windows on a kernel's process, and on those that belonged to it from the start.
+    """Windows on the processes of a kernel.
 
-    Some kernels are two processes: bash_kernel is a Python that talks to a bash, and
-    `conda run` or a shell may start the kernel as its child. What was there when the
-    kernel was ready is measured, each process by its own high-water mark; what a cell
-    starts later is not. A process that has ended counts 0 from then on. OSError where
-    no process can be read.
+    Some kernels are several processes: bash_kernel is a Python with a bash, and `conda
+    run` or a shell may start the kernel as a child. All descendants at the kernel's
+    start are measured, each by its own high-water mark; later ones are not. A process
+    that has ended counts 0. OSError: no process can be read.
     """
 
     def __init__(self, pid: int) -> None:
         self.why_not: str | None = None
-        """Why a process was not measured; None: all were."""
+        """Why a process is not measured; None: all are."""
         self._processes = self._open_all(pid)
         self._windows: dict[int, _core.Window] = {}
         self._previous_end_bytes: int | None = None
@@ -51,8 +48,8 @@ class KernelMemory:
                 opened[each] = _core.Process(each)
             except OSError as error:
                 failed[each] = error
-        # One that ended while the others were listed is not missing, and its pid may
-        # belong to another process by now. One that is hidden is still listed.
+        # A process that ended meanwhile is not an error, and its pid may be reused. A
+        # hidden one is still listed.
         there = {pid, *_descendants(pid)}
         for each, failure in failed.items():
             if each in there and failure.errno != errno.ENODATA:
@@ -66,7 +63,7 @@ class KernelMemory:
         self.why_not = f"process {pid}: {cause_of(error)}"
 
     def open(self) -> None:
-        """A cell is about to be sent. OSError where no process can be measured."""
+        """Open windows for a cell. OSError: no process can be measured."""
         self._windows = {}
         failure = None
         for pid, process in list(self._processes.items()):
@@ -79,9 +76,9 @@ class KernelMemory:
             raise failure
 
     def _lose(self, pid: int, error: OSError) -> None:
-        """A process cannot be read: it has ended, or this cell's sum is without it."""
+        """Note that a process has ended, or that it cannot be read."""
         if error.errno in _ENDED:
-            # Another thread may be reading the old ones.
+            # A new dict: another thread may iterate over the old one.
             self._processes = {
                 each: process
                 for each, process in self._processes.items()
@@ -91,7 +88,7 @@ class KernelMemory:
             self._miss(pid, error)
 
     def rss_bytes(self) -> int | None:
-        """What it holds now; None where that cannot be read. Any thread."""
+        """RSS now; None: unknown. Any thread."""
         held = []
         for process in self._processes.values():
             try:
@@ -102,13 +99,11 @@ class KernelMemory:
         return sum(held) if held else None
 
     def close(self, status: Status, **title: Any) -> CellReport | None:
-        """The cell has ended, or the kernel died in it: what it cost.
+        """Close the cell's windows; its report, or None if no window is open.
 
-        A process that ended in a cell with a reply (`status` ``ok`` or ``error``) holds
-        0 at its end. In any other cell it may have been the one that ran the cell: then
-        its end is what was known when the last sample was taken. `title` are
-        CellReport's label, execution_count, cell_id and source. None where no window is
-        open.
+        A process that ended in a cell with a reply (`status` ``ok`` or ``error``) has 0
+        at the end. In other cells it may have run the cell: then its end is its last
+        sample. `title`: CellReport's label, execution_count, cell_id and source.
         """
         closed = list(self._close_each(has_reply=status in ("ok", "error")))
         self._windows = {}
@@ -116,7 +111,6 @@ class KernelMemory:
             return None
         figures, t_ns, rss_bytes = _together(closed)
         if self._previous_end_bytes is not None:
-            # Of all processes, and of those that are there now.
             drift = figures["rss_start_bytes"] - self._previous_end_bytes
             figures["drift_bytes"] = drift
         self._previous_end_bytes = figures["rss_end_bytes"]
@@ -138,7 +132,7 @@ class KernelMemory:
 
 
 def _end_at_zero(figures: dict[str, Any]) -> None:
-    """The process has ended: it holds nothing. Its peak stays."""
+    """The process has ended: it has 0 at the end. Its peak stays."""
     for name in ("rss_end_bytes", *_core.END_FIGURES):
         figures[name] = 0
     figures["used_bytes"] = -figures["rss_start_bytes"]
@@ -146,13 +140,13 @@ def _end_at_zero(figures: dict[str, Any]) -> None:
 
 
 def _together(closed: list[_Closed]) -> _Closed:
-    """Several processes' figures as one's.
+    """Combine the figures of several processes.
 
-    Each high-water mark is known, and not when it was reached. So the peak is that of
-    the process that rose the highest, with what the others held at least: right where
-    one works while the others wait, too low where several rise at once. The sum of all
-    marks is an upper bound; how far it is above the peak is part of `peak_error_bytes`.
-    The timeline is the busiest one's.
+    The time of a high-water mark is unknown. So the peak is that of the process that
+    rose the most, plus the least RSS of the others: right if one works while the others
+    wait, too low if several rise at once. The sum of all marks is an upper bound; its
+    distance from the peak is part of `peak_error_bytes`. The timeline is that of the
+    process that rose the most.
     """
     if len(closed) == 1:
         return closed[0]
@@ -178,7 +172,7 @@ def _together(closed: list[_Closed]) -> _Closed:
 
 
 def _least(figures: dict[str, Any]) -> int:
-    """What the process held at least, as far as its ends tell."""
+    """The lower of RSS at the start and at the end."""
     least: int = min(figures["rss_start_bytes"], figures["rss_end_bytes"])
     return least
 
@@ -195,23 +189,22 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-# ---- how a kernel is reached ----
+# ---- sockets ----
 
 _FOLDER_PREFIX = "memwatch-sockets-"
 _ON_SOCKETS = frozenset(["ipykernel", "ipykernel_launcher", "bash_kernel"])
-"""Modules of kernels that were tried with Unix sockets, and are ready with them."""
+"""Modules of kernels that were tested with Unix sockets."""
 _LONGEST_PATH = 107
 """Bytes of a Unix socket's path: sun_path of unix(7) without its final zero."""
 
 
 def use_sockets(manager: Any) -> SocketFolder | None:
-    """Have jupyter_client's `manager` start its kernel on Unix sockets, not on ports.
+    """Make jupyter_client's `manager` use Unix sockets instead of ports.
 
-    They are in the folder that is returned; its remove() is for the caller. Two
-    processes cannot take the same port then, and nobody else can read what is sent.
-    None where that cannot be relied on: kernels of other languages (IJulia, almond,
-    evcxr) then never answer, and a wrapper may start its kernel where our folder cannot
-    be seen.
+    Returns their folder, which the caller removes. No two processes can take the same
+    port then, and other users cannot read the messages. None: ports are used, because
+    kernels of other languages (IJulia, almond, evcxr) do not respond on sockets, and a
+    wrapper may start its kernel where the folder is not visible.
     """
     if not _can_use_sockets(manager):
         return None
@@ -227,7 +220,7 @@ def _can_use_sockets(manager: Any) -> bool:
     try:
         spec = manager.kernel_spec
     except NoSuchKernel:
-        return False  # starting it says so
+        return False  # starting it reports this
     local = "local-provisioner"
     provisioner = spec.metadata.get("kernel_provisioner") or {}
     default = os.environ.get("JUPYTER_DEFAULT_PROVISIONER_NAME", local)
@@ -239,15 +232,12 @@ def _can_use_sockets(manager: Any) -> bool:
 
 
 class SocketFolder:
-    """A private folder for one kernel's sockets: mode 0700, locked while it is in use.
-
-    The lock tells others that its owner lives: it is gone with the process.
-    """
+    """A private folder for one kernel's sockets, locked while its owner runs."""
 
     def __init__(self, base: str) -> None:
         self.path = tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=base)
         self.prefix = f"{self.path}/k"
-        """What jupyter_client calls `ip`: the sockets are PREFIX-1, PREFIX-2, ..."""
+        """jupyter_client's `ip`: the sockets are PREFIX-1, PREFIX-2, ..."""
         self._lock: int | None = None
         try:
             self._lock = _locked(self.path)
@@ -259,7 +249,7 @@ class SocketFolder:
 
     @classmethod
     def make(cls) -> SocketFolder | None:
-        """A new one in $XDG_RUNTIME_DIR or /tmp; None where none can be made."""
+        """A new folder in $XDG_RUNTIME_DIR or /tmp; None: not possible."""
         for base in (os.environ.get("XDG_RUNTIME_DIR"), "/tmp"):
             with suppress(OSError):
                 if base and os.path.isabs(base):
@@ -268,7 +258,7 @@ class SocketFolder:
         return None
 
     def remove(self) -> None:
-        """Remove it with its sockets; nothing where it is gone already."""
+        """Remove it with its sockets. Idempotent."""
         _remove(self.path)
         if self._lock is not None:
             os.close(self._lock)
@@ -276,11 +266,11 @@ class SocketFolder:
 
 
 def _locked(folder: str) -> int:
-    """A descriptor that holds the folder's lock. OSError where another holds it."""
+    """A descriptor that holds the folder's lock. OSError: another process has it."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.stat(folder)  # another may have removed it before it was locked
+        os.stat(folder)  # it may have been removed before it was locked
     except OSError:
         os.close(fd)
         raise
@@ -288,7 +278,7 @@ def _locked(folder: str) -> int:
 
 
 def _remove(folder: str) -> None:
-    """With its sockets; where anything else is in it, it stays."""
+    """Remove the folder with its sockets, if nothing else is in it."""
     with suppress(OSError):
         for each in os.scandir(folder):
             if each.name.startswith("k-"):
@@ -297,7 +287,7 @@ def _remove(folder: str) -> None:
 
 
 def _remove_abandoned(base: str) -> None:
-    """Those of our own whose owner was killed."""
+    """Remove this user's folders whose owners were killed."""
     for each in os.scandir(base):
         if not each.name.startswith(_FOLDER_PREFIX):
             continue

@@ -1,4 +1,4 @@
-"""Reading notebook files: repaired where possible, refused in one line where not."""
+"""Read notebook files and repair them if possible."""
 
 from __future__ import annotations
 
@@ -16,22 +16,14 @@ from ..warn import cause_of
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = [
-    "MAX_NOTEBOOK_BYTES",
-    "InputError",
-    "parse_notebook",
-    "read_notebook",
-    "read_whole",
-]
-
 _MIB = 2**20
 
 MAX_NOTEBOOK_BYTES = 256 * _MIB
-"""What is larger is not read: as Python's objects it would be a multiple of that."""
+"""Larger files are not read: their Python objects would be several times as large."""
 
 
 class InputError(Exception):
-    """What was given cannot be run; one line, which names it and says what to do."""
+    """Invalid input; one line that names it and says what to do."""
 
 
 def read_notebook(
@@ -39,34 +31,33 @@ def read_notebook(
     max_bytes: int = MAX_NOTEBOOK_BYTES,
     notes: list[str] | None = None,
 ) -> NotebookNode:
-    """The notebook in the file `path`, as format 4, with what is wrong repaired.
+    """The notebook in the file `path`, as format 4, repaired.
 
-    `notes` gets a phrase for each thing that was repaired, or that does not fit the
-    schema and does not keep the notebook from running. InputError for a file that
-    cannot be read or is larger than `max_bytes` (which is not read at all), no JSON,
-    a newer format, no cells, cells that cannot be executed.
+    `notes` gets a phrase for each repair, and for each error that does not prevent the
+    execution. InputError: the file cannot be read, is larger than `max_bytes`, is not
+    JSON, has a newer format, or has no cells that can be executed.
     """
-    told = os.fspath(path)
-    return parse_notebook(read_whole(told, max_bytes), told, notes)
+    given = os.fspath(path)
+    return parse_notebook(read_whole(given, max_bytes), given, notes)
 
 
-def read_whole(told: str, max_bytes: int) -> bytes:
-    """All of the file; InputError where it is none, or larger than `max_bytes`."""
+def read_whole(path: str, max_bytes: int) -> bytes:
+    """The file's content; InputError: not readable, or larger than `max_bytes`."""
     try:
-        # A pipe that nobody writes to is not waited for.
-        descriptor = os.open(told, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        # Opening a pipe must not block.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             there = os.fstat(descriptor)
             if not stat.S_ISREG(there.st_mode):
-                raise InputError(f"{told}: not a file")
-            _refuse_large(told, there.st_size, max_bytes)
+                raise InputError(f"{path}: not a file")
+            _refuse_large(path, there.st_size, max_bytes)
             with open(descriptor, "rb", closefd=False) as file:
                 data = file.read(max_bytes + 1)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise InputError(f"{told}: {_cause(error)}") from None
-    _refuse_large(told, len(data), max_bytes)
+        raise InputError(f"{path}: {_cause(error)}") from None
+    _refuse_large(path, len(data), max_bytes)
     return data
 
 
@@ -76,63 +67,60 @@ def _cause(error: OSError) -> str:
     return error.strerror or cause_of(error)
 
 
-def _refuse_large(told: str, size_bytes: int, max_bytes: int) -> None:
+def _refuse_large(path: str, size_bytes: int, max_bytes: int) -> None:
     if size_bytes > max_bytes:
         raise InputError(
-            f"{told}: {size_bytes / _MIB:,.0f} MiB, more than the maximum of"
+            f"{path}: {size_bytes / _MIB:,.0f} MiB, more than the maximum of"
             f" {max_bytes / _MIB:,.0f} MiB; clear its outputs"
-            f" (jupyter nbconvert --clear-output --inplace {told})"
+            f" (jupyter nbconvert --clear-output --inplace {path})"
         )
 
 
 def parse_notebook(
-    data: bytes, told: str, notes: list[str] | None = None
+    data: bytes, path: str, notes: list[str] | None = None
 ) -> NotebookNode:
-    """The notebook that `data` is the file of; `told` names it in an InputError.
-
-    `notes` is as in read_notebook().
-    """
+    """As read_notebook(), with the content of the file; `path` is for InputError."""
     notes = [] if notes is None else notes
     nbformat = need("nbformat", "run", "reading notebooks")
-    notebook = _json(data, told)
+    notebook = _json(data, path)
     major = notebook.get("nbformat")
     if not isinstance(major, int) or isinstance(major, bool):
-        raise InputError(f"{told}: not a notebook: its JSON has no number 'nbformat'")
+        raise InputError(f"{path}: not a notebook: its JSON has no number 'nbformat'")
     if major > 4:
         raise InputError(
-            f"{told}: unsupported notebook format {major}: expected 4 or lower"
+            f"{path}: unsupported notebook format {major}: expected 4 or lower"
         )
     try:
-        return _valid(nbformat, notebook, told, notes)
+        return _valid(nbformat, notebook, path, notes)
     except RecursionError:
-        raise InputError(f"{told}: the JSON is nested too deeply") from None
+        raise InputError(f"{path}: the JSON is nested too deeply") from None
 
 
-def _json(data: bytes, told: str) -> dict[str, Any]:
+def _json(data: bytes, path: str) -> dict[str, Any]:
     if not data.strip():
-        raise InputError(f"{told}: the file is empty")
+        raise InputError(f"{path}: the file is empty")
     try:
         notebook = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{told}: not a notebook: invalid UTF-8 at byte {error.start}"
+            f"{path}: not a notebook: invalid UTF-8 at byte {error.start}"
         ) from None
     except RecursionError:
-        raise InputError(f"{told}: the JSON is nested too deeply") from None
+        raise InputError(f"{path}: the JSON is nested too deeply") from None
     except ValueError as error:  # no JSON, and numbers of more than 4300 digits
         if b"\n<<<<<<< " in data and b"\n>>>>>>> " in data:
             raise InputError(
-                f"{told}: contains git conflict markers; resolve them first, for"
+                f"{path}: contains git conflict markers; resolve them first, for"
                 " example with nbdime"
             ) from None
-        raise InputError(f"{told}: not a notebook: invalid JSON ({error})") from None
+        raise InputError(f"{path}: not a notebook: invalid JSON ({error})") from None
     if not isinstance(notebook, dict):
-        raise InputError(f"{told}: not a notebook: its JSON is not an object")
+        raise InputError(f"{path}: not a notebook: its JSON is not an object")
     return notebook
 
 
 def _valid(
-    nbformat: Any, notebook: dict[str, Any], told: str, notes: list[str]
+    nbformat: Any, notebook: dict[str, Any], path: str, notes: list[str]
 ) -> NotebookNode:
     rwbase: Any = import_module("nbformat.v4.rwbase")
     try:
@@ -140,10 +128,9 @@ def _valid(
             notebook = _converted(nbformat, notebook)
             notes.append("it has an old format, and is read as format 4")
         if notebook.get("cells") == []:
-            raise InputError(f"{told}: the notebook has no cells")
+            raise InputError(f"{path}: the notebook has no cells")
         _repair(notebook, notes)
         node = nbformat.from_dict(notebook)
-        # They take much for granted: what is none of it is found by them or below.
         rwbase.rejoin_lines(node)
         rwbase.strip_transient(node)
         node = _with_ids(node, notes)
@@ -151,14 +138,14 @@ def _valid(
         try:
             nbformat.validate(node)
         except nbformat.ValidationError as error:
-            notes.append(f"it is not valid, and is run as it is: {_where(error)}")
+            notes.append(f"it is not valid, but is run unchanged: {_where(error)}")
     except nbformat.ValidationError as error:
-        raise InputError(f"{told}: invalid notebook: {_where(error)}") from None
+        raise InputError(f"{path}: invalid notebook: {_where(error)}") from None
     except (InputError, RecursionError):
         raise
-    except Exception as error:  # nbformat's code, at the mercy of what is in a file
+    except Exception as error:  # of nbformat, for hostile content
         reason = " ".join(f"{type(error).__name__} {error}".split())[:160]
-        raise InputError(f"{told}: invalid notebook ({reason})") from None
+        raise InputError(f"{path}: invalid notebook ({reason})") from None
     valid: NotebookNode = node
     return valid
 
@@ -168,7 +155,7 @@ def _converted(nbformat: Any, notebook: dict[str, Any]) -> dict[str, Any]:
     reader: Any = import_module("nbformat.reader")
     log = logging.getLogger("traitlets")
     level = log.level
-    log.setLevel(logging.CRITICAL)  # pages, about what does not fit the old schema
+    log.setLevel(logging.CRITICAL)  # it logs pages about the old schema
     try:
         converted: dict[str, Any] = nbformat.convert(
             reader.reads(json.dumps({"metadata": {}, **notebook})), 4
@@ -179,10 +166,10 @@ def _converted(nbformat: Any, notebook: dict[str, Any]) -> dict[str, Any]:
 
 
 def _repair(notebook: dict[str, Any], notes: list[str]) -> None:
-    """Repair what nbformat, nbclient or memwatch would stumble on."""
+    """Repair errors that nbformat, nbclient or memwatch cannot handle."""
     cells = notebook.get("cells")
     if not isinstance(cells, list) or not all(isinstance(c, dict) for c in cells):
-        return  # which is refused below
+        return  # _refuse_unexecutable() reports it
     has_ids = any("id" in cell for cell in cells)
     minor = notebook.get("nbformat_minor")
     if type(minor) is not int or minor < 0:
@@ -222,7 +209,7 @@ def _repair(notebook: dict[str, Any], notes: list[str]) -> None:
             cell["outputs"] = fit
             notes.append(f"cell {number} had outputs that nbformat cannot write")
         if type(cell.get("execution_count")) is not int:
-            # Without a note where it is there, and null.
+            # No note if it is null.
             if cell.get("execution_count", 0) is not None:
                 notes.append(f"cell {number} has no execution count")
             cell["execution_count"] = None
@@ -243,7 +230,7 @@ def _with_ids(node: NotebookNode, notes: list[str]) -> NotebookNode:
     from nbformat import validator
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is in the notes
+        warnings.simplefilter("ignore")  # `notes` has them
         _, normal = validator.normalize(node, version=4)
     changed = sum(
         before.get("id") != after.get("id")
@@ -269,7 +256,7 @@ def _refuse_unexecutable(node: NotebookNode) -> None:
 
 
 def _where(error: Any) -> str:
-    # jsonschema's whole story is pages long; its first line may quote all of a cell.
+    # jsonschema's message has pages; its first line may quote a whole cell.
     reason = str(getattr(error, "message", error)).strip().partition("\n")[0]
     reason = reason if len(reason) <= 160 else reason[:159] + "…"
     place = "/".join(str(each) for each in getattr(error, "path", ()))

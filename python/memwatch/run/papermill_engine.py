@@ -18,8 +18,6 @@ from .output import metadata
 from .results import NotebookState
 from .runner import Runner
 
-__all__ = ["MemwatchEngine"]
-
 Hook = Callable[..., Any]
 
 
@@ -38,8 +36,7 @@ class MemwatchEngine(NBClientEngine):  # type: ignore[misc]
     ) -> Any:
         """Execute it as papermill's own engine does, with a client that measures.
 
-        That engine names its client's class, so that what it makes of its arguments is
-        said here once more.
+        The body repeats that engine's, which names its client's class.
         """
         path = options.pop("input_path", None)
         traits = merge_kwargs(
@@ -56,7 +53,7 @@ class MemwatchEngine(NBClientEngine):  # type: ignore[misc]
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
     def __init__(self, nb_man: Any, path: str | None, **traits: Any) -> None:
         super().__init__(nb_man, **traits)
-        # A notebook that was given as an object has no path.
+        # A notebook object has no path.
         self._runner = Runner(
             self.nb, str(path or "-"), Options(timeout=self.timeout), client=self
         )
@@ -64,7 +61,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
             setattr(self, name, _both(ours, getattr(self, name)))
 
     def execute(self, **options: Any) -> Any:
-        """As papermill's, with the whole notebook's figures at the end."""
+        """As papermill's; then write the notebook's figures."""
         metadata.strip(self.nb)
         self._runner.begin()
         state: NotebookState = "ok"
@@ -101,8 +98,8 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
             return super().execute_cell(cell, cell_index, **options)
         except BaseException as error:
             self._runner.failed(error)
-            # papermill itself takes only these for a failure: a cell whose kernel was
-            # killed is 'completed' to it.
+            # For papermill only these are failures: it would report a cell whose kernel
+            # was killed as 'completed'.
             if not isinstance(error, CellExecutionError):
                 self.nb_man.cell_exception(cell, cell_index=cell_index, exception=error)
             raise
@@ -112,7 +109,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
 
 def _both(ours: Hook, theirs: Hook | None) -> Hook:
-    """Hooks may be given to papermill, too."""
+    """Papermill's caller may have hooks, too."""
 
     async def call(**arguments: Any) -> None:
         await run_hook(ours, **arguments)

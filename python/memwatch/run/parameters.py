@@ -1,4 +1,4 @@
-"""Parameters, as papermill has them: ``-p``, ``-r``, ``-f``, ``-y``."""
+"""Parameters as in papermill: ``-p``, ``-r``, ``-f``, ``-y``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from .notebook_files import InputError, read_whole
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["collect", "inject"]
-
 _MAX_FILE_BYTES = 16 * 2**20
 _WHAT = "setting parameters"
 
@@ -25,10 +23,10 @@ def collect(
     files: Iterable[str] = (),
     yaml: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """All parameters by name; papermill's order: -f, -y, -p, -r, the later wins.
+    """All parameters by name; later ones win, in papermill's order -f, -y, -p, -r.
 
-    `typed` become what they look like (True, False, None, integers, floats), `raw` stay
-    texts. InputError for what is no YAML, or no table of names; MissingLibraryError.
+    `typed` values become True, False, None, integers and floats; `raw` stay texts.
+    InputError: invalid YAML, or not a mapping; MissingLibraryError.
     """
     typed, raw, files, yaml = list(typed), list(raw), list(files), list(yaml)
     if not (typed or raw or files or yaml):
@@ -50,7 +48,7 @@ def collect(
     return found
 
 
-def _table(text: bytes, told: str) -> dict[Any, Any]:
+def _table(text: bytes, source: str) -> dict[Any, Any]:
     import yaml
     from papermill.iorw import NoDatesSafeLoader
 
@@ -58,11 +56,11 @@ def _table(text: bytes, told: str) -> dict[Any, Any]:
         found = yaml.load(text, Loader=NoDatesSafeLoader)
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{told}: invalid YAML or JSON ({reason})") from None
+        raise InputError(f"{source}: invalid YAML or JSON ({reason})") from None
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise InputError(f"{told}: expected a mapping of names to values")
+        raise InputError(f"{source}: expected a mapping of names to values")
     return found
 
 
@@ -71,13 +69,12 @@ def inject(
     parameters: dict[str, Any],
     kernel_name: str | None = None,
 ) -> NotebookNode:
-    """`notebook` with the cell that sets `parameters`, by papermill; a copy.
+    """A copy of `notebook` with a cell that sets `parameters`, by papermill.
 
-    After the cell tagged ``parameters``, in place of the one that an earlier run put
-    there, else at the top. `kernel_name` is the kernel that was asked for; None: that
-    of the notebook, else ``python3``. Without parameters `notebook` itself. InputError
-    where papermill knows no way to write parameters in the kernel's language;
-    MissingLibraryError.
+    The cell follows the one tagged ``parameters``, or is the first; it replaces that of
+    an earlier run. `kernel_name`: the kernel to use; None: the notebook's own, else
+    ``python3``. Without parameters returns `notebook`. InputError: papermill does not
+    support the kernel's language; MissingLibraryError.
     """
     if not parameters:
         return notebook
@@ -90,13 +87,13 @@ def inject(
     prepared = copy.deepcopy(notebook)
     if not isinstance(prepared.metadata.get("papermill"), dict):
         prepared.metadata["papermill"] = type(prepared)()
-    # papermill asks every cell for its tags.
+    # papermill expects tags in every cell.
     bare = [each for each in prepared.cells if "tags" not in each.metadata]
     for cell in bare:
         cell.metadata["tags"] = []
     log = logging.getLogger("papermill")
     level = log.level
-    log.setLevel(logging.ERROR)  # that no cell is tagged is no trouble
+    log.setLevel(logging.ERROR)  # it warns if no cell is tagged
     try:
         made: NotebookNode = parameterize.parameterize_notebook(
             prepared, parameters, kernel_name=kernel, language=language
@@ -112,12 +109,12 @@ def inject(
 
 
 def _language(notebook: NotebookNode, kernel: str) -> str:
-    """What the kernel speaks, which not every notebook says; "" if nobody does."""
+    """The kernel's language; "": unknown."""
     spec = notebook.metadata.get("kernelspec", {})
     if spec.get("name") == kernel:
-        told = notebook.metadata.get("language_info", {}).get("name")
-        if spec.get("language") or told:
-            return str(spec.get("language") or told)
+        name = notebook.metadata.get("language_info", {}).get("name")
+        if spec.get("language") or name:
+            return str(spec.get("language") or name)
     specs = need("jupyter_client.kernelspec", "run", _WHAT)
     try:
         return str(specs.get_kernel_spec(kernel).language)

@@ -1,4 +1,4 @@
-"""How far a batch has got: a live table in a terminal, plain lines elsewhere."""
+"""The progress of a batch: a live table in a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from ..display.units import mib, printable, seconds
 from ..report import first_line
 from .kernels import KernelMemory
 from .results import NotebookRun
-
-__all__ = ["Lines", "Listener", "Table", "line_of"]
 
 _REFRESHES_PER_S = 4
 

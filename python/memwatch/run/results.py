@@ -1,4 +1,4 @@
-"""What comes out of a notebook's run, and of several. Pure."""
+"""The results of notebooks and their cells. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ..report import CellReport
-
-__all__ = ["CellRun", "CellState", "NotebookRun", "NotebookState"]
 
 CellState = Literal["ok", "error", "interrupted", "timeout", "died", "not run"]
 NotebookState = Literal["ok", "error", "interrupted", "timeout", "died", "no kernel"]
@@ -30,10 +28,10 @@ class CellRun:
     """Its position among all cells of the notebook, from 0."""
     state: CellState
     report: CellReport | None = None
-    """What it cost; None where it was not run. Of one that died: up to its last sample,
-    with `status` ``died``."""
+    """None: it was not run. If the kernel died: up to the last sample, with `status`
+    ``died``."""
     source: str = ""
-    """All of its text."""
+    """Its whole text."""
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name: ready for JSON."""
@@ -43,16 +41,16 @@ class CellRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookRun:
-    """One notebook. Sizes are bytes, times nanoseconds; what is not known is None."""
+    """One notebook. Bytes and nanoseconds; None: unknown."""
 
     schema: int = 2
     notebook: str
-    """The path as it was given."""
+    """The given path."""
     output: str | None = None
-    """Where the executed notebook is; None: nowhere."""
+    """The file of the executed notebook; None: not written."""
     state: NotebookState = "ok"
     message: str | None = None
-    """Where the state is not ``ok``: why, in one line. Else what was not measured."""
+    """The reason of a state other than ``ok``, or what was not measured; one line."""
     kernel_name: str | None = None
     language: str | None = None
     kernel_pid: int | None = None
@@ -62,28 +60,28 @@ class NotebookRun:
     duration_ns: int | None = None
     """From the start of its kernel to the end of its last cell."""
     rss_peak_bytes: int | None = None
-    """The highest of its cells'."""
+    """The highest peak of its cells."""
     limit_bytes: int | None = None
-    """The memory limit in force; None: none, or not known."""
+    """The memory limit; None: none, or unknown."""
     limit_set_by: str | None = None
     attempts: int = 1
-    """How often it was begun: more than once where a cluster's worker died."""
+    """More than 1 if a cluster's worker died."""
     cells: list[CellRun] = field(default_factory=list)
     """Its code cells, in order."""
 
     @property
     def executed(self) -> int:
-        """How many of its code cells were executed, to their end or not."""
+        """The number of executed code cells, complete or not."""
         return sum(cell.state != "not run" for cell in self.cells)
 
     @property
     def raised(self) -> int:
-        """How many of its code cells raised."""
+        """The number of code cells that raised."""
         return sum(cell.state == "error" for cell in self.cells)
 
     @property
     def exit_code(self) -> int:
-        """What `memwatch run` ends with for it, budgets apart."""
+        """The exit code of `memwatch run` for it, without budgets."""
         return _EXIT_CODES[self.state]
 
     def to_dict(self) -> dict[str, Any]:

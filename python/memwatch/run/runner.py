@@ -1,4 +1,4 @@
-"""One notebook, from first cell to last: nbclient executes, memwatch measures."""
+"""Run one notebook: nbclient executes, memwatch measures."""
 
 from __future__ import annotations
 
@@ -35,11 +35,6 @@ from .kernels import KernelMemory, SocketFolder, use_sockets
 from .progress import Listener
 from .results import CellRun, CellState, NotebookRun, NotebookState
 
-__all__ = [
-    "Runner",
-    "run_notebook",
-]
-
 
 async def run_notebook(
     notebook: NotebookNode,
@@ -48,11 +43,10 @@ async def run_notebook(
     listener: Listener | None = None,
     stop: Stop | None = None,
 ) -> NotebookRun:
-    """Execute `notebook` in place, and measure each cell.
+    """Execute `notebook` in place, and measure each cell; `path` is for the result.
 
-    Raises nothing that a notebook or its kernel can cause: that is in what it returns.
-    Cancelled, with `stop` requested before, it ends as `interrupted`. The result calls
-    it `path`.
+    Errors of the notebook and its kernel are in the result. If it is cancelled after
+    `stop` was requested, the result is `interrupted`.
     """
     runner = Runner(notebook, path, options, listener, stop)
     run = await runner.run()
@@ -61,7 +55,7 @@ async def run_notebook(
 
 
 class _Client(NotebookClient):
-    """Tells of a cell that fails while its kernel is still there."""
+    """Reports a failed cell to the runner before the kernel is shut down."""
 
     def __init__(self, runner: Runner, notebook: NotebookNode, **traits: Any) -> None:
         super().__init__(notebook, **traits)
@@ -75,7 +69,7 @@ class _Client(NotebookClient):
         await super().async_start_new_kernel(**options)
 
     async def async_start_new_kernel_client(self) -> Any:
-        # nbclient's own limit is in whole seconds.
+        # nbclient's limit has whole seconds.
         limit = self._runner.options.startup_timeout
         starting = super().async_start_new_kernel_client()
         try:
@@ -92,11 +86,10 @@ class _Client(NotebookClient):
 
 
 class Runner:
-    """One notebook: what nbclient tells of it is put together to a NotebookRun.
+    """Runs one notebook, and collects nbclient's events to a NotebookRun.
 
-    Another's `client` may execute it: then that has to call begin(), prepare(), the
-    hooks(), failed() and can_retry(), and release() and result() at the end; run() is
-    for our own.
+    run() uses our own client. Another `client` must call begin(), prepare(), the
+    hooks(), failed() and can_retry(), and at the end release() and result().
     """
 
     def __init__(
@@ -121,13 +114,13 @@ class Runner:
 
     def _own_client(self) -> NotebookClient:
         options = self.options
-        # Only where it is given: else the notebook says which.
+        # Otherwise the notebook's own.
         kernel = options.kernel_name
         given: Any = {} if kernel is None else {"kernel_name": kernel}
         return _Client(
             self,
             self.notebook,
-            # A function may give fractions of a second, the trait `timeout` may not.
+            # A function, because the trait `timeout` has whole seconds.
             timeout_func=lambda cell: options.timeout,
             startup_timeout=math.ceil(options.startup_timeout) + 1,
             allow_errors=options.allow_errors,
@@ -139,7 +132,7 @@ class Runner:
         )
 
     def hooks(self) -> dict[str, Any]:
-        """nbclient's, by their names."""
+        """Nbclient's hooks by name."""
         return {
             "on_notebook_start": self._on_notebook_start,
             "on_cell_execute": self._on_cell_execute,
@@ -152,12 +145,12 @@ class Runner:
         return self.result(*await self._execute())
 
     def begin(self) -> None:
-        """It is about to be executed."""
+        """Note the start."""
         self.listener.begun(self.path, len(self.progress.cells))
         self._started_ns, self._began_ns = time.time_ns(), time.monotonic_ns()
 
     def result(self, state: NotebookState, message: str | None) -> NotebookRun:
-        """All that is known of it, now that it has ended."""
+        """The result, after the end."""
         reports = [report for _, report in self.progress.done.values() if report]
         peaks = [each.rss_peak_bytes for each in reports if each.rss_peak_bytes]
         limit, _ = capabilities.find_limit({})
@@ -193,10 +186,10 @@ class Runner:
         return "ok", None
 
     async def _clean_up(self) -> None:
-        """Do what nbclient does not where the kernel did not start."""
-        # It has taken the signal handlers away.
+        """Clean up after nbclient, which does not if the kernel did not start."""
+        # It has removed the signal handlers.
         self.stop.listen()
-        # It leaves this behind, for a traceback at the end of the process.
+        # It would cause a traceback at the end of the process.
         atexit.unregister(self.client._cleanup_kernel)
         if self.client.km is not None and self.client.km.has_kernel:
             self.client.shutdown_kernel = "immediate"
@@ -215,11 +208,10 @@ class Runner:
             self._sockets = None
 
     def can_retry(self, error: RuntimeError) -> bool:
-        """Whether to execute once more, after that error.
+        """Whether to execute again, after that error.
 
-        So where a kernel died before it was ready, for the first time: another process
-        may have taken its port, or it may not know Unix sockets, which it is not asked
-        for again.
+        Once, if the kernel died before it was ready: another process may have taken its
+        port, or it may not support Unix sockets, which are not used again.
         """
         has_died = not self.progress.is_started and "died" in str(error)
         if not has_died or self._is_retried or self.stop.requested:
@@ -229,26 +221,26 @@ class Runner:
         return True
 
     def outcome(self, error: BaseException) -> tuple[NotebookState, str]:
-        """What the notebook as a whole came to, when executing it raised that."""
+        """The state of the notebook after that error."""
         from jupyter_client.kernelspec import NoSuchKernel
 
         if isinstance(error, NoSuchKernel):
             return "no kernel", (
-                f"no kernel '{error.name}' on this machine: `jupyter kernelspec list`"
-                " tells which there are, --kernel NAME takes another"
+                f"no kernel '{error.name}' on this machine; `jupyter kernelspec list`"
+                " lists them, --kernel NAME selects another"
             )
         if self.progress.failure is not None:
             return self.progress.failure
         if is_interrupt(error):
-            return "interrupted", "interrupted in no cell"
+            return "interrupted", "interrupted between cells"
         if not self.progress.is_started:
             return "no kernel", f"the kernel does not start: {one_line(error)}"
         return "error", f"{type(error).__name__}: {one_line(error)}"
 
     def _raised(self, error: CellExecutionError) -> tuple[str, str]:
-        """Its name and its text, as the cell's output shows it.
+        """Its name and text, from the cell's output.
 
-        Where a repr raises, the kernel's reply has neither.
+        If a repr raises, the kernel's reply has neither.
         """
         index = max(self.progress.done, default=None)
         outputs = [] if index is None else self.notebook.cells[index].outputs
@@ -258,13 +250,13 @@ class Runner:
         return error.ename, error.evalue
 
     def failed(self, error: BaseException) -> None:
-        """A cell did not come to its end; the kernel is not shut down yet."""
+        """A cell has failed; the kernel is not shut down yet."""
         if self.progress.failure is None:
             self.progress.failure = self._failure(error)
 
     def _failure(self, error: BaseException) -> tuple[NotebookState, str]:
         where = self._where()
-        # nbclient takes a cancellation for the kernel's death.
+        # nbclient reports a cancellation as the kernel's death.
         if is_interrupt(error) or self.stop.requested:
             self._close("interrupted", "interrupted")
             return "interrupted", f"interrupted in {where}"
@@ -285,8 +277,8 @@ class Runner:
         manager: Any = self.client.km
         provisioner = manager.provisioner
         self.progress.is_started = True
-        # Kernels that run elsewhere have neither. The process is taken away from the
-        # provisioner when it has ended.
+        # Kernels on other machines have neither. The provisioner drops the process when
+        # it has ended.
         self.progress.pid = getattr(provisioner, "pid", None)
         self.progress.process = getattr(provisioner, "process", None)
         self.progress.kills_before = oom_kills()
@@ -300,8 +292,7 @@ class Runner:
     async def _on_cell_execute(self, cell: NotebookNode, cell_index: int) -> None:
         progress = self.progress
         progress.running = cell_index
-        # What an earlier run left here would be taken for this run's. What is not
-        # executed keeps it.
+        # Remove outputs of an earlier run; cells that are not executed keep theirs.
         cell.outputs, cell.execution_count = [], None
         place = progress.cells.index(cell_index) + 1
         self.listener.cell(self.path, place, cell.source, progress.memory)
@@ -309,7 +300,7 @@ class Runner:
             if progress.memory is not None:
                 progress.memory.open()
         except OSError as error:
-            progress.why_not = cause_of(error)  # the cell runs all the same
+            progress.why_not = cause_of(error)
 
     async def _on_cell_executed(
         self, cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]
@@ -319,7 +310,7 @@ class Runner:
         else:
             self._close("error", "error")
 
-    # ---- how a cell ends ----
+    # ---- the end of a cell ----
 
     def _close(self, state: CellState, status: Status) -> None:
         progress = self.progress
@@ -350,7 +341,7 @@ class Runner:
         if code is None:
             return "died"
         if code >= 0:
-            return f"ended by itself, with status {code},"
+            return f"exited with status {code}"
         if code == -signals.SIGKILL and None not in (before, now) and now != before:
             return "was OOM-killed"
         try:
@@ -362,10 +353,10 @@ class Runner:
     def _not_measured(self) -> str | None:
         memory = self.progress.memory
         why = self.progress.why_not or (memory and memory.why_not)
-        return None if why is None else f"not all was measured: {why}"
+        return None if why is None else f"not everything was measured: {why}"
 
     def _default_kernel(self) -> str | None:
-        """That of a notebook which names none."""
+        """The kernel of a notebook that names none."""
         name = getattr(self.client.km, "kernel_name", "")
         return str(name) or None
 
@@ -393,7 +384,7 @@ class Runner:
         }
 
     def cell_run(self, index: int) -> CellRun:
-        """What is known of the cell at that place of the notebook."""
+        """The result of the cell with that index."""
         state, report = self.progress.done.get(index, ("not run", None))
         source = self.notebook.cells[index].source
         return CellRun(cell_index=index, state=state, report=report, source=source)

@@ -1,4 +1,4 @@
-"""A batch, from what was typed to what is written: read, run, write, compare."""
+"""A batch of notebooks: read, run, check budgets, write outputs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,13 @@ from .output import exports, metadata, page, summary
 from .progress import Listener
 from .results import NotebookRun
 
-__all__ = ["Batch", "Outputs", "RunAll"]
-
 RunAll = Callable[[Sequence[Job], OnRun, Listener], list[NotebookRun]]
-"""Who runs jobs: here, or a cluster."""
+"""Runs jobs, here or on a cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """The files that tell of all notebooks; None: not written. ``-`` is stdout."""
+    """The files about all notebooks; None: not written; ``-``: stdout."""
 
     json: str | None = None
     csv: str | None = None
@@ -37,9 +35,9 @@ class Outputs:
     markdown: str | None = None
 
     def check(self, tasks: Sequence[inputs.Task]) -> None:
-        """See that each can be written, and that none is a notebook of `tasks`.
+        """Check that each can be written, and is not a notebook of `tasks`.
 
-        Makes their folders. InputError, MissingLibraryError.
+        Creates their folders. InputError, MissingLibraryError.
         """
         taken = {os.path.realpath(each.notebook) for each in tasks}
         taken |= {os.path.realpath(each.output) for each in tasks if each.output}
@@ -69,7 +67,7 @@ class Outputs:
 
 @dataclass
 class Batch:
-    """Notebooks that are to be run, and what came out of them."""
+    """Several notebooks, their results, and their violations."""
 
     max_peak: Size | None = None
     max_used: Size | None = None
@@ -78,9 +76,9 @@ class Batch:
     with_metadata: bool = True
     violations: list[Violation] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    """What could not be read or written, one line each."""
+    """Inputs and outputs that failed, one line each."""
     remarks: list[str] = field(default_factory=list)
-    """What else is to be known, one line each."""
+    """Further messages, one line each."""
     _jobs: list[Job] = field(default_factory=list)
 
     @property
@@ -91,29 +89,29 @@ class Batch:
     def add(
         self, task: inputs.Task, options: Options, values: dict[str, object]
     ) -> None:
-        """Read a notebook; one that cannot be run is an error, and the others are."""
+        """Read a notebook; if that fails, note an error."""
         path = task.notebook
         notes: list[str] = []
         try:
             notebook = notebook_files.read_notebook(path, notes=notes)
             notebook = parameters.inject(notebook, values, options.kernel_name)
-            # Last, for it tells cells by their places.
+            # After the parameters' cell was added: by cell index.
             limits = budgets.read_budgets(notebook, self.max_peak, self.max_used)
             if options.cwd is None:
                 folder = os.path.dirname(os.path.abspath(path))
                 options = dataclasses.replace(options, cwd=folder)
         except notebook_files.InputError as error:
-            told = str(error)
-            self.errors.append(told if told.startswith(path) else f"{path}: {told}")
+            text = str(error)
+            self.errors.append(text if text.startswith(path) else f"{path}: {text}")
             return
         except budgets.BudgetError as error:
             self.errors.append(f"{path}: {error}")
             return
         except (MemoryError, MissingLibraryError):
             raise
-        except Exception as error:  # at the mercy of what is in a file
+        except Exception as error:  # for hostile content
             reason = " ".join(f"{type(error).__name__} {error}".split())
-            self.errors.append(f"{path}: it cannot be prepared ({reason})")
+            self.errors.append(f"{path}: cannot be prepared ({reason})")
             return
         try:
             if task.output is not None:
@@ -130,7 +128,7 @@ class Batch:
     def run(
         self, listener: Listener, at_once: int = 1, run_jobs: RunAll | None = None
     ) -> None:
-        """Run them, and write each executed notebook as soon as it is through."""
+        """Run them, and write each notebook when it has ended."""
         if run_jobs is None:
             run_all(self._jobs, at_once, self._finish, listener)
         else:
@@ -138,8 +136,7 @@ class Batch:
 
     def _finish(self, job: Job, run: NotebookRun) -> None:
         output = job.output
-        # A notebook that nothing was executed of has nothing new to write. But a run
-        # that is complete has an OUT, even without code.
+        # Do not write a notebook without executed cells, except a complete one to OUT.
         is_new = run.state == "ok" and output != job.path
         if output is not None and (run.executed or is_new):
             run = self._write(job, dataclasses.replace(run, output=output))
@@ -157,7 +154,7 @@ class Batch:
         return run
 
     def compare(self) -> None:
-        """See what went over its budgets, and over the earlier run."""
+        """Check the budgets, and compare with the earlier run."""
         for job in self._jobs:
             run = job.run
             if run is None:
@@ -170,7 +167,7 @@ class Batch:
                 self.violations += baseline.compare(run, before, self.tolerance)
 
     def write(self, outputs: Outputs) -> None:
-        """Write what tells of all of them."""
+        """Write the files about all notebooks."""
         both = (self.runs, self.violations)
         writers: list[tuple[str | None, Callable[[str], None]]] = [
             (outputs.json, lambda path: exports.write_json(path, *both)),
@@ -183,12 +180,12 @@ class Batch:
                 continue
             try:
                 write(path)
-            except Exception as error:  # the others are written all the same
+            except Exception as error:  # continue with the others
                 self.errors.append(_not_written(path, error))
 
     @property
     def exit_code(self) -> int:
-        """The worst that happened: interrupted, died, not to be run, raised, over."""
+        """The worst of: interrupted, died, invalid, raised, over budget."""
         codes = {run.exit_code for run in self.runs}
         if self.errors:
             codes.add(2)

@@ -1,1 +1,1 @@
-"""Publishing by ZeroMQ: endpoints, keys, the publisher."""
+"""Publish over ZeroMQ: endpoints, keys, the publisher."""

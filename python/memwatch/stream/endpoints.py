@@ -1,10 +1,8 @@
-"""Where the stream may go: what an endpoint says, and whether it leaves the machine."""
+"""Check ZeroMQ endpoints."""
 
 from __future__ import annotations
 
 import os
-
-__all__ = ["is_beyond"]
 
 _FORM = "expected ipc://PATH or tcp://ADDRESS:PORT"
 _MAX_PATH_BYTES = 107
@@ -12,18 +10,18 @@ _MAX_PATH_BYTES = 107
 
 
 def is_beyond(endpoint: str, *, connects: bool) -> bool:
-    """Whether others than this machine's can be reached by it.
+    """Whether other machines can reach the endpoint.
 
-    A name other than localhost is taken to be beyond: what it stands for may change.
-    ``lo`` is an interface to who binds; who connects has libzmq look it up as a host.
-    ValueError, in one line, where it is no endpoint.
+    Host names other than localhost count as other machines, because their address may
+    change. ``lo`` is an interface to bind, but a host name to connect. ValueError, one
+    line: invalid endpoint.
     """
     scheme, separator, rest = endpoint.partition("://")
     if not separator or not rest or not _is_clean(endpoint):
         raise ValueError(f"invalid endpoint {endpoint!r}: {_FORM}")
     if scheme == "ipc":
         if not rest.startswith("/"):
-            # Of ipc://@NAME, which is no file, nobody could be kept away.
+            # ipc://@NAME is not a file and has no permissions.
             raise ValueError(
                 f"{endpoint}: expected an absolute path, ipc:///FOLDER/NAME"
             )
@@ -42,7 +40,7 @@ def is_beyond(endpoint: str, *, connects: bool) -> bool:
         raise ValueError(f"{endpoint}: invalid port {port!r}")
     if address == "localhost" or (address == "lo" and not connects):
         return False
-    import ipaddress  # a millisecond, which few need
+    import ipaddress  # takes 1 ms
 
     try:
         return not ipaddress.ip_address(address.strip("[]")).is_loopback
@@ -51,5 +49,5 @@ def is_beyond(endpoint: str, *, connects: bool) -> bool:
 
 
 def _is_clean(endpoint: str) -> bool:
-    """Whether it has no control characters; a path may have bytes of no encoding."""
+    """Whether it has no control characters; undecodable bytes of a path are allowed."""
     return all(each.isprintable() or "\udc80" <= each <= "\udcff" for each in endpoint)

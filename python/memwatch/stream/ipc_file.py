@@ -1,7 +1,4 @@
-"""The file of a Unix socket that libzmq binds.
-
-libzmq minds neither whose it was before, nor who may connect to it, nor that it stays.
-"""
+"""The file of a Unix socket that libzmq binds; csrc/stream/ipc_file.h says why."""
 
 from __future__ import annotations
 
@@ -10,14 +7,12 @@ import os
 import socket
 import stat
 
-__all__ = ["claim", "look", "remove"]
-
 Identity = tuple[int, int]
 """Device and inode."""
 
 
 def look(path: str) -> None:
-    """OSError unless nothing is at `path`, or a socket that the dead left there."""
+    """Check that `path` is free, or a socket that no process uses. OSError."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -29,24 +24,24 @@ def look(path: str) -> None:
         try:
             probe.connect(path)
         except (ConnectionRefusedError, FileNotFoundError):
-            return  # nobody has it any more
+            return  # unused
         except OSError:
-            pass  # another user's, of another type, or with a queue before the door
+            pass  # another user's, another type, or a full backlog
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def claim(path: str) -> Identity:
-    """It was bound: from now on for nobody but us, whatever the umask. OSError."""
+    """After the bind: make the file private. OSError."""
     os.chmod(path, 0o600)
     found = os.lstat(path)
     return found.st_dev, found.st_ino
 
 
 def remove(path: str, ours: Identity) -> None:
-    """Unless by now it is somebody else's."""
+    """Remove the file, unless another one has replaced it."""
     try:
         found = os.lstat(path)
         if (found.st_dev, found.st_ino) == ours:
             os.unlink(path)
     except OSError:
-        pass  # it is gone, or its folder
+        pass  # already removed

@@ -1,7 +1,7 @@
-"""CURVE keys: who a kernel or a collector is, and who may connect to it.
+"""CURVE keys of kernels and collectors, and of their allowed peers.
 
-Certificates as czmq and pyzmq write them (ZPL): ``NAME.key`` has the public key, to be
-given away, ``NAME.key_secret`` both. What lies in ``admitted/`` is others' public keys.
+Certificates as in czmq and pyzmq (ZPL): ``NAME.key`` has the public key,
+``NAME.key_secret`` both. ``admitted/`` has the public keys of allowed peers.
 """
 
 from __future__ import annotations
@@ -16,16 +16,6 @@ from ..blackbox.folders import home_folder
 from ..files import write_whole
 from ..warn import cause_of
 
-__all__ = [
-    "KeyPair",
-    "KeysError",
-    "admitted_keys",
-    "keys_folder",
-    "make_keys",
-    "own_keys",
-    "public_key",
-]
-
 _LENGTH = 40
 _KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 """Z85, https://rfc.zeromq.org/spec/32."""
@@ -36,28 +26,28 @@ _LARGEST_FILE = 64 * 1024
 
 
 class KeysError(Exception):
-    """A key cannot be had; the message, one line, says why and what to do."""
+    """A key is missing or invalid; one line says why and what to do."""
 
 
 class KeyPair(NamedTuple):
-    """Both as 40 characters."""
+    """Two keys of 40 characters."""
 
     public: str
     secret: str
 
 
 def keys_folder() -> Path:
-    """``memwatch/keys`` in Jupyter's configuration folder; it need not be there.
+    """``memwatch/keys`` in Jupyter's configuration folder; it may not exist.
 
-    KeysError: no home folder is known.
+    KeysError: the home folder is unknown.
     """
     return Path(_jupyter_config_folder(), "memwatch", "keys")
 
 
 def make_keys(name: str = "own") -> tuple[Path, Path]:
-    """A new pair, in ``NAME.key`` and ``NAME.key_secret`` (mode 0600) of the folder.
+    """Create a pair, ``NAME.key`` and ``NAME.key_secret`` (mode 0600); both paths.
 
-    Returns both paths. KeysError; never overwrites a key.
+    KeysError; never overwrites a key.
     """
     if not _NAME.fullmatch(name):
         raise KeysError(
@@ -74,16 +64,18 @@ def make_keys(name: str = "own") -> tuple[Path, Path]:
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         pair = KeyPair(*stream.make_keys())
-        # The secret one first: a public key without it would be given away in vain.
+        # The secret key first: the public key is useless without it.
         write_whole(secret, _certificate(pair.public, pair.secret), new_mode=0o600)
         write_whole(public, _certificate(pair.public))
     except OSError as error:
-        raise KeysError(f"cannot create keys in {folder}: {_told(error)}") from None
+        raise KeysError(
+            f"cannot create keys in {folder}: {error.strerror or cause_of(error)}"
+        ) from None
     return public, secret
 
 
 def own_keys() -> KeyPair:
-    """What ``memwatch keygen`` made. KeysError where there is none."""
+    """The pair that ``memwatch keygen`` created. KeysError."""
     path = keys_folder() / "own.key_secret"
     try:
         mode = path.stat().st_mode
@@ -108,9 +100,9 @@ def own_keys() -> KeyPair:
 
 
 def public_key(given: str) -> str:
-    """The 40 characters, of them themselves or of a file that has them. KeysError."""
+    """The key in `given`: 40 characters, or a file that has them. KeysError."""
     path = Path(os.path.expanduser(given))
-    # The characters may be a path, too: who has such a file means the file.
+    # The characters may also be the path of a file.
     if _KEY.fullmatch(given) and not path.is_file():
         return given
     found = _read(path)
@@ -120,7 +112,7 @@ def public_key(given: str) -> str:
 
 
 def admitted_keys() -> tuple[str, ...]:
-    """The public keys in ``admitted/``, sorted. KeysError: one cannot be read."""
+    """The public keys in ``admitted/``, sorted. KeysError."""
     folder = keys_folder() / "admitted"
     try:
         paths = sorted(folder.glob("*.key"))
@@ -131,9 +123,9 @@ def admitted_keys() -> tuple[str, ...]:
 
 def _certificate(public: str, secret: str | None = None) -> list[str]:
     kind, use = (
-        ("Public", "Give it to those whom you connect to, or who connect to you.")
+        ("Public", "Give it to your peers.")
         if secret is None
-        else ("**Secret**", "DO NOT give it to anybody.")
+        else ("**Secret**", "Keep it private.")
     )
     lines = [
         f"#   ZeroMQ CURVE {kind} Certificate, made by memwatch keygen\n",
@@ -147,7 +139,7 @@ def _certificate(public: str, secret: str | None = None) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, str]:
-    """``public`` and ``secret``, as far as the file has them."""
+    """The keys of the file by kind: ``public``, ``secret``."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read(_LARGEST_FILE)
@@ -175,12 +167,8 @@ def _stream() -> Any:
     return _stream
 
 
-def _told(error: OSError) -> str:
-    return error.strerror or cause_of(error)
-
-
 def _jupyter_config_folder() -> str:
-    # As runtime.py does for the runtime folder: jupyter_core is slow to load.
+    # As in blackbox/folders.py: importing jupyter_core takes 6 ms.
     folder = os.environ.get("JUPYTER_CONFIG_DIR")
     if folder:
         return folder

@@ -1,6 +1,6 @@
-"""What is watched here, as messages over ZeroMQ; libzmq is loaded on demand.
+"""Publish this process's black box over ZeroMQ; libzmq is loaded on demand.
 
-docs/stream.md says what they are.
+docs/stream.md documents the messages.
 """
 
 from __future__ import annotations
@@ -22,31 +22,19 @@ if TYPE_CHECKING:
     from .._stream import Publisher, PublisherStatus
     from .keys import KeyPair
 
-__all__ = [
-    "Endpoint",
-    "PublishError",
-    "default_endpoint",
-    "describe",
-    "parse",
-    "start",
-    "status",
-    "stop",
-]
-
 _NS_PER_S = 1_000_000_000
 
 
 class PublishError(Exception):
-    """It cannot be published so; the message, one line, says why and what to do."""
+    """Publishing failed; one line says why and what to do."""
 
 
 class Endpoint(NamedTuple):
-    """Where to, as it was typed."""
+    """An endpoint with its sign: ``@`` binds, ``>`` connects."""
 
     connects: bool
-    """``>``; else ``@``: it binds."""
     address: str
-    """As libzmq has it: ``tcp://...``, ``ipc://...``."""
+    """libzmq's: ``tcp://...``, ``ipc://...``."""
     needs_keys: bool
     """Other machines can reach it."""
 
@@ -55,16 +43,16 @@ class Endpoint(NamedTuple):
 
 
 class _Own:
-    """What this process publishes with."""
+    """The publisher of this process."""
 
     publisher: Publisher | None = None
     make: partial[Publisher] | None = None
-    """Makes it, and another as it is, at the endpoint that it is given."""
+    """Creates such a publisher at an endpoint."""
     connects = False
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        """Guards all three."""
+        """Guards the other attributes."""
 
 
 _own = keep("publishing", _Own)
@@ -93,7 +81,7 @@ def parse(typed: str) -> Endpoint:
 
 
 def default_endpoint() -> str:
-    """An ipc socket beside the black box, for nobody but this user. PublishError."""
+    """A private ipc socket beside the black box. PublishError."""
     try:
         box = recording.box_path()
         beside = box is not None and box.suffix == ".box"
@@ -105,10 +93,10 @@ def default_endpoint() -> str:
 
 
 def start(endpoint: str, hz: float = 10.0, server_key: str = "") -> None:
-    """Publish from now on, there and nowhere else; ``on``: the default endpoint.
+    """Publish at `endpoint` only, at most `hz` samples a second; ``on``: by default.
 
-    At most `hz` samples a second. `server_key`: the public key of whom we connect to,
-    or a file that has it. PublishError: it goes on as it was, where that can be.
+    `server_key`: the public key of the collector to connect to, or its file.
+    PublishError: the previous publisher continues, if possible.
     """
     where = parse(default_endpoint() if endpoint == "on" else endpoint)
     box = recording.box_path()
@@ -127,20 +115,19 @@ def start(endpoint: str, hz: float = 10.0, server_key: str = "") -> None:
         server_key=server,
         admitted=admitted,
     )
-    # First, as the new one may be at the same place. Where the old one was bound to any
-    # free port its status tells which.
+    # Stop first: the new endpoint may be the same. The status has the assigned port.
     before, make_before = status(), _own.make
     stop()
     try:
         _run(make, str(where))
     except OSError as error:
-        told = f"nothing is published: {cause_of(error)}"
+        message = f"nothing is published: {cause_of(error)}"
         if before is not None and make_before is not None:
             with suppress(OSError):
                 _run(make_before, before["endpoint"])
                 still = readable(before["endpoint"])
-                told = f"{cause_of(error)}; still published: {still}"
-        raise PublishError(told) from None
+                message = f"{cause_of(error)}; still published: {still}"
+        raise PublishError(message) from None
 
 
 def _run(make: partial[Publisher], endpoint: str) -> None:
@@ -148,12 +135,12 @@ def _run(make: partial[Publisher], endpoint: str) -> None:
     with _own.lock:
         _own.publisher, _own.make = publisher, make
         _own.connects = endpoint.startswith(">")
-    # After the recorder's, so that it runs before: what is read is to be there.
+    # After the recording's, so that it runs before: the publisher reads the box.
     atexit.register(stop)
 
 
 def _follow_box() -> None:
-    """Read the new box where there is another one."""
+    """Publish the new box."""
     with _own.lock:
         make = _own.make
     found = status()
@@ -172,7 +159,7 @@ recording.followers["publishing"] = _follow_box
 
 
 def stop() -> None:
-    """Publish no longer. Without start: nothing. Raises nothing."""
+    """Stop publishing. Idempotent; raises nothing."""
     with _own.lock:
         publisher, _own.publisher, _own.make = _own.publisher, None, None
     if publisher is not None:
@@ -181,7 +168,7 @@ def stop() -> None:
 
 
 def status() -> PublisherStatus | None:
-    """Where, and how many messages; None where nothing is published."""
+    """The endpoint and the counts of messages; None: nothing is published."""
     with _own.lock:
         found = None if _own.publisher is None else _own.publisher.status()
         if found is not None:
@@ -190,25 +177,25 @@ def status() -> PublisherStatus | None:
 
 
 def describe() -> str:
-    """The same for a person, in a line."""
+    """The status in one line."""
     found = status()
     if found is None:
         return "nothing"
     count = found["subscriptions"]
-    told = (
+    text = (
         f"{readable(found['endpoint'])}: {found['sent']} messages,"
         f" {found['dropped']} dropped,"
         f" {count or 'no'} {'subscription' if count == 1 else 'subscriptions'}"
     )
     if found["refused"]:
-        told += (
+        text += (
             f", {found['refused']} connections refused (their keys are not admitted)"
         )
-    return told
+    return text
 
 
 def start_as_configured(endpoint: str, hz: float, server_key: str) -> None:
-    """As start(), but what is wrong is only warned of: the session goes on."""
+    """As start(), but only warn of errors."""
     try:
         start(endpoint, hz, server_key)
     except PublishError as wrong:
@@ -218,7 +205,7 @@ def start_as_configured(endpoint: str, hz: float, server_key: str) -> None:
 def _keys(
     where: Endpoint, server_key: str
 ) -> tuple[KeyPair | None, str | None, tuple[str, ...]]:
-    """Own keys, the server's, and those that are admitted, as far as they are used."""
+    """Own keys, the server's key, and the admitted ones, as far as needed."""
     if not where.needs_keys and not (where.connects and server_key):
         return None, None, ()
     from .keys import KeysError, admitted_keys, keys_folder, own_keys, public_key
@@ -270,7 +257,7 @@ def _load() -> Any:
 
 
 def _forget() -> None:
-    """In a forked child: it is the parent that publishes."""
+    """In a forked child, which does not publish."""
     _own.publisher = _own.make = None
     _own.lock = threading.Lock()
     atexit.unregister(stop)

@@ -20,8 +20,6 @@ from .table import NO_PROCESSES, Column, choose, fit, headline, level, row
 if TYPE_CHECKING:
     from .overview import Overview
 
-__all__ = ["Screen"]
-
 _DRAIN_S = 0.05
 _DRAIN_FOR_S = 0.025
 """Short, so that keys are answered in between."""

@@ -7,8 +7,6 @@ from typing import Any
 
 from ..stream.endpoints import is_beyond
 
-__all__ = ["DOMAIN", "CollectorError", "Keys", "authenticator", "find_keys"]
-
 DOMAIN = "memwatch"
 """The ZAP domain of the bound socket."""
 

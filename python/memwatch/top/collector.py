@@ -29,8 +29,6 @@ from .messages import (
 from .processes import Process
 from .sockets import Sockets
 
-__all__ = ["DRAIN_S", "Collector", "CollectorError"]
-
 DRAIN_S = 0.05
 """The drain interval: a publisher at 1 kHz sends 50 messages in it."""
 MAX_PROCESSES = 10_000

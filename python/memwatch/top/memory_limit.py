@@ -10,8 +10,6 @@ import ctypes
 import os
 import resource
 
-__all__ = ["MemoryLimit", "are_descriptors_left", "raise_descriptor_limit", "trim"]
-
 _FREE_BYTES = 256 * 2**20
 _FREE_BYTES_PER_PROCESS = 16 * 2**10
 """The longest waiting message takes half of it."""

@@ -14,11 +14,6 @@ from typing import Any, Literal, NoReturn, get_args
 from ..display.units import printable
 from ..report import CellReport
 
-__all__ = [
-    "MAX_BODY_BYTES", "Kind", "Message", "MessageError", "printable",
-    "read_message", "read_topic",
-]  # fmt: skip
-
 Kind = Literal["sample", "open", "close", "bye"]
 
 MAX_BODY_BYTES = 8 * 1024
@@ -60,7 +55,7 @@ class Message:
     limit_set_by: str | None
     limit_group: str | None
     cell: CellReport | None
-    """The open cell, or the one that has ended, as far as the message tells."""
+    """The open cell, or the one that has ended."""
     cell_number: int | None
     """0 for the first cell of that process, and so on."""
 

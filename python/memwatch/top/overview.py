@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import _core
-from ..blackbox.reader import BlackBoxError, find_boxes, is_alive, read_found_box
-from .messages import printable
+from .._core import BlackBoxError
+from ..blackbox.reader import find_boxes, is_alive, read_found_box
+from ..display.units import printable
 from .processes import Process
 
 if TYPE_CHECKING:
     from .collector import Collector
-
-__all__ = ["Overview"]
 
 _GONE_SHOWN_NS = 10_000_000_000
 _SILENT_SHOWN_NS = 600_000_000_000

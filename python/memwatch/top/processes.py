@@ -14,8 +14,6 @@ from .messages import Message
 if TYPE_CHECKING:
     from ..blackbox.reader import RecordedCell
 
-__all__ = ["HISTORY_LENGTH", "SORTABLE", "Process", "State", "is_ascending", "sort"]
-
 State = Literal["running", "idle", "silent", "gone"]
 
 HISTORY_LENGTH = 32

@@ -14,8 +14,6 @@ from .auth import DOMAIN, CollectorError, Keys, authenticator
 if TYPE_CHECKING:
     import zmq
 
-__all__ = ["Sockets"]
-
 _QUEUE = 250
 """Messages per connection; then its publisher has to keep or drop them."""
 _MAX_FRAME_BYTES = 16 * 1024

@@ -11,10 +11,6 @@ from ..display.charts import blocks
 from ..display.units import clock, short
 from .processes import Process
 
-__all__ = [
-    "NO_PROCESSES", "Column", "choose", "fit", "headline", "level", "row", "table",
-]  # fmt: skip
-
 NO_PROCESSES = "No watched processes. Run %load_ext memwatch in IPython or a notebook."
 _MIN_CELL = 14
 _WIDE_CELL = 28

@@ -1,5 +1,7 @@
 #include "support.h"
 
+#include <sys/sysmacros.h>
+
 #include "linux/parse.h"
 
 /* A file of tests/data, whole. The caller frees. */

@@ -350,7 +350,7 @@ def make_box(name, age_days=0.0):
 
 def test_stale_boxes_are_pruned():
     old = make_box("999999999-1.box", 8)
-    told = make_box("999999999-2.told.box", 8)
+    told = make_box("999999999-2.reported.box", 8)
     young = make_box("999999999-3.box", 6)
     own = make_box(reader.name_of(os.getpid(), "box"), 30)  # of the living
     other = make_box("notes.txt", 30)
@@ -408,9 +408,9 @@ def test_nothing_there():
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "it ends too early"),
-        (b"\0" * 65536, "nothing but zeroes"),
-        (b"# a notebook\n" * 100, "it is no black box of memwatch"),
+        (b"", "it is truncated"),
+        (b"\0" * 65536, "it begins with zeroes only"),
+        (b"# a notebook\n" * 100, "it is not a black box of memwatch"),
         (b"memwatch" + b"\x04\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
     ],
 )
@@ -512,7 +512,7 @@ def put_dead_box(content, name="999999999-1.box", **patched):
 @pytest.mark.parametrize("name", ["pid", "t_mono_ns", "t_real_ns"])
 def test_a_damaged_box_is_told_in_a_line(tmp_path, name):
     path = dead_box(tmp_path, **{name: -(2**63)})
-    assert "it contradicts itself" in run(path, code=2).replace("\n", " ")
+    assert "it is damaged" in run(path, code=2).replace("\n", " ")
     run()
     code = (
         "from IPython.core.interactiveshell import InteractiveShell\n"

@@ -157,7 +157,7 @@ def test_limit_of_jupyterhub_that_is_none(text):
     assert is_consistent(found)
     assert found["jupyterhub"]["limit_bytes"] is None
     assert found["limit"]["set_by"] != "jupyterhub"
-    assert "no size in bytes" in rows(doctor(**options))["JupyterHub"]
+    assert "expected a number of bytes" in rows(doctor(**options))["JupyterHub"]
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_interrupt_writes_what_ran(tmp_path):
     _, told = started.communicate(timeout=60)
     assert started.returncode == 130
     assert "a.ipynb: interrupted: interrupted in code cell 2 of 3" in told
-    assert "b.ipynb: interrupted: interrupted before it was begun" in told
+    assert "b.ipynb: interrupted: interrupted before it was started" in told
     assert not re.search(r"memwatch/\S+\.py", told), told
     out = nbformat.read(tmp_path / "out/a.ipynb", as_version=4)
     states = [cell.metadata["memwatch"]["state"] for cell in out.cells]

@@ -693,7 +693,7 @@ def test_what_was_heard_of_one_that_died():
         message("sample", rss_bytes=70 * MIB),
         message("sample", rss_bytes=None),
     ):
-        assert attempts.hear(each)
+        assert attempts.receive(each)
     assert attempts.current == (1, "tcp://w:1")
     died = attempts.lost(empty_run(), "died", 1, lambda where: f"gone {where}")
     assert died.message == (
@@ -711,13 +711,13 @@ def test_what_was_heard_of_one_that_died():
 
 def test_what_comes_late_is_not_of_the_new_attempt():
     attempts = Attempts()
-    assert attempts.hear(message("begun"))
-    assert attempts.hear(message("begun", attempt=3))
-    assert not attempts.hear(message("sample", rss_bytes=1))
+    assert attempts.receive(message("begun"))
+    assert attempts.receive(message("begun", attempt=3))
+    assert not attempts.receive(message("sample", rss_bytes=1))
     found = attempts.with_losses(NotebookRun(notebook="a", attempts=3))
     assert found.message == (
         "attempt 1 was lost with the worker tcp://w:1 before its first cell;"
-        " attempt 2 was lost with its worker before it was heard of"
+        " attempt 2 was lost with its worker before its first event"
     )
 
 

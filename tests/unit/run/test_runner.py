@@ -25,7 +25,7 @@ from memwatch.run.batch import Job, run_all
 from memwatch.run.budgets.budgets import check, parse_size, read_budgets
 from memwatch.run.execution import Options
 from memwatch.run.kernels import KernelMemory, SocketFolder, use_sockets
-from memwatch.run.output.page import in_short
+from memwatch.run.output.page import summarize
 from memwatch.run.progress import line_of
 from memwatch.run.runner import run_notebook
 from support import BECOME_NOBODY, MIB, UNTIL_SAMPLED, wait_for
@@ -658,9 +658,9 @@ def test_what_a_notebook_came_to_in_one_line():
     )
     stopped = replace(found, state="error", cells=found.cells[:2])
     assert (
-        in_short([found, stopped], []) == "2 notebooks: 1 ok, 1 error; 2 cells raised"
+        summarize([found, stopped], []) == "2 notebooks: 1 ok, 1 error; 2 cells raised"
     )
-    assert in_short([stopped], []) == "1 notebook: 1 error"
+    assert summarize([stopped], []) == "1 notebook: 1 error"
     nothing = replace(found, cells=[], rss_peak_bytes=None)
     assert re.fullmatch(r"x.ipynb: ok: 0 cells in \d+\.\d\d s", line_of(nothing))
 

@@ -1,1 +1,1 @@
-"""Limits that a run may not exceed."""
+"""Budgets of a run, and their violations."""

@@ -1,4 +1,4 @@
-"""One run against an earlier one, cell by cell. Pure."""
+"""Compare a run with an earlier one, cell by cell. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from ..results import CellRun, NotebookRun
 from .budgets import Size
 from .violations import Scope, Subject, Violation, What, figure_of, used_by
 
-__all__ = ["NOISE_BYTES", "compare", "find_earlier", "pairs"]
-
 NOISE_BYTES = 2**20
-"""What a cell may differ by from one run to the next, whatever the tolerance: where an
-address space is laid out anew each time, the same cell does not cost the same pages."""
+"""Differences up to this are ignored: with address space layout randomization the same
+cell does not use the same pages."""
 
 _WHATS: tuple[What, ...] = ("peak", "used")
 
@@ -21,9 +19,9 @@ _WHATS: tuple[What, ...] = ("peak", "used")
 def find_earlier(
     run: NotebookRun, earlier: Sequence[NotebookRun]
 ) -> NotebookRun | None:
-    """The run of the same notebook among `earlier`: by path, else by its file's name.
+    """The run of the same notebook in `earlier`: by path, else by a unique file name.
 
-    By name only where no other there has it. None: it was not run then.
+    None: it was not run then.
     """
     for same in (_path, _name):
         known = [each for each in earlier if same(each) == same(run)]
@@ -41,16 +39,15 @@ def _name(run: NotebookRun) -> str:
 
 
 def compare(run: NotebookRun, earlier: NotebookRun, tolerance: Size) -> list[Violation]:
-    """What of `run` cost more than in `earlier`, by more than the tolerance.
+    """The figures of `run` that exceed those of `earlier` by more than the tolerance.
 
-    Of each cell that is in both the peak and what it used, and what the notebook used,
-    where all of it was run both times.
-    A share is one of the earlier figure; a difference of NOISE_BYTES or less is none.
-    What could not be measured in either is not compared.
+    Compares the peak and the use of each cell that is in both, and the use of the
+    notebook if it was complete both times. A percentage is of the earlier figure;
+    differences up to NOISE_BYTES and unknown figures are ignored.
     """
     rule = f"--baseline and {tolerance.text}"
     found: list[Violation] = []
-    if run.state == earlier.state == "ok":  # else one of them is a part
+    if run.state == earlier.state == "ok":  # both are complete
         whole = Subject(run, None, used_by(run))
         found += _more(whole, "used", used_by(earlier), tolerance, rule)
     for now, then in pairs(run.cells, earlier.cells):
@@ -74,7 +71,7 @@ def _more(
     return [subject.violation(what, scope, rule, before + allowed, before)]
 
 
-# ---- which cell was which ----
+# ---- matching cells ----
 
 
 def pairs(
@@ -82,9 +79,8 @@ def pairs(
 ) -> list[tuple[CellRun, CellRun]]:
     """The cells that are in both, in the order of `now`.
 
-    By cell id; else by source, where it is the only one left that has it, or the next
-    of several; else by place: it follows the same cell, and whatever followed that cell
-    then is nobody else's.
+    Matched by cell id; else by source, in order if several have the same; else by
+    place: both follow the same cell.
     """
     partner: dict[int, int] = {}  # positions in `now` to positions in `then`
     _by_key(partner, now, then, _cell_id)

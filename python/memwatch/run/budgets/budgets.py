@@ -1,4 +1,4 @@
-"""What notebooks may cost, and which cells cost more. Pure."""
+"""Budgets of notebooks and cells, and their check. Pure."""
 
 from __future__ import annotations
 
@@ -11,19 +11,9 @@ from typing import Any
 from ..results import NotebookRun
 from .violations import Scope, Subject, Violation, What, figure_of, ran, used_by
 
-__all__ = [
-    "Budget",
-    "BudgetError",
-    "Budgets",
-    "Size",
-    "check",
-    "parse_size",
-    "read_budgets",
-]
-
 
 class BudgetError(ValueError):
-    """No size, or no budget; one line, which says what was expected."""
+    """Invalid size or budget; one line that says what was expected."""
 
 
 # ---- sizes ----
@@ -45,16 +35,16 @@ _MOST_BYTES = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A size in bytes, or a share of some other."""
+    """A size in bytes, or a percentage of another size."""
 
     text: str
     """As it was written."""
     size_bytes: int | None
-    """None: it is a share."""
+    """None: it is a percentage."""
     percent: Decimal | None = None
 
     def of(self, whole_bytes: int | None) -> int | None:
-        """In bytes; a share is one of `whole_bytes`, and None where that is."""
+        """In bytes; a percentage of `whole_bytes`, None if that is None."""
         if self.percent is None:
             return self.size_bytes
         if whole_bytes is None:
@@ -63,13 +53,13 @@ class Size:
 
 
 def parse_size(text: str) -> Size:
-    """``512MiB``, ``2GiB``, ``1.5GB`` (10**9 bytes), ``60%``; BudgetError for others.
+    """Parse ``512MiB``, ``2GiB``, ``1.5GB`` (10**9 bytes) or ``60%``; BudgetError.
 
-    Capital or small letters, with or without a space before the unit. A number without
-    a unit is none, nor is ``2G``, which some read as GiB and others as GB.
+    In upper or lower case, with or without a space before the unit. A unit is needed,
+    and ``2G`` is invalid, because it is ambiguous.
     """
-    told = text.strip()
-    match = _SIZE.fullmatch(told)
+    given = text.strip()
+    match = _SIZE.fullmatch(given)
     unit = match[2].upper() if match else ""
     if not match or (unit != "%" and unit not in _UNITS):
         raise BudgetError(
@@ -77,11 +67,11 @@ def parse_size(text: str) -> Size:
         )
     number = Decimal(match[1])
     if unit == "%":
-        return Size(told, None, number)
+        return Size(given, None, number)
     size = int(number * _UNITS[unit])
     if size > _MOST_BYTES:
         raise BudgetError(f"invalid size '{text}': too large")
-    return Size(told, size)
+    return Size(given, size)
 
 
 # ---- budgets ----
@@ -89,21 +79,21 @@ def parse_size(text: str) -> Size:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What something may cost at most, and who says so."""
+    """A limit, and its source."""
 
     what: What
     size: Size
-    said_by: str
+    set_by: str
     """``--max-peak``, ``its tag``, ``its metadata``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """All that holds for one notebook: whoever says so, each has to be kept."""
+    """All budgets of one notebook."""
 
     notebook: tuple[Budget, ...] = ()
     cells: Mapping[int, tuple[Budget, ...]] = field(default_factory=dict)
-    """By the cell's place among all cells."""
+    """By cell index."""
 
 
 _TAG = re.compile(r"memwatch-max-(peak|used)=(.*)")
@@ -117,9 +107,9 @@ def read_budgets(
 ) -> Budgets:
     """The budgets of `notebook`: its own, its cells', and those of the two options.
 
-    Its own are ``metadata.memwatch.max_peak`` and ``.max_used``, a cell's the same in
-    its metadata, or its tags ``memwatch-max-peak=2GiB``, ``memwatch-max-used=10%``.
-    BudgetError, naming the cell, for what is no size.
+    They are ``metadata.memwatch.max_peak`` and ``.max_used`` of the notebook or a cell,
+    and tags ``memwatch-max-peak=2GiB``, ``memwatch-max-used=10%`` of a cell.
+    BudgetError names the cell with an invalid size.
     """
     own = []
     if max_peak is not None:
@@ -138,11 +128,11 @@ def read_budgets(
 
 
 def _in_metadata(metadata: Any, where: str) -> Iterator[Budget]:
-    there = metadata.get("memwatch") if isinstance(metadata, Mapping) else None
-    if not isinstance(there, Mapping):
+    ours = metadata.get("memwatch") if isinstance(metadata, Mapping) else None
+    if not isinstance(ours, Mapping):
         return
     for what in _KINDS:
-        text = there.get(f"max_{what}")
+        text = ours.get(f"max_{what}")
         if text is None:
             continue
         if not isinstance(text, str):
@@ -168,15 +158,15 @@ def _parsed(text: str, where: str) -> Size:
         raise BudgetError(f"{where}: {error}") from None
 
 
-# ---- whether they are kept ----
+# ---- check ----
 
 
 def check(run: NotebookRun, budgets: Budgets) -> list[Violation]:
-    """What of `run` went over its budgets: the notebook as a whole, then its cells.
+    """The violations of `budgets` by `run`: those of the notebook, then of its cells.
 
-    A peak is that of each cell that ran; what the notebook used is from its first
-    cell's start to its last one's end. What ran and could not be measured, and a share
-    of a limit that is not known, are in the list too: nobody can say it was kept.
+    A notebook's peak budget holds for each cell that ran; its use is from the start of
+    the first cell to the end of the last. Figures and limits that are unknown are
+    violations too.
     """
     found: list[Violation] = []
     for budget in budgets.notebook:
@@ -203,5 +193,5 @@ def _over(
 ) -> Iterator[Violation]:
     value = subject.value_bytes
     if limit is None or value is None or value > limit:
-        rule = f"{budget.said_by} {budget.size.text}"
+        rule = f"{budget.set_by} {budget.size.text}"
         yield subject.violation(budget.what, scope, rule, limit)

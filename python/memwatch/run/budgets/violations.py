@@ -1,4 +1,4 @@
-"""What cost more than it may, and the words for it. Pure."""
+"""Violations of budgets, and their texts. Pure."""
 
 from __future__ import annotations
 
@@ -9,26 +9,13 @@ from ...display.units import mib
 from ...report import CellReport
 from ..results import CellRun, NotebookRun
 
-__all__ = [
-    "Subject",
-    "Violation",
-    "What",
-    "describe",
-    "figure_of",
-    "first_line",
-    "label_of",
-    "ran",
-    "told",
-    "used_by",
-]
-
 What = Literal["peak", "used"]
 Scope = Literal["notebook", "cell"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """Something cost more than it may, or cannot be told to have cost less."""
+    """A figure that exceeds its limit, or of which that is unknown."""
 
     notebook: str
     cell_index: int | None
@@ -41,17 +28,17 @@ class Violation:
     scope: Scope
     """What the limit is for: each cell of the notebook, or this cell only."""
     rule: str
-    """What it breaks, in words: ``--max-peak 2GiB``."""
+    """The budget, in words: ``--max-peak 2GiB``."""
     limit_bytes: int | None
-    """None: a share of a limit, and none is known."""
+    """None: a percentage of an unknown limit."""
     value_bytes: int | None
-    """None: could not be measured."""
+    """None: not measured."""
     earlier_bytes: int | None = None
-    """What it was in the run that it is compared with."""
+    """The figure of the earlier run."""
 
     @property
     def over_bytes(self) -> int | None:
-        """By how much; None where that is not known."""
+        """The excess; None: unknown."""
         if self.limit_bytes is None or self.value_bytes is None:
             return None
         return self.value_bytes - self.limit_bytes
@@ -62,9 +49,9 @@ class Violation:
 
 
 def used_by(run: NotebookRun) -> int | None:
-    """What the notebook kept, in bytes: its last cell's end less its first one's start.
+    """RSS at the end of the notebook's last cell minus RSS at the start of its first.
 
-    None where either is not known. Where a cell died it is up to its last sample.
+    None: unknown. For a cell that died, up to its last sample.
     """
     reports = [each.report for each in ran(run)]
     if not reports or reports[0] is None or reports[-1] is None:
@@ -74,26 +61,26 @@ def used_by(run: NotebookRun) -> int | None:
 
 
 def label_of(cell: CellRun) -> str:
-    """What a person calls the cell: ``In [3]``, ``cell 4`` where it has no number."""
+    """The cell's label: ``In [3]``, or ``cell 4`` without a number."""
     if cell.report is not None and cell.report.label:
         return cell.report.label
     return f"cell {cell.cell_index + 1}"
 
 
 def first_line(cell: CellRun) -> str | None:
-    """The first line of its text that is not empty, at most 120 characters."""
+    """Its first line that is not empty, at most 120 characters."""
     lines = (line.strip() for line in cell.source.splitlines())
     return next((line[:120] for line in lines if line), None)
 
 
 def ran(run: NotebookRun) -> list[CellRun]:
-    """The cells that took part."""
-    # A cell without text takes no part: kernels do not run it.
+    """The cells that were executed."""
+    # Kernels do not execute a cell without text.
     return [c for c in run.cells if c.state != "not run" and (c.report or c.source)]
 
 
 def figure_of(report: CellReport | None, what: What) -> int | None:
-    """What a cell held at most, or kept, in bytes; None where it is not known."""
+    """The peak or the use of a cell in bytes; None: unknown."""
     if report is None:
         return None
     return report.rss_peak_bytes if what == "peak" else report.used_bytes
@@ -101,7 +88,7 @@ def figure_of(report: CellReport | None, what: What) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A cell that ran, or the notebook as a whole (None), and one figure of it."""
+    """A cell, or None for the whole notebook, and one of its figures."""
 
     run: NotebookRun
     cell: CellRun | None
@@ -115,7 +102,7 @@ class Subject:
         limit: int | None,
         earlier: int | None = None,
     ) -> Violation:
-        """That this figure is more than `limit` allows."""
+        """A violation of `limit` by this figure."""
         cell = self.cell
         return Violation(
             notebook=self.run.notebook,
@@ -131,27 +118,29 @@ class Subject:
         )
 
 
-# ---- words ----
+# ---- texts ----
 
 _MEANT = {"peak": "held at most", "used": "kept"}
 
 
 def describe(violation: Violation) -> str:
-    """One line: which cell of which notebook, and by how much it went over."""
+    """One line: the notebook, the cell, and by how much it exceeds the limit."""
     source = f" `{violation.source}`" if violation.source else ""
-    return f"{violation.notebook}: {violation.label}{source} {told(violation)}"
+    return (
+        f"{violation.notebook}: {violation.label}{source} {describe_figure(violation)}"
+    )
 
 
-def told(violation: Violation) -> str:
-    """What it cost and what it may, without its name."""
+def describe_figure(violation: Violation) -> str:
+    """The figure and the limit, without the cell."""
     meant = _MEANT[violation.what]
     if violation.value_bytes is None:
-        return f"ran, and what it {meant} could not be measured: {violation.rule}"
+        return f"ran, but what it {meant} could not be measured: {violation.rule}"
     value = f"{meant} {mib(violation.value_bytes)} MiB"
     if violation.limit_bytes is None:
         return (
-            f"{value}; {violation.rule} is a share of the memory limit, and none is"
-            " known: give a size"
+            f"{value}; {violation.rule} is a percentage of the memory limit, which is"
+            " unknown: give a size"
         )
     over = f"{mib(violation.over_bytes)} MiB more than {violation.rule}"
     if violation.earlier_bytes is not None:

@@ -1,1 +1,1 @@
-"""Runs on the workers of a Dask cluster."""
+"""Run notebooks on the workers of a Dask cluster."""

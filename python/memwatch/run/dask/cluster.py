@@ -1,4 +1,4 @@
-"""Notebooks on a Dask cluster: one task each, by value, and none lost with a worker."""
+"""Run notebooks on a Dask cluster: one task each, started again if a worker dies."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ from ..results import NotebookRun, NotebookState
 from .connection import CHECK_S, Call, ClusterError, check, connect, no_memwatch
 from .run_log import Attempts, Message
 
-__all__ = ["ClusterError", "run_on_cluster"]
-
 _LOOK_S = 1.0
 _END_S = 5
-"""How long the scheduler is waited for at the end; it may hang."""
+"""Maximum time for the scheduler at the end; it may hang."""
 _GONE_LOOKS = 2
-"""How often in a row a worker is to be missing: its result may be on its way."""
+"""Checks in a row that must miss a worker: its result may be on its way."""
 _UNREACHABLE_LOOKS = 5
 
 
@@ -39,13 +37,13 @@ def run_on_cluster(
     on_run: OnRun,
     listener: Listener | None = None,
 ) -> list[NotebookRun]:
-    """Run them on the workers of the scheduler at `address`; results in their order.
+    """Run the jobs with the scheduler at `address`; the results in the same order.
 
-    Each job's notebook becomes the executed one. One whose worker dies is begun again
-    on another, at most `retries` times; then it is ``died``, with the last sample that
-    was heard. `on_run` is called with each as soon as it is through. Ctrl-C, SIGTERM
-    and SIGHUP end those that are not, as ``interrupted``, whether or not the scheduler
-    answers. ClusterError, MissingLibraryError.
+    Each job's notebook becomes the executed one. If its worker dies, a notebook is
+    started again on another, at most `retries` times; then it is ``died``, with the
+    last sample received. `on_run` is called when a notebook has ended. Ctrl-C, SIGTERM
+    and SIGHUP interrupt the others, also if the scheduler does not respond.
+    ClusterError, MissingLibraryError.
     """
     batch = _Batch(address, jobs, retries, on_run, listener or Listener())
     with interrupting(batch.interrupt):
@@ -53,7 +51,7 @@ def run_on_cluster(
 
 
 class _Remote:
-    """A running kernel's memory, as far as it was heard."""
+    """A running kernel's memory, from messages."""
 
     def __init__(self, rss_bytes: int | None) -> None:
         self.newest_bytes = rss_bytes
@@ -64,10 +62,10 @@ class _Remote:
 
 
 class _Batch:
-    """The jobs on their way: one thread decides, and never waits for the scheduler.
+    """The state of all jobs; used by one thread, which never waits for the scheduler.
 
-    Whatever may hang with the scheduler is called in a thread of its own. What comes of
-    it, like what the client hears and what signals ask for, is put into the inbox.
+    Calls that may hang run in other threads. Their results, the client's events and
+    signals arrive in the inbox, as functions to call.
     """
 
     def __init__(
@@ -89,20 +87,20 @@ class _Batch:
         self._remotes: dict[int, _Remote] = {}
         self._futures: dict[int, Any] = {}
         self._unwanted: list[Any] = []
-        """Futures of notebooks that were interrupted."""
+        """Futures of interrupted notebooks."""
         self._submitted = [0] * len(jobs)
         self._runs: dict[int, NotebookRun] = {}
         self._missing: dict[int, int] = {}
         self._failure: ClusterError | None = None
         self._submit_at: float | None = None
-        """When the workers have to have answered; None: the jobs are submitted, or the
+        """The time limit of the workers' check; None: the jobs are submitted, or the
         client is not connected."""
         self._is_looking = False
         self._unreachable = 0
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
     def run(self, distributed: Any) -> list[NotebookRun]:
-        self._aside(lambda: connect(distributed, self._address), self._connected)
+        self._in_thread(lambda: connect(distributed, self._address), self._connected)
         try:
             self._wait()
         finally:
@@ -112,13 +110,13 @@ class _Batch:
         return [self._runs[number] for number in range(len(self._jobs))]
 
     def interrupt(self) -> None:
-        """End what is not through. Any thread, and signal handlers."""
+        """Interrupt all running notebooks. Any thread, and signal handlers."""
         self._inbox.put(self._interrupt)
 
-    def _aside(
+    def _in_thread(
         self, call: Callable[[], Any], then: Callable[[Any, BaseException | None], None]
     ) -> threading.Thread:
-        """Call it in another thread; `then` gets its result or error in this one."""
+        """Call it in another thread; `then` gets its result or error here."""
 
         def run() -> None:
             result, failure = None, None
@@ -141,7 +139,7 @@ class _Batch:
                 self._look()
                 look_at = time.monotonic() + _LOOK_S
 
-    # ---- how it begins and ends ----
+    # ---- start and end ----
 
     def _connected(self, client: Any, failure: BaseException | None) -> None:
         if failure is not None:
@@ -149,7 +147,7 @@ class _Batch:
             return
         self._client = client
         self._submit_at = time.monotonic() + CHECK_S
-        self._aside(lambda: check(client, self._address), self._checked)
+        self._in_thread(lambda: check(client, self._address), self._checked)
 
     def _checked(self, _: None, failure: BaseException | None) -> None:
         if self._submit_at is None:
@@ -161,9 +159,9 @@ class _Batch:
 
     def _fail(self, error: BaseException) -> None:
         if not isinstance(error, ClusterError):
-            told = " ".join(str(error).split()) or type(error).__name__
+            reason = " ".join(str(error).split()) or type(error).__name__
             error = ClusterError(
-                f"the workers of {self._address} do not respond: {told}"
+                f"the workers of {self._address} do not respond: {reason}"
             )
         self._failure = error
 
@@ -176,17 +174,17 @@ class _Batch:
             self._submit(number)
 
     def _close(self) -> None:
-        """Take back what is on the scheduler, if it answers in time."""
+        """Clean up on the scheduler, if it responds in time."""
         if self._client is not None:
-            self._aside(self._disconnect, lambda *_: None).join(_END_S)
+            self._in_thread(self._disconnect, lambda *_: None).join(_END_S)
 
     def _disconnect(self) -> None:
         from .remote import METADATA, TOPIC
 
         client = self._client
-        with suppress(Exception):  # the scheduler may be gone, and all that with it
+        with suppress(Exception):  # the scheduler may have ended
             if self._unwanted:
-                # Their workers see it within a second, and end their kernels.
+                # Their workers notice within a second, and end their kernels.
                 client.cancel(self._unwanted, force=True)
             client.unsubscribe_topic(TOPIC)
             client.set_metadata([METADATA, self._id], None)
@@ -208,32 +206,32 @@ class _Batch:
                 priority=-number,
                 pure=False,
             )
-        except Exception:  # the client has lost its scheduler
+        except Exception:  # the scheduler has ended
             self._lost(number, "died", self._why_gone)
             return
         self._futures[number] = future
         self._client.loop.add_callback(self._gather, number, future)
 
     async def _gather(self, number: int, future: Any) -> None:
-        """In the client's thread. What a worker took with it is run again by Dask."""
+        """In the client's thread. Dask repeats the task of a worker that died."""
         try:
             outcome = await future
         except BaseException as error:
             failure = error
             self._inbox.put(lambda: self._failed(number, future, failure))
         else:
-            self._inbox.put(lambda: self._came(number, outcome))
+            self._inbox.put(lambda: self._completed(number, outcome))
 
-    # ---- what comes in ----
+    # ---- events and results ----
 
     def _on_event(self, event: tuple[float, Message]) -> None:
         message = event[1]
         if message.get("batch") == self._id:
-            self._inbox.put(lambda: self._hear(message))
+            self._inbox.put(lambda: self._receive(message))
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         number, kind = message["job"], message["kind"]
-        if number in self._runs or not self._attempts[number].hear(message):
+        if number in self._runs or not self._attempts[number].receive(message):
             return
         path = self._jobs[number].path
         if kind == "begun":
@@ -247,7 +245,7 @@ class _Batch:
         elif kind == "sample" and number in self._remotes:
             self._remotes[number].newest_bytes = message["rss_bytes"]
 
-    def _came(self, number: int, outcome: Any) -> None:
+    def _completed(self, number: int, outcome: Any) -> None:
         from .remote import notebook_of
 
         if number in self._runs:
@@ -272,9 +270,9 @@ class _Batch:
         if number in self._runs or self._futures[number] is not future:
             return
         if isinstance(error, KilledWorker):
-            # The scheduler counts all workers that died with the task assigned, begun
-            # or not, and has a limit of its own.
-            self._aside(
+            # The scheduler's own limit; it also counts workers that died before they
+            # started the task.
+            self._in_thread(
                 lambda: self._begun(number),
                 lambda begun, _: self._begin_again(number, future, begun),
             )
@@ -284,10 +282,10 @@ class _Batch:
             self._lost(number, "interrupted", lambda where: f"{why} {where}")
             return
         if isinstance(error, ModuleNotFoundError) and "memwatch" in str(error):
-            told = no_memwatch("that it came to")
+            reason = no_memwatch("of this notebook")
         else:
-            told = " ".join(f"{type(error).__name__}: {error}".split())
-        self._lost(number, "no kernel", lambda where: told)
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+        self._lost(number, "no kernel", lambda where: reason)
 
     def _begun(self, number: int) -> int:
         from .remote import METADATA
@@ -299,7 +297,7 @@ class _Batch:
     def _begin_again(self, number: int, future: Any, begun: int | None) -> None:
         if number in self._runs or self._futures[number] is not future:
             return
-        if begun is None:  # the scheduler is gone: as far as was heard
+        if begun is None:  # the scheduler has ended
             current = self._attempts[number].current
             self._died(number, 1 if current is None else current[0])
         elif begun < self._allowed:
@@ -313,22 +311,22 @@ class _Batch:
             if number not in self._runs:
                 self._lost(number, "interrupted", lambda where: f"interrupted {where}")
 
-    # ---- what does not ----
+    # ---- missing workers ----
 
     def _look(self) -> None:
-        """Nobody tells that a worker with no other one to take its task has died.
+        """Check the workers: Dask does not report that the last worker has died.
 
-        A scheduler that does not answer is waited for: it may be busy.
+        A scheduler that does not respond may be busy: check again.
         """
         if self._client is None or self._is_looking:
             return
         if self._submit_at is not None:
-            # One worker that hangs keeps all answers back. Each task checks, too.
+            # One hanging worker delays the check of all. Each task checks, too.
             if time.monotonic() >= self._submit_at:
                 self._submit_all()
             return
         self._is_looking = True
-        self._aside(self._client.nthreads, self._looked)
+        self._in_thread(self._client.nthreads, self._looked)
 
     def _looked(self, there: Any, failure: BaseException | None) -> None:
         self._is_looking = False
@@ -350,7 +348,9 @@ class _Batch:
                 self._died(number, attempt)
 
     def _cancel(self, future: Any) -> None:
-        self._aside(lambda: self._client.cancel([future], force=True), lambda *_: None)
+        self._in_thread(
+            lambda: self._client.cancel([future], force=True), lambda *_: None
+        )
 
     def _give_up(self) -> None:
         for number in range(len(self._jobs)):
@@ -360,7 +360,7 @@ class _Batch:
     def _why_gone(self, where: str) -> str:
         return f"the scheduler {self._address} is gone, {where}"
 
-    # ---- how one ends ----
+    # ---- the end of a notebook ----
 
     def _died(self, number: int, attempts: int) -> None:
         current = self._attempts[number].current
@@ -383,7 +383,7 @@ class _Batch:
         job = self._jobs[number]
         empty = not_begun(job.notebook, job.path)
         lost = self._attempts[number].lost(empty, state, attempts, why)
-        # The outputs of what ran there are gone; those of an earlier run are not its.
+        # The outputs of executed cells are lost; remove those of an earlier run.
         for cell in lost.cells:
             if cell.state != "not run":
                 at = job.notebook.cells[cell.cell_index]

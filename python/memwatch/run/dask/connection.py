@@ -1,4 +1,4 @@
-"""Connecting to a Dask scheduler, and what its workers have installed."""
+"""Connect to a Dask scheduler, and check the memwatch version of its workers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from typing import Any
 from ... import __version__
 from ...optional import install_command
 
-__all__ = ["CHECK_S", "Call", "ClusterError", "check", "connect", "no_memwatch"]
-
 _CONNECT_S = 10
 CHECK_S = 10
-"""How long the workers may take to name their version: one of them may hang."""
+"""Maximum time for the workers to report their version: one may hang."""
 
 
 class ClusterError(Exception):
-    """The cluster cannot run notebooks; one line, which says what to do."""
+    """The cluster cannot run notebooks; one line says what to do."""
 
 
 def connect(distributed: Any, address: str) -> Any:
     try:
-        # A client that could not even begin would take 20 s to end, so try first.
+        # Try first: a client that cannot connect takes 20 s to end.
         asyncio.run(_knock(address))
         return distributed.Client(
             address, timeout=_CONNECT_S, set_as_default=False, name="memwatch"
@@ -47,9 +45,7 @@ async def _knock(address: str) -> None:
 
 
 def check(client: Any, address: str) -> None:
-    """Every worker that is there is to have this memwatch. What comes later is told
-    apart by its task.
-    """
+    """Check that all workers have this memwatch; later workers are checked by tasks."""
     found = client.run(importlib.metadata.version, "memwatch", on_error="return")
     for worker, version in sorted(found.items()):
         if isinstance(version, importlib.metadata.PackageNotFoundError):
@@ -76,10 +72,10 @@ def no_memwatch(where: str) -> str:
 
 
 class Call:
-    """What its pickle becomes, where it is read, is the result of execute(task).
+    """Its pickle, when loaded, becomes the result of execute(task).
 
-    So that the task itself is read by every worker: one that cannot read what it is
-    given, for want of memwatch, would not fail the task, but hang.
+    So a worker without memwatch can receive the task and fail it; with a task that it
+    cannot unpickle it would hang.
     """
 
     def __init__(self, task: Any) -> None:

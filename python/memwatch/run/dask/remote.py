@@ -1,4 +1,4 @@
-"""One notebook on a Dask worker: what is sent there, and what it tells meanwhile."""
+"""Run one notebook on a Dask worker, and send events meanwhile."""
 
 from __future__ import annotations
 
@@ -24,35 +24,23 @@ from ..progress import Listener
 from ..results import NotebookRun
 from ..runner import Runner
 
-__all__ = [
-    "METADATA",
-    "METRIC",
-    "TOPIC",
-    "Outcome",
-    "Task",
-    "VersionError",
-    "execute",
-    "notebook_of",
-    "without_outputs",
-]
-
 TOPIC = "memwatch"
-"""Of the events: ``Client.get_events("memwatch")``."""
+"""The topic of the events: ``Client.get_events("memwatch")``."""
 METRIC = "memwatch_rss_bytes"
-"""Of each worker: what the kernels that it runs hold now."""
+"""A metric of each worker: RSS of its kernels."""
 METADATA = "memwatch"
-"""Where the scheduler keeps how often each notebook was begun."""
+"""The scheduler's metadata key for the number of attempts of each notebook."""
 
 _INTERVAL_S = 1.0
 
 
 class VersionError(Exception):
-    """The worker's memwatch is another than the client's; one line."""
+    """The worker and the client have different versions of memwatch; one line."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one notebook needs to be run elsewhere: no file but what is in here."""
+    """One notebook and its options; needs no files."""
 
     batch: str
     job: int
@@ -61,22 +49,22 @@ class Task:
     """The notebook, JSON."""
     options: Options
     attempts: int
-    """How often it may be begun."""
+    """Maximum number of attempts."""
     version: str = __version__
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What comes back."""
+    """The result of a task."""
 
     run: NotebookRun | None
-    """None: it was begun as often as it may be already, and not once more."""
+    """None: no attempt was left."""
     text: str = ""
     """The executed notebook, JSON."""
 
 
 def without_outputs(notebook: Any) -> dict[str, Any]:
-    """What a worker needs of it. The outputs stay here, for cells that are not run."""
+    """The notebook without outputs, which a worker does not need."""
     bare: dict[str, Any] = {"outputs": [], "execution_count": None}
     cells = [
         {**each, **bare} if each.cell_type == "code" else each
@@ -86,7 +74,7 @@ def without_outputs(notebook: Any) -> dict[str, Any]:
 
 
 def execute(task: Task) -> Outcome:
-    """Run it in this worker, in a folder of its own that goes away with it."""
+    """Run the task in this worker, in a temporary folder."""
     worker = get_worker()
     if task.version != __version__:
         raise VersionError(
@@ -97,30 +85,30 @@ def execute(task: Task) -> Outcome:
     if attempt > task.attempts:
         return Outcome(None)
     notebook = notebook_of(task.text)
-    teller = _Teller(worker, task, attempt)
+    reporter = _Reporter(worker, task, attempt)
     key = worker.get_current_task()
     with tempfile.TemporaryDirectory(
         prefix="memwatch-", dir=worker.local_directory, ignore_cleanup_errors=True
     ) as folder:
         options = replace(task.options, cwd=folder)
-        teller.runner = Runner(notebook, task.path, options, teller)
+        reporter.runner = Runner(notebook, task.path, options, reporter)
         try:
-            run = asyncio.run(_run(teller, lambda: _is_wanted(worker, key)))
+            run = asyncio.run(_run(reporter, lambda: _is_wanted(worker, key)))
         finally:
-            _kernels.pop(teller, None)
-    teller.ended(run)
+            _kernels.pop(reporter, None)
+    reporter.ended(run)
     return Outcome(replace(run, attempts=attempt), json.dumps(notebook))
 
 
 def notebook_of(text: str) -> NotebookNode:
-    """The notebook that was sent as `text`."""
+    """The notebook in `text`."""
     read: Any = nbformat.from_dict  # without types
     notebook: NotebookNode = read(json.loads(text))
     return notebook
 
 
 def _begin(worker: Any, task: Task) -> int:
-    """How often it has been begun now: the scheduler counts, and survives workers."""
+    """The number of this attempt; counted by the scheduler, which survives workers."""
     keys = [METADATA, task.batch, str(task.job)]
     before: int = sync(worker.loop, worker.scheduler.get_metadata, keys=keys, default=0)
     sync(worker.loop, worker.scheduler.set_metadata, keys=keys, value=before + 1)
@@ -128,43 +116,43 @@ def _begin(worker: Any, task: Task) -> int:
 
 
 def _is_wanted(worker: Any, key: Any) -> bool:
-    """Whether anybody still waits for it: a thread cannot be cancelled."""
+    """Whether the task was not cancelled: Dask cannot stop its thread."""
     if worker.status.name in ("closing", "closed", "failed"):
         return False
     task = worker.state.tasks.get(key)
     return task is not None and task.state not in ("cancelled", "released", "forgotten")
 
 
-async def _run(teller: _Teller, is_wanted: Callable[[], bool]) -> NotebookRun:
-    runner = teller.runner
+async def _run(reporter: _Reporter, is_wanted: Callable[[], bool]) -> NotebookRun:
+    runner = reporter.runner
     assert runner is not None
     running = asyncio.ensure_future(runner.run())
     while True:
         done, _ = await asyncio.wait({running}, timeout=_INTERVAL_S)
         if done:
             return running.result()
-        teller.sample()
+        reporter.sample()
         if not runner.stop.requested and not is_wanted():
             runner.stop.requested = True
             running.cancel()
 
 
-_kernels: dict[_Teller, KernelMemory] = {}
-"""Those that run in this process."""
+_kernels: dict[_Reporter, KernelMemory] = {}
+"""The running kernels of this process."""
 
 
 def _rss_bytes(worker: Any) -> int:
     return sum(each.rss_bytes() or 0 for each in list(_kernels.values()))
 
 
-class _Teller(Listener):
-    """Listens to a runner, and tells the scheduler."""
+class _Reporter(Listener):
+    """Sends the events of a runner to the scheduler."""
 
     def __init__(self, worker: Any, task: Task, attempt: int) -> None:
         self.runner: Runner | None = None
         self._worker = worker
         self._memory: KernelMemory | None = None
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         self._title = {
             "batch": task.batch,
             "job": task.job,
@@ -173,10 +161,10 @@ class _Teller(Listener):
             "worker": worker.address,
             "host": socket.gethostname(),
         }
-        # The dashboard's table of workers shows it as a column.
+        # A column in the dashboard's table of workers.
         worker.metrics[METRIC] = _rss_bytes
 
-    def _tell(self, kind: str, **more: Any) -> None:
+    def _send(self, kind: str, **more: Any) -> None:
         cells = 0 if self.runner is None else len(self.runner.progress.cells)
         title = {
             **self._title,
@@ -187,21 +175,21 @@ class _Teller(Listener):
         self._worker.log_event(TOPIC, {**title, **more})
 
     def begun(self, notebook: str, cells: int) -> None:
-        """Its kernel is being started."""
-        self._tell("begun")
+        """Report that the kernel is being started."""
+        self._send("begun")
 
     def cell(
         self, notebook: str, place: int, source: str, memory: KernelMemory | None
     ) -> None:
-        """That cell is sent, so the one before it is done."""
-        self._tell_done()
+        """Report the cell, and the end of the previous one."""
+        self._send_done()
         assert self.runner is not None
         self._memory = memory
         if memory is not None:
             _kernels[self] = memory
         index = self.runner.progress.running
         assert index is not None
-        self._tell(
+        self._send(
             "cell",
             cell_index=index,
             source=first_line(source),
@@ -211,21 +199,21 @@ class _Teller(Listener):
         )
 
     def sample(self) -> None:
-        """What it holds now."""
-        self._tell_done()
+        """Report the kernel's RSS."""
+        self._send_done()
         if self._memory is not None:
-            self._tell("sample", rss_bytes=self._memory.rss_bytes())
+            self._send("sample", rss_bytes=self._memory.rss_bytes())
 
     def ended(self, run: NotebookRun) -> None:
-        """It is through."""
-        self._tell_done()
-        self._tell("ended", state=run.state, rss_peak_bytes=run.rss_peak_bytes)
+        """Report the end."""
+        self._send_done()
+        self._send("ended", state=run.state, rss_peak_bytes=run.rss_peak_bytes)
 
-    def _tell_done(self) -> None:
+    def _send_done(self) -> None:
         assert self.runner is not None
-        for index in sorted(set(self.runner.progress.done) - self._told):
-            self._told.add(index)
+        for index in sorted(set(self.runner.progress.done) - self._reported):
+            self._reported.add(index)
             cell = self.runner.cell_run(index)
-            # Without the curve: a message stays small, the result brings it.
+            # Without the timeline, which the result has: messages stay small.
             report = cell.report and replace(cell.report, timeline=None).to_dict()
-            self._tell("closed", cell_index=index, state=cell.state, report=report)
+            self._send("closed", cell_index=index, state=cell.state, report=report)

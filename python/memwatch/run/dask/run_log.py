@@ -1,4 +1,4 @@
-"""What was heard of a notebook that runs elsewhere, in case that is all there is."""
+"""The events of a notebook on a worker, for a result if the worker dies."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from ...display.units import mib
 from ...report import CellReport
 from ..results import CellRun, CellState, NotebookRun, NotebookState
 
-__all__ = ["Attempts", "Message"]
-
 Message = dict[str, Any]
-"""What remote.py tells: ``kind``, ``attempt``, ``worker`` and what belongs to it."""
+"""An event of remote.py: ``kind``, ``attempt``, ``worker`` and further fields."""
 
 
 @dataclass
@@ -27,10 +25,10 @@ class _Attempt:
     done: dict[int, CellRun] = field(default_factory=dict)
     running: Message | None = None
     samples: list[int] = field(default_factory=list)
-    """Of the running cell, while it runs; the last one is the newest."""
+    """RSS of the running cell, oldest first."""
 
-    def hear(self, message: Message) -> None:
-        """The next thing it tells."""
+    def receive(self, message: Message) -> None:
+        """Process the next event."""
         kind = message["kind"]
         if kind == "cell":
             self.running = message
@@ -49,7 +47,7 @@ class _Attempt:
                 self.running = None
 
     def where(self) -> str:
-        """The cell it was in, and what was held there."""
+        """The position, and RSS there, in words."""
         if self.running is None and not self.done:
             return "before its first cell"
         if self.running is None:
@@ -62,7 +60,7 @@ class _Attempt:
         return f"in {place} ({first_line}){held}"
 
     def report(self, state: CellState) -> CellReport | None:
-        """What the running cell cost as far as was heard: sampled, a lower bound."""
+        """The running cell's report from its samples: a lower bound."""
         if self.running is None or not self.samples:
             return None
         first, last, highest = self.samples[0], self.samples[-1], max(self.samples)
@@ -85,24 +83,24 @@ class _Attempt:
 
 
 class Attempts:
-    """One notebook's attempts, as far as they were heard of."""
+    """The attempts of one notebook."""
 
     def __init__(self) -> None:
-        self._heard: list[_Attempt] = []
+        self._known: list[_Attempt] = []
 
     @property
     def current(self) -> tuple[int, str] | None:
-        """The newest attempt's number and worker; None where none was heard of."""
-        newest = self._heard[-1] if self._heard else None
+        """The newest attempt's number and worker; None: no event yet."""
+        newest = self._known[-1] if self._known else None
         return None if newest is None else (newest.number, newest.worker)
 
-    def hear(self, message: Message) -> bool:
-        """One message; False where it is of an attempt that is over."""
+    def receive(self, message: Message) -> bool:
+        """Process an event; False: it is of an earlier attempt."""
         number = message["attempt"]
-        if self._heard and number < self._heard[-1].number:
+        if self._known and number < self._known[-1].number:
             return False
-        if not self._heard or number > self._heard[-1].number:
-            self._heard.append(
+        if not self._known or number > self._known[-1].number:
+            self._known.append(
                 _Attempt(
                     number,
                     message["worker"],
@@ -111,22 +109,22 @@ class Attempts:
                     message["cells"],
                 )
             )
-        self._heard[-1].hear(message)
+        self._known[-1].receive(message)
         return True
 
     def with_losses(self, run: NotebookRun) -> NotebookRun:
-        """`run`, which an attempt brought back, and how those before it ended."""
-        told = [run.message] if run.message else []
-        lines = told + self._losses_before(run.attempts)
+        """`run`, the result of an attempt, with the ends of the earlier attempts."""
+        lines = [run.message] if run.message else []
+        lines += self._losses_before(run.attempts)
         return replace(run, message="; ".join(lines) or None)
 
     def _losses_before(self, attempt: int) -> list[str]:
-        heard = {each.number: each for each in self._heard}
+        known = {each.number: each for each in self._known}
         lines = []
         for number in range(1, attempt):
-            how = "its worker before it was heard of"
-            if number in heard:
-                how = f"the worker {heard[number].worker} {heard[number].where()}"
+            how = "its worker before its first event"
+            if number in known:
+                how = f"the worker {known[number].worker} {known[number].where()}"
             lines.append(f"attempt {number} was lost with {how}")
         return lines
 
@@ -137,15 +135,15 @@ class Attempts:
         attempts: int,
         why: Callable[[str], str],
     ) -> NotebookRun:
-        """The result of one that nothing more will come of.
+        """The result of a notebook whose attempts are lost.
 
-        `empty` is that of the same notebook with no cell run; `why` makes the message
-        of where it was.
+        `empty` is its result without any cell; `why` makes the message from the
+        position.
         """
-        if not self._heard:
+        if not self._known:
             message, attempts = why("before its first cell"), max(1, attempts)
             return replace(empty, state=state, message=message, attempts=attempts)
-        newest = self._heard[-1]
+        newest = self._known[-1]
         before = self._losses_before(newest.number)
         message = "; ".join([why(newest.where()), *before])
         cells = _cells(

@@ -1,1 +1,1 @@
-"""What a run leaves behind: metadata, files, the page, the summary."""
+"""The outputs of a run: metadata, JSON, CSV, the page, the summary."""

@@ -12,17 +12,15 @@ from ...display.units import mib, seconds
 from ..budgets.violations import Violation
 from ..results import CellRun, NotebookRun
 
-__all__ = ["curve"]
-
-# The drawing in its own units, stretched to the page's width; text stands outside of
-# it, in the page's own size.
+# In the drawing's units, stretched to the page's width; text is outside of it, in the
+# page's size.
 _WIDTH, _HEIGHT = 1000, 100
 _COLUMNS = 400
 _NARROWEST = 6
-"""A cell that took no time is to be seen all the same."""
+"""The least width of a cell."""
 _LEAST_EXTENT_BYTES = 2**20
 _LABELLED = 2.5
-"""Percent of the width from which on a cell's number has room."""
+"""Least percentage of the width for a cell's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +33,13 @@ class _Span:
 
 
 def curve(run: NotebookRun, violations: Sequence[Violation] = (), row: str = "") -> str:
-    """An SVG as wide as the page; empty where no cell has samples.
+    """An SVG as wide as the page; empty if no cell has samples.
 
-    Time goes from left to right, cell after cell, the pauses between them left out; a
-    cell is as wide as it took, and never thinner than a hair. Vermillion is each cell's
-    peak, dashed the limits that are within sight: the memory limit in force, and
-    budgets that were exceeded. A click on a cell leads to its row: `row` and its place
-    are the row's id. It uses the page's style (classes ``memory``, ``peak``, ``limit``,
-    ``band``, ``few``) and no ids.
+    Cells follow each other without pauses, as wide as they took. Each cell's peak is
+    vermillion; dashed lines are the memory limit and exceeded budgets, up to twice the
+    highest peak. Each cell links to its row, whose id is `row` and the cell index. It
+    uses the page's style (classes ``memory``, ``peak``, ``limit``, ``band``, ``few``)
+    and no ids.
     """
     spans = _spans(run)
     if not spans:
@@ -57,7 +54,7 @@ def curve(run: NotebookRun, violations: Sequence[Violation] = (), row: str = "")
         return round((top - size) * _HEIGHT / extent, 1)
 
     drawn = [_band(span, row, i % 2 == 0) for i, span in enumerate(spans)]
-    # A peak that is the end, too, lies below the curve.
+    # Below the curve, where a peak is also the end.
     drawn += [
         f'<path class="peak" d="M{span.x:.1f} {height(span.peak_bytes)}'
         f'h{span.width:.1f}"/>'
@@ -69,9 +66,9 @@ def curve(run: NotebookRun, violations: Sequence[Violation] = (), row: str = "")
     ]
     took_ns = sum(each.points[-1][0] - each.points[0][0] for each in spans)
     count = "1 cell" if len(spans) == 1 else f"{len(spans)} cells"
-    told = f"Memory over {count}: {mib(low)} to {mib(high)} MiB"
+    label = f"Memory over {count}: {mib(low)} to {mib(high)} MiB"
     return (
-        f'<svg class="curve" role="img" aria-label="{told}">'
+        f'<svg class="curve" role="img" aria-label="{label}">'
         f'<svg y="1.2em" width="100%" height="10rem" preserveAspectRatio="none"'
         f' viewBox="0 -2 {_WIDTH} {_HEIGHT + 4}">{"".join(drawn)}</svg>'
         f'<text x="0" y=".9em">{mib(top)} MiB</text>'
@@ -120,7 +117,7 @@ def _band(span: _Span, row: str, is_even: bool) -> str:
     report = span.cell.report
     assert report is not None
     kind = "band even" if is_even else "band"
-    # Reached by keyboard in the table; a hundred stops on the way there help nobody.
+    # Not a keyboard stop: the table below has the same cells.
     return (
         f'<a href="#{escape(row)}{span.cell.cell_index}" tabindex="-1">'
         f'<rect class="{kind}" x="{span.x:.1f}" y="-2" width="{span.width:.1f}"'
@@ -147,8 +144,8 @@ def _shape(span: _Span, height: object) -> str:
 def _limit_names(names: list[str]) -> str:
     if not names:
         return ""
-    told = escape(", ".join(names))
-    return f'<text x="100%" y=".9em" text-anchor="end">┄ {told}</text>'
+    text = escape(", ".join(names))
+    return f'<text x="100%" y=".9em" text-anchor="end">┄ {text}</text>'
 
 
 def _number(span: _Span) -> str:

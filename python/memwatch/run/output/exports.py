@@ -1,4 +1,4 @@
-"""Runs as JSON and CSV, and read back."""
+"""Write runs as JSON and CSV, and read JSON."""
 
 from __future__ import annotations
 
@@ -19,37 +19,23 @@ from ..results import NotebookRun
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = [
-    "CSV_COLUMNS",
-    "SCHEMA",
-    "deliver",
-    "load",
-    "write_csv",
-    "write_json",
-    "write_notebook",
-]
-
 SCHEMA = 2
 """The version of the envelope that write_json() puts around the runs."""
 
 CSV_COLUMNS = ("notebook", "notebook_state", "cell_index", "state", *COLUMNS)
-"""One row a code cell: where it is, how it ended, and CellReport's fields but for
-``timeline``."""
+"""One row per code cell: its place, its state, CellReport's fields without timeline."""
 
 _MAX_BYTES = 2**30
 
 
 def deliver(path: str | os.PathLike[str], pieces: Iterable[str]) -> None:
-    """Make `pieces` the content of the file `path`, whole or not at all; ``-``: stdout.
-
-    OSError, naming `path`, where it cannot be written.
-    """
+    """Write `pieces` to the file `path`, atomically; ``-``: to stdout. OSError."""
     if os.fspath(path) == "-":
         if sys.stdout is None:
             raise OSError(errno.EBADF, "stdout is closed")
         try:
             for piece in pieces:
-                # As files have it: a lone surrogate is no reason to stop half-way.
+                # Lone surrogates as in files.
                 sys.stdout.write(piece.encode("utf-8", "backslashreplace").decode())
             sys.stdout.flush()
         except OSError:
@@ -60,8 +46,8 @@ def deliver(path: str | os.PathLike[str], pieces: Iterable[str]) -> None:
 
 
 def write_notebook(path: str | os.PathLike[str], notebook: NotebookNode) -> None:
-    """The notebook as Jupyter writes it, whole or not at all; OSError."""
-    # nbformat.writes() logs pages about one that is not valid.
+    """Write the notebook as Jupyter does, atomically. OSError."""
+    # nbformat.writes() logs pages about an invalid notebook.
     v4 = need("nbformat.v4", "run", "writing notebooks")
     text: str = v4.writes(notebook)
     write_whole(path, [text if text.endswith("\n") else text + "\n"])
@@ -74,8 +60,7 @@ def write_json(
 ) -> None:
     """``{"schema": 2, "memwatch": VERSION, "notebooks": [...], "violations": [...]}``.
 
-    A notebook is ``NotebookRun.to_dict()``, a violation ``Violation.to_dict()``.
-    OSError as of deliver().
+    Made by ``NotebookRun.to_dict()`` and ``Violation.to_dict()``. OSError.
     """
     from ... import __version__
 
@@ -86,10 +71,9 @@ def write_json(
 
 
 def write_csv(path: str | os.PathLike[str], runs: Iterable[NotebookRun]) -> None:
-    """RFC 4180 in UTF-8: a line with CSV_COLUMNS, then one for each code cell.
+    """RFC 4180 in UTF-8: a line with CSV_COLUMNS, then one per code cell. OSError.
 
-    Unknown values are empty, as are the figures of a cell that was not run. OSError as
-    of deliver().
+    Unknown values are empty, as are the figures of a cell that was not run.
     """
     deliver(path, csv_pieces(_rows(runs)))
 
@@ -104,22 +88,21 @@ def _rows(runs: Iterable[NotebookRun]) -> Iterator[Sequence[Any]]:
             yield run.notebook, run.state, cell.cell_index, cell.state, *figures
 
 
-# ---- back again ----
+# ---- reading ----
 
 
 def load(path: str | os.PathLike[str]) -> list[NotebookRun]:
-    """The runs that write_json() wrote to the file `path`.
+    """The runs that write_json() wrote to the file `path`; unknown fields are ignored.
 
-    InputError, one clear line, for any other file. What a newer memwatch adds to a
-    cell's fields is passed over.
+    InputError for any other file.
     """
-    told = os.fspath(path)
-    data = read_whole(told, _MAX_BYTES)
+    given = os.fspath(path)
+    data = read_whole(given, _MAX_BYTES)
     try:
         found = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{told}: invalid JSON ({error}); expected a file written by `memwatch"
+            f"{given}: invalid JSON ({error}); expected a file written by `memwatch"
             " run --json`"
         ) from None
     if not isinstance(found, dict) or not isinstance(found.get("notebooks"), list):
@@ -128,12 +111,12 @@ def load(path: str | os.PathLike[str]) -> list[NotebookRun]:
             other = "; it is the history of a session"
         if isinstance(found, dict) and "nbformat" in found:
             other = "; it is a notebook"
-        raise InputError(f"{told}: not written by `memwatch run --json`{other}")
+        raise InputError(f"{given}: not written by `memwatch run --json`{other}")
     if found.get("schema") == 1:
         found = _from_schema_1(found)
     if found.get("schema") != SCHEMA:
         raise InputError(
-            f"{told}: schema {found.get('schema')} of memwatch"
+            f"{given}: schema {found.get('schema')} of memwatch"
             f" {found.get('memwatch')}: expected {SCHEMA} or 1; run the notebooks again"
         )
     msgspec = need("msgspec", "run", "--baseline")
@@ -142,7 +125,7 @@ def load(path: str | os.PathLike[str]) -> list[NotebookRun]:
     except msgspec.ValidationError as error:
         reason = str(error).replace("`$", "`notebooks")
         raise InputError(
-            f"{told}: not written by `memwatch run --json`: {reason}"
+            f"{given}: not written by `memwatch run --json`: {reason}"
         ) from None
     return runs
 

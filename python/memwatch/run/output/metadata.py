@@ -1,4 +1,4 @@
-"""What cells cost, in the notebook itself: ``metadata.memwatch``."""
+"""Write figures into the notebook: ``metadata.memwatch``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from ..results import CellRun, NotebookRun
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["apply", "apply_cell", "strip"]
-
 KEY = "memwatch"
 _CELL_KEYS = frozenset({"state", *DEFAULTS})
 _NOTEBOOK_KEYS = frozenset(
@@ -21,13 +19,13 @@ _NOTEBOOK_KEYS = frozenset(
 
 
 def apply(notebook: NotebookNode, run: NotebookRun) -> None:
-    """Write what `run` found into the cells of `notebook`, which is changed.
+    """Write the figures of `run` into `notebook`.
 
-    ``cell.metadata.memwatch`` has all fields of CellReport and ``state``, the state
-    alone where the cell was not run; ``nb.metadata.memwatch`` all of NotebookRun but
-    its cells, and ``memwatch``, the version. What an earlier run wrote goes; keys that
-    are not ours, as a cell's budget ``max_peak``, stay. ValueError where `run` is of
-    another notebook: it has a cell at a place where there is no code.
+    ``cell.metadata.memwatch`` gets the fields of CellReport and ``state``, only the
+    state if the cell was not run; ``nb.metadata.memwatch`` those of NotebookRun without
+    its cells, and ``memwatch``, the version. Figures of an earlier run are removed;
+    other keys, such as a budget ``max_peak``, stay. ValueError: `run` is of another
+    notebook.
     """
     for each in run.cells:
         if not (
@@ -40,18 +38,18 @@ def apply(notebook: NotebookNode, run: NotebookRun) -> None:
         apply_cell(notebook, each)
     from ... import __version__
 
-    told = {key: value for key, value in run.to_dict().items() if key != "cells"}
-    _put(notebook.metadata, {"memwatch": __version__, **told})
+    values = {key: value for key, value in run.to_dict().items() if key != "cells"}
+    _put(notebook.metadata, {"memwatch": __version__, **values})
 
 
 def apply_cell(notebook: NotebookNode, run: CellRun) -> None:
-    """Write one cell's, while the others have yet to run."""
+    """Write the figures of one cell."""
     report = {} if run.report is None else run.report.to_dict()
     _put(notebook.cells[run.cell_index].metadata, {"state": run.state, **report})
 
 
 def strip(notebook: NotebookNode) -> None:
-    """Take away what apply() writes; what somebody else wrote beside it stays."""
+    """Remove what apply() writes; other keys stay."""
     _take(notebook.metadata, _NOTEBOOK_KEYS)
     for cell in notebook.cells:
         _take(cell.metadata, _CELL_KEYS)
@@ -63,10 +61,10 @@ def _put(metadata: Any, values: dict[str, Any]) -> None:
 
 
 def _take(metadata: Any, ours: frozenset[str]) -> None:
-    there = metadata.get(KEY)
-    if not isinstance(there, dict):
+    values = metadata.get(KEY)
+    if not isinstance(values, dict):
         return
-    theirs = {key: value for key, value in there.items() if key not in ours}
+    theirs = {key: value for key, value in values.items() if key not in ours}
     if theirs:
         metadata[KEY] = theirs
     else:

@@ -13,16 +13,20 @@ from ...display.units import mib, seconds
 from ...measure.capability_text import SET_BY
 from ...optional import need
 from ...report import CellReport
-from ..budgets.violations import Violation, first_line, label_of, told, used_by
+from ..budgets.violations import (
+    Violation,
+    describe_figure,
+    first_line,
+    label_of,
+    used_by,
+)
 from ..results import CellRun, NotebookRun
 from .curve import curve
 from .exports import deliver
 
-__all__ = ["render", "write_page"]
-
 _UNKNOWN = "\N{EN DASH}"
 _LONGEST_SOURCE = 20_000
-"""Characters of a cell's text: what is longer is data, and nobody reads it."""
+"""Characters of a cell's text: a longer one is data."""
 
 
 def write_page(
@@ -37,10 +41,9 @@ def write_page(
 def render(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) -> str:
     """The page, as text.
 
-    Nothing is loaded from anywhere, and no script runs but its own: what notebooks
-    bring is escaped, and the page's policy forbids the rest. Tables can be sorted by
-    any column; without scripts they are in the notebook's order. MissingLibraryError
-    without jinja2.
+    It loads nothing and runs only its own script: texts of notebooks are escaped, and a
+    content security policy forbids the rest. Tables can be sorted by any column.
+    MissingLibraryError without jinja2.
     """
     jinja2 = need("jinja2", "run", "--html")
     from ... import __version__
@@ -59,9 +62,9 @@ def render(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) ->
         style_hash=_hash(style),
         script_hash=_hash(script),
         markup=jinja2.utils.markupsafe.Markup,
-        summary=in_short(runs, violations),
+        summary=summarize(runs, violations),
         notebooks=[_notebook(i, run, violations) for i, run in enumerate(runs)],
-        violations=[_excess(each, runs) for each in violations],
+        violations=[_violation(each, runs) for each in violations],
     )
     return text
 
@@ -75,7 +78,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def in_short(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> str:
+def summarize(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> str:
     """``3 notebooks: 2 ok, 1 died; 4 over budget``."""
     states: dict[str, int] = {}
     for run in runs:
@@ -83,7 +86,7 @@ def in_short(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> st
     count = "1 notebook" if len(runs) == 1 else f"{len(runs)} notebooks"
     ended = ", ".join(f"{number} {state}" for state, number in states.items())
     raised = sum(run.raised for run in runs)
-    # Those that fail their notebook are in its state.
+    # Without those that failed their notebook.
     raised -= sum(run.state == "error" and run.raised > 0 for run in runs)
     if raised:
         ended += f"; {raised} cell{'' if raised == 1 else 's'} raised"
@@ -109,7 +112,9 @@ def _notebook(
         "peak": _size(run.rss_peak_bytes),
         "time": _time(run.duration_ns),
         "is_over": bool(own),
-        "violations": [told(each) for each in own if each.cell_index is None],
+        "violations": [
+            describe_figure(each) for each in own if each.cell_index is None
+        ],
         "curve": curve(run, own, row),
         "cells": [_cell(f"{row}{cell.cell_index}", cell, own) for cell in run.cells],
     }
@@ -132,7 +137,7 @@ def _facts(run: NotebookRun) -> list[tuple[str, str]]:
 
 
 def _cell(row: str, cell: CellRun, violations: Sequence[Violation]) -> dict[str, Any]:
-    report = cell.report or CellReport()  # which knows nothing
+    report = cell.report or CellReport()
     source = cell.source.strip("\n")
     more = len(source) - _LONGEST_SOURCE
     if more > 0:
@@ -152,12 +157,14 @@ def _cell(row: str, cell: CellRun, violations: Sequence[Violation]) -> dict[str,
         "total": _size(report.rss_end_bytes),
         "time": _time(report.duration_ns),
         "violations": [
-            told(each) for each in violations if each.cell_index == cell.cell_index
+            describe_figure(each)
+            for each in violations
+            if each.cell_index == cell.cell_index
         ],
     }
 
 
-def _excess(violation: Violation, runs: Sequence[NotebookRun]) -> dict[str, Any]:
+def _violation(violation: Violation, runs: Sequence[NotebookRun]) -> dict[str, Any]:
     names = [run.notebook for run in runs]
     number = names.index(violation.notebook) if violation.notebook in names else 0
     place = "" if violation.cell_index is None else f"c{violation.cell_index}"
@@ -166,12 +173,12 @@ def _excess(violation: Violation, runs: Sequence[NotebookRun]) -> dict[str, Any]
         "notebook": violation.notebook if len(runs) > 1 else None,
         "label": violation.label,
         "source": violation.source,
-        "told": told(violation),
+        "text": describe_figure(violation),
     }
 
 
 def _size(size_bytes: int | None, before: str = "") -> dict[str, Any]:
-    """What is shown, and what it is sorted by."""
+    """The text, and the value to sort by."""
     if size_bytes is None:
         return {"text": _UNKNOWN, "value": ""}
     return {"text": before + mib(size_bytes), "value": size_bytes}

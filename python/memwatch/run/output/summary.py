@@ -7,15 +7,20 @@ import re
 from collections.abc import Sequence
 
 from ...display.units import mib, seconds
-from ..budgets.violations import Violation, first_line, label_of, ran, told, used_by
+from ..budgets.violations import (
+    Violation,
+    describe_figure,
+    first_line,
+    label_of,
+    ran,
+    used_by,
+)
 from ..results import CellRun, NotebookRun
 from .exports import deliver
-from .page import in_short
+from .page import summarize
 
-__all__ = ["summary", "write_summary"]
-
-# GitHub shows 1 MiB of a step's summary, and nobody reads as much.
-_MOST_EXCESSES = 50
+# GitHub shows at most 1 MiB of a step's summary.
+_MOST_VIOLATIONS = 50
 _MOST_NOTEBOOKS = 100
 _MOST_CELLS = 10
 _LONGEST = 60
@@ -31,10 +36,10 @@ def write_summary(
 
 
 def summary(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) -> str:
-    """Markdown as GitHub and GitLab show it, some 30 KiB at most."""
-    parts = [f"### memwatch run: {in_short(runs, violations)}"]
+    """Markdown for GitHub and GitLab, about 30 KiB at most."""
+    parts = [f"### memwatch run: {summarize(runs, violations)}"]
     if violations:
-        parts.append("**Over budget**\n\n" + _excesses(runs, violations))
+        parts.append("**Over budget**\n\n" + _violations(runs, violations))
     if runs:
         parts.append(_notebooks(runs, violations))
     highest = _highest(runs)
@@ -43,23 +48,23 @@ def summary(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) -
     return "\n\n".join(parts) + "\n"
 
 
-def _excesses(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> str:
-    # The most over first; what cannot be told before all that can.
+def _violations(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> str:
+    # Unknown excesses first, then the largest.
     known = sorted(
         violations,
         key=lambda each: (each.over_bytes is not None, -(each.over_bytes or 0)),
     )
     lines = [
         f"- {_text(each.notebook)}: {_text(each.label)} {_code(each.source)}"
-        f"{_text(told(each))}"
-        for each in known[:_MOST_EXCESSES]
+        f"{_text(describe_figure(each))}"
+        for each in known[:_MOST_VIOLATIONS]
     ]
-    return "\n".join([*lines, *_more(len(known) - _MOST_EXCESSES)])
+    return "\n".join([*lines, *_more(len(known) - _MOST_VIOLATIONS)])
 
 
 def _notebooks(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> str:
     over = {each.notebook for each in violations}
-    # What failed first, then what went over; else as they were run.
+    # Failed ones first, then those over budget; else in their order.
     ordered = sorted(
         runs, key=lambda run: (run.state == "ok", run.notebook not in over)
     )
@@ -109,7 +114,7 @@ def _risen(cell: CellRun) -> int:
 
 
 def _table(head: list[str], rows: list[list[str]], texts: int) -> str:
-    """The first `texts` columns are words, the others numbers."""
+    """The first `texts` columns are texts, the others numbers."""
     rule = [":--" if i < texts else "--:" for i in range(len(head))]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
@@ -120,14 +125,14 @@ def _more(count: int) -> list[str]:
     )
 
 
-# ---- what others wrote ----
+# ---- texts of notebooks ----
 
 
 def _text(text: str) -> str:
-    """As words alone: no markup, no link, no mention, no line's end."""
+    """Escaped: no markup, link, mention or line end."""
     plain = "".join(each if each.isprintable() else " " for each in text)
     plain = re.sub(r"([\\`*_{}\[\]()#|~<>$!])", r"\\\1", plain.replace("&", "&amp;"))
-    # A name or an address that GitHub would make a link of.
+    # GitHub would turn a name or an address into a link.
     return re.sub(r"@(?=\w)|(?<=\w)://|(?<=www)\.", _broken, plain)
 
 
@@ -136,10 +141,7 @@ def _broken(match: re.Match[str]) -> str:
 
 
 def _code(text: str | None) -> str:
-    """As code, with a space after it; nothing for no text.
-
-    <code>, because Markdown's own cannot hold each text in a table.
-    """
+    """As code, and a space; "" without text. As <code>: backticks fail in tables."""
     if not text:
         return ""
     cut = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
