@@ -178,21 +178,40 @@ mw_parse_start_ticks(const char *text, size_t length, int64_t *ticks)
     return 0;
 }
 
+/* The part before the next `separator`, or the rest; false at the end of the text. */
+static bool
+take_part(struct cursor *text, char separator, struct cursor *part)
+{
+    const char *end;
+
+    if (text->at == text->end) {
+        return false;
+    }
+    end = memchr(text->at, separator, (size_t)(text->end - text->at));
+    *part = (struct cursor){text->at, end != NULL ? end : text->end};
+    text->at = end != NULL ? end + 1 : text->end;
+    return true;
+}
+
+static bool
+is_word(const struct cursor *field, const char *word)
+{
+    size_t length = strlen(word);
+
+    return (size_t)(field->end - field->at) == length &&
+           memcmp(field->at, word, length) == 0;
+}
+
 /* Does "cpu,cpuacct" name `controller`? */
 static bool
-lists_controller(const char *list, size_t length, const char *controller)
+lists_controller(struct cursor list, const char *controller)
 {
-    size_t wanted = strlen(controller);
-    const char *end = list + length;
+    struct cursor each;
 
-    while (list < end) {
-        const char *comma = memchr(list, ',', (size_t)(end - list));
-        size_t word = (size_t)((comma ? comma : end) - list);
-
-        if (word == wanted && memcmp(list, controller, wanted) == 0) {
+    while (take_part(&list, ',', &each)) {
+        if (is_word(&each, controller)) {
             return true;
         }
-        list += word + 1;
     }
     return false;
 }
@@ -209,7 +228,6 @@ mw_parse_cgroup_path(const char *text, size_t length, const char *controller,
     while (take_line(&whole, &line)) {
         int64_t id;
         const char *colon;
-        size_t list_length;
         bool wanted;
 
         if (!take_number(&line, &id) || !take_word(&line, ":")) {
@@ -219,9 +237,9 @@ mw_parse_cgroup_path(const char *text, size_t length, const char *controller,
         if (colon == NULL || colon + 1 == line.end || colon[1] != '/') {
             return -EBADMSG;
         }
-        list_length = (size_t)(colon - line.at);
-        wanted = controller ? lists_controller(line.at, list_length, controller)
-                            : id == 0 && list_length == 0;
+        wanted = controller
+                     ? lists_controller((struct cursor){line.at, colon}, controller)
+                     : id == 0 && colon == line.at;
         if (wanted) {
             *path = colon + 1;
             *path_length = (size_t)(line.end - *path);
@@ -229,30 +247,6 @@ mw_parse_cgroup_path(const char *text, size_t length, const char *controller,
         }
     }
     return -ENODATA;
-}
-
-/* Up to the next blank; false at the end of the line. */
-static bool
-take_field(struct cursor *line, struct cursor *field)
-{
-    const char *blank;
-
-    if (line->at == line->end) {
-        return false;
-    }
-    blank = memchr(line->at, ' ', (size_t)(line->end - line->at));
-    *field = (struct cursor){line->at, blank != NULL ? blank : line->end};
-    line->at = blank != NULL ? blank + 1 : line->end;
-    return true;
-}
-
-static bool
-is_word(const struct cursor *field, const char *word)
-{
-    size_t length = strlen(word);
-
-    return (size_t)(field->end - field->at) == length &&
-           memcmp(field->at, word, length) == 0;
 }
 
 /* The kernel writes a blank as "\\040". Returns whether it fits. */
@@ -294,15 +288,16 @@ split_mount(const char *line, size_t length, struct mount *out)
 {
     struct cursor rest = {line, line + length};
     struct cursor ignored;
-    bool is_whole = take_field(&rest, &ignored) && take_field(&rest, &ignored) &&
-                    take_field(&rest, &out->device) && take_field(&rest, &out->root) &&
-                    take_field(&rest, &out->point);
+    bool is_whole =
+        take_part(&rest, ' ', &ignored) && take_part(&rest, ' ', &ignored) &&
+        take_part(&rest, ' ', &out->device) && take_part(&rest, ' ', &out->root) &&
+        take_part(&rest, ' ', &out->point);
 
     do {
-        is_whole = is_whole && take_field(&rest, &ignored);
+        is_whole = is_whole && take_part(&rest, ' ', &ignored);
     } while (is_whole && !is_word(&ignored, "-"));
-    is_whole = is_whole && take_field(&rest, &out->type) &&
-               take_field(&rest, &ignored) && take_field(&rest, &out->options);
+    is_whole = is_whole && take_part(&rest, ' ', &out->type) &&
+               take_part(&rest, ' ', &ignored) && take_part(&rest, ' ', &out->options);
     return is_whole ? 0 : -EBADMSG;
 }
 
@@ -317,10 +312,7 @@ mw_parse_cgroup_mount(const char *line, size_t length, const char *controller,
         return err;
     }
     if (!is_word(&mount.type, controller != NULL ? "cgroup" : "cgroup2") ||
-        (controller != NULL &&
-         !lists_controller(mount.options.at,
-                           (size_t)(mount.options.end - mount.options.at),
-                           controller))) {
+        (controller != NULL && !lists_controller(mount.options, controller))) {
         return -ENODATA;
     }
     return decode(mount.root, root, size) && decode(mount.point, point, size)
@@ -332,7 +324,7 @@ int
 mw_parse_overlay_mount(const char *line, size_t length, struct mw_overlay_mount *out)
 {
     struct mount mount;
-    struct cursor upper;
+    struct cursor upper = {NULL, NULL};
     int64_t major_number;
     int64_t minor_number;
     int err = split_mount(line, length, &mount);
@@ -347,14 +339,13 @@ mw_parse_overlay_mount(const char *line, size_t length, struct mw_overlay_mount 
         !take_number(&mount.device, &minor_number)) {
         return -EBADMSG;
     }
-    do {
-        const char *comma = memchr(mount.options.at, ',',
-                                   (size_t)(mount.options.end - mount.options.at));
-
-        upper = (struct cursor){mount.options.at, comma ? comma : mount.options.end};
-        mount.options.at = comma != NULL ? comma + 1 : mount.options.end;
-    } while (!take_word(&upper, "upperdir=") && upper.end < mount.options.end);
-    if (upper.at[-1] != '=') {
+    while (take_part(&mount.options, ',', &upper)) {
+        if (take_word(&upper, "upperdir=")) {
+            break;
+        }
+        upper.at = NULL;
+    }
+    if (upper.at == NULL) {
         return -ENODATA; /* a read-only overlay */
     }
     out->device = makedev((unsigned)major_number, (unsigned)minor_number);

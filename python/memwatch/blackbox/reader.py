@@ -114,8 +114,8 @@ def is_alive(box: Box) -> bool | None:
 
 def has_our_clocks(box: Box) -> bool:
     """Whether its monotonic times are ours: same boot, same time namespace."""
-    ours = _boot_id(), _namespace("time")
-    return (box["boot_id"], box["time_namespace"]) == ours
+    is_same_boot: bool = box["boot_id"] == _boot_id()
+    return is_same_boot and bool(box["time_namespace"] == _namespace("time"))
 
 
 def age_ns(box: Box, t_mono_ns: int) -> int:

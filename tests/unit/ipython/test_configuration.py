@@ -85,7 +85,7 @@ def test_max_history_reports(shell, capsys):
 def test_invalid_configuration_is_one_warning_and_the_default(
     shell, capsys, name, value, default, reason
 ):
-    warn._told.discard(f"c.MemWatch.{name}")
+    warn._warned.discard(f"c.MemWatch.{name}")
     shell.config.MemWatch[name] = value
     shell.config.MemWatch.display = "line"
     with warnings.catch_warnings(record=True) as caught:

@@ -82,7 +82,7 @@ def test_failure_to_show_a_chart_is_one_warning_after_the_line(
     def fail(*arguments, **options):
         raise OSError(32, "Broken pipe")
 
-    monkeypatch.setattr(warn, "_told", set())
+    monkeypatch.setattr(warn, "_warned", set())
     monkeypatch.setattr(shell.display_pub, "publish", fail)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -95,7 +95,7 @@ def test_failure_to_show_a_chart_is_one_warning_after_the_line(
 
 
 def test_invalid_display_is_one_warning_and_the_default(shell, monkeypatch):
-    monkeypatch.setattr(warn, "_told", set())
+    monkeypatch.setattr(warn, "_warned", set())
     shell.config.MemWatch.display = "sparklines"
     with pytest.warns(memwatch.MemwatchWarning, match="MemWatch.display.*sparklines"):
         shell.run_line_magic("load_ext", "memwatch")

@@ -94,7 +94,7 @@ def test_line_that_cannot_be_printed_is_one_warning(ip, monkeypatch, error):
         def flush(self):
             pass
 
-    warn._told.discard("line")
+    warn._warned.discard("line")
     before = len(memwatch.history)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -110,7 +110,7 @@ def test_line_that_cannot_be_printed_is_one_warning(ip, monkeypatch, error):
 
 
 def test_closed_stdout_does_not_break_a_cell(ip, monkeypatch):
-    warn._told.discard("line")
+    warn._warned.discard("line")
     with warnings.catch_warnings(record=True) as caught, open(os.devnull, "w") as gone:
         warnings.simplefilter("always")
         gone.close()

@@ -245,7 +245,7 @@ def test_failure_to_measure_warns_once_and_does_not_disturb(monkeypatch):
         raise OSError(errno.EMFILE, "cannot open a window: Too many open files")
 
     monkeypatch.setattr(window, "OpenWindow", fail)
-    monkeypatch.setattr(window, "_trouble", warn.FailureWarning())
+    monkeypatch.setattr(window, "_failure", warn.FailureWarning())
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for _ in range(3):
@@ -262,7 +262,7 @@ def test_warnings_made_errors_do_not_disturb(monkeypatch):
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(window, "OpenWindow", fail)
-    monkeypatch.setattr(window, "_trouble", warn.FailureWarning())
+    monkeypatch.setattr(window, "_failure", warn.FailureWarning())
     with memwatch.watch("x") as w:
         pass
     assert w.report is None

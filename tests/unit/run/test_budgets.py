@@ -122,7 +122,7 @@ def test_what_cannot_be_told_is_not_kept():
     held = budgets.read_budgets(notebook(), parse_size("60%"))
     [found] = budgets.check(run(cell(0, "x", peak=70)), held)
     assert found.over_bytes is None
-    assert "none is known: give a size" in describe(found)
+    assert "which is unknown: give a size" in describe(found)
     held = budgets.read_budgets(notebook(), parse_size("60MiB"), parse_size("1GiB"))
     made = run(cell(0, "x", rss_peak_bytes=None, rss_end_bytes=None))
     peak, used = budgets.check(made, held)

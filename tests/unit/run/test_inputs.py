@@ -340,12 +340,12 @@ REPAIRED = {
     ),
     "kernelspec": (
         raw(metadata={"kernelspec": {"display_name": "x"}}),
-        ["kernelspec has no name", "it is not valid, and is run as it is: "],
+        ["kernelspec has no name", "it is not valid, but is run unchanged: "],
     ),
     "null": (raw(metadata={"kernelspec": None}), ["kernelspec is not an object"]),
     "name": (
         raw(metadata={"language_info": {"name": 7}}),
-        ["the name in language_info is not a string", "it is not valid, and"],
+        ["the name in language_info is not a string", "it is not valid, but"],
     ),
     "list": (raw(metadata={"language_info": [1]}), ["language_info is not an object"]),
     "metadata": (
@@ -366,11 +366,11 @@ REPAIRED = {
     "no minor": (raw(nbformat_minor=None), ["nbformat_minor was 'None'"]),
     "outputs": (
         raw([cell(outputs=[{"output_type": "x"}])]),
-        ["it is not valid, and is run as it is: "],
+        ["it is not valid, but is run unchanged: "],
     ),
     "cell type": (
         raw([cell(), cell(cell_type="other")]),
-        ["it is not valid, and is run as it is: "],
+        ["it is not valid, but is run unchanged: "],
     ),
     "no output type": (
         raw([cell(outputs=[{"text": "x"}])]),
@@ -392,7 +392,7 @@ def test_what_can_be_run_is_repaired_and_noted(name):
         assert "\n" not in note
     again = []
     notebook_files.parse_notebook(nbformat.v4.writes(read).encode(), "a", again)
-    assert not [each for each in again if "as it is" not in each and "name" not in each]
+    assert not [each for each in again if "unchanged" not in each and "name" not in each]
 
 
 def test_old_formats_are_converted(capfd):

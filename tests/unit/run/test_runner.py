@@ -689,7 +689,7 @@ def test_a_killed_kernel():
 def test_a_kernel_that_exits():
     found = run(notebook_of("import os; os._exit(3)"))
     assert found.state == "died"
-    assert "ended by itself, with status 3, in code cell 1 of 1" in found.message
+    assert "exited with status 3 in code cell 1 of 1" in found.message
 
 
 def test_a_cell_that_takes_too_long():
@@ -707,7 +707,7 @@ def test_no_such_kernel(caplog):
     found = run(notebook_of("1"), kernel_name="nonesuch")
     assert (found.state, found.exit_code) == ("no kernel", 2)
     assert states(found) == ["not run"]
-    assert found.message.startswith("no kernel 'nonesuch' on this machine: ")
+    assert found.message.startswith("no kernel 'nonesuch' on this machine; ")
 
 
 def test_a_kernel_that_does_not_start(tmp_path, monkeypatch):
@@ -753,7 +753,7 @@ def test_a_kernel_that_cannot_be_measured_runs_all_the_same(monkeypatch):
     notebook = notebook_of("print(6 * 7)", "1/0")
     found = run(notebook, allow_errors=True)
     assert found.state == "ok"
-    assert found.message == "not all was measured: Permission denied"
+    assert found.message == "not everything was measured: Permission denied"
     assert [(cell.state, cell.report) for cell in found.cells] == [
         ("ok", None), ("error", None)
     ]  # fmt: skip
