@@ -62,12 +62,28 @@ cell_as_dict(const struct mw_blackbox_cell *cell)
     return dict;
 }
 
+/* The newest open cell, or if none is open the newest one; -1: there are no cells. */
+static int
+find_current(const struct mw_blackbox_view *view)
+{
+    for (int i = view->cell_count - 1; i >= 0; i--) {
+        if (view->cells[i].status == MW_BLACKBOX_OPEN) {
+            return i;
+        }
+    }
+    return view->cell_count - 1;
+}
+
 static PyObject *
-cells_as_list(const struct mw_blackbox_view *view)
+cells_as_list(const struct mw_blackbox_view *view, bool current_only)
 {
     PyObject *list = PyList_New(0);
+    const int current = find_current(view);
 
     for (int i = 0; list != NULL && i < view->cell_count; i++) {
+        if (current_only && i != current) {
+            continue;
+        }
         PyObject *cell = cell_as_dict(&view->cells[i]);
 
         if (cell == NULL || PyList_Append(list, cell) < 0) {
@@ -79,7 +95,7 @@ cells_as_list(const struct mw_blackbox_view *view)
 }
 
 static PyObject *
-view_as_dict(const struct mw_blackbox_view *view)
+view_as_dict(const struct mw_blackbox_view *view, bool current_only)
 {
     const struct mw_blackbox_identity *who = &view->identity;
     const struct int_item ints[] = {
@@ -110,8 +126,9 @@ view_as_dict(const struct mw_blackbox_view *view)
     };
     PyObject *dict = INTS_AS_DICT(ints);
 
-    if (dict != NULL && (set_texts(dict, texts, sizeof texts / sizeof *texts) < 0 ||
-                         set_item(dict, "cells", cells_as_list(view)) < 0)) {
+    if (dict != NULL &&
+        (set_texts(dict, texts, sizeof texts / sizeof *texts) < 0 ||
+         set_item(dict, "cells", cells_as_list(view, current_only)) < 0)) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -136,9 +153,9 @@ series_as_bytes(struct contents *contents, size_t count, bool times)
 }
 
 static PyObject *
-contents_as_tuple(const struct mw_blackbox_reader *reader, struct contents *contents)
+contents_as_tuple(const struct mw_blackbox_reader *reader, int64_t next,
+                  bool current_only, struct contents *contents)
 {
-    int64_t next = 0;
     int64_t lost;
     size_t count = mw_blackbox_reader_samples(reader, &next, contents->samples, &lost);
     PyObject *times;
@@ -146,7 +163,7 @@ contents_as_tuple(const struct mw_blackbox_reader *reader, struct contents *cont
     PyObject *dict;
 
     mw_blackbox_reader_view(reader, &contents->view);
-    dict = view_as_dict(&contents->view);
+    dict = view_as_dict(&contents->view, current_only);
     times = series_as_bytes(contents, count, true);
     sizes = series_as_bytes(contents, count, false);
     if (dict == NULL || times == NULL || sizes == NULL) {
@@ -162,12 +179,14 @@ contents_as_tuple(const struct mw_blackbox_reader *reader, struct contents *cont
 
 PyDoc_STRVAR(
     core_read_blackbox_doc,
-    "read_blackbox($module, path, /)\n--\n\n"
-    "A black box: its fields by name, and its samples as two series, time and RSS:\n"
-    "bytes of native 64-bit integers. BlackBoxError: not readable as a box. OSError.");
+    "read_blackbox($module, path, next_sample=0, current_only=False, /)\n--\n\n"
+    "A black box: its fields by name, and its samples from that number on as two\n"
+    "series, time and RSS: bytes of native 64-bit integers. `current_only`: of the\n"
+    "cells only the newest open one, or the newest. BlackBoxError: not readable as a\n"
+    "box. OSError.");
 
 static PyObject *
-core_read_blackbox(PyObject *module, PyObject *argument)
+core_read_blackbox(PyObject *module, PyObject *args)
 {
     enum mw_blackbox_fault fault = MW_BLACKBOX_FINE;
     struct mw_blackbox_reader *reader;
@@ -175,9 +194,12 @@ core_read_blackbox(PyObject *module, PyObject *argument)
     PyObject *path;
     PyObject *result = NULL;
     const char *file;
+    long long next_sample = 0;
+    int current_only = 0;
     int err;
 
-    if (!PyUnicode_FSConverter(argument, (void *)&path)) {
+    if (!PyArg_ParseTuple(args, "O&|Lp:read_blackbox", PyUnicode_FSConverter, &path,
+                          &next_sample, &current_only)) {
         return NULL;
     }
     file = PyBytes_AsString(path);
@@ -195,7 +217,7 @@ core_read_blackbox(PyObject *module, PyObject *argument)
     }
     contents = malloc(sizeof *contents);
     if (contents != NULL) {
-        result = contents_as_tuple(reader, contents);
+        result = contents_as_tuple(reader, next_sample, current_only != 0, contents);
     }
     else {
         PyErr_NoMemory();
@@ -206,7 +228,7 @@ core_read_blackbox(PyObject *module, PyObject *argument)
 }
 
 static PyMethodDef blackbox_methods[] = {
-    {"read_blackbox", core_read_blackbox, METH_O, core_read_blackbox_doc},
+    {"read_blackbox", core_read_blackbox, METH_VARARGS, core_read_blackbox_doc},
     {NULL, NULL, 0, NULL},
 };
 

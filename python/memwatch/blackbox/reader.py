@@ -88,18 +88,24 @@ def find_boxes(record_dir: str = "", files: Files | None = None) -> list[Path]:
     return _latest_first(found.values())
 
 
-def read_box(path: str | os.PathLike[str]) -> Box:
-    """Read a box. BlackBoxError says why it cannot be read; OSError."""
-    found, times, sizes = _core.read_blackbox(path)
+def read_box(
+    path: str | os.PathLike[str], next_sample: int = 0, current_only: bool = False
+) -> Box:
+    """Read a box. BlackBoxError says why it cannot be read; OSError.
+
+    The timeline begins with the sample of number `next_sample`. `current_only`: of the
+    cells only the newest open one, or if none is open the newest.
+    """
+    found, times, sizes = _core.read_blackbox(path, next_sample, current_only)
     timeline = {"t_mono_ns": array("q", times), "rss_bytes": array("q", sizes)}
     box = {**found, "timeline": timeline}
     box["cells"] = [RecordedCell(each, box) for each in found["cells"]]
     return box
 
 
-def read_found_box(path: Path) -> Box:
-    """Read a box that find_boxes() has found. TimeoutError: no response."""
-    return ask(path.parent, lambda: read_box(path))
+def read_found_box(path: Path, next_sample: int = 0, current_only: bool = False) -> Box:
+    """As read_box(), for a box of find_boxes(). TimeoutError: no response."""
+    return ask(path.parent, lambda: read_box(path, next_sample, current_only))
 
 
 def is_alive(box: Box) -> bool | None:

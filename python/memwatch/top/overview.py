@@ -76,9 +76,10 @@ class Overview:
                     self._left_behind.add(path)
 
     def _read_box(self, path: Path, now_ns: int) -> None:
-        box = read_found_box(path)
-        alive = is_alive(box)
         process = self._boxes.get(path)
+        next_sample = 0 if process is None else process.next_sample
+        box = read_found_box(path, next_sample, current_only=True)
+        alive = is_alive(box)
         if box["t_ended_ns"] is not None:  # ended, but could not remove it
             self._left_behind.add(path)
             if process is not None:

@@ -32,7 +32,7 @@ class Process:
     __slots__ = (
         "cell", "cell_number", "dropped", "gone_ns", "history", "host", "interval_ns",
         "is_running", "kernel_id", "lifetime_peak_bytes", "limit_bytes", "limit_group",
-        "limit_set_by", "lost", "message", "notebook", "pid", "received",
+        "limit_set_by", "lost", "message", "next_sample", "notebook", "pid", "received",
         "received_ns", "rss_bytes", "sampled_at", "seen_ns", "source", "user",
     )  # fmt: skip
 
@@ -65,6 +65,8 @@ class Process:
         """When the process was found to be gone: CLOCK_MONOTONIC."""
         self.history: deque[int] = deque(maxlen=HISTORY_LENGTH)
         """RSS, one value per refresh."""
+        self.next_sample = 0
+        """The number of the first sample of the black box that was not read yet."""
         self.message: int | None = None
         """The number of the newest message."""
         self.received = 0
@@ -104,10 +106,10 @@ class Process:
             setattr(self, name, printable(text, _MAX_TEXT) if text else None)
         self.limit_bytes = box["limit_bytes"]
         self.lifetime_peak_bytes = box["lifetime_peak_bytes"]
-        cells = box["cells"]
-        open_cells = [each for each in cells if each.status == "running"]
-        self.is_running = bool(open_cells) and is_alive is not False
-        newest = (open_cells or cells)[-1] if cells else None
+        self.next_sample = box["samples"]
+        newest = box["cells"][-1] if box["cells"] else None
+        is_open = newest is not None and newest.status == "running"
+        self.is_running = is_open and is_alive is not False
         self.received_ns = now_ns
         self.cell = self.cell_number = None
         if newest is not None:

@@ -392,7 +392,9 @@ def test_what_can_be_run_is_repaired_and_noted(name):
         assert "\n" not in note
     again = []
     notebook_files.parse_notebook(nbformat.v4.writes(read).encode(), "a", again)
-    assert not [each for each in again if "unchanged" not in each and "name" not in each]
+    assert not [
+        each for each in again if "unchanged" not in each and "name" not in each
+    ]
 
 
 def test_old_formats_are_converted(capfd):

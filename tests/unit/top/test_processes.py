@@ -49,7 +49,7 @@ def box(**values):
     }  # fmt: skip
     cell |= values.pop("cell", {})
     found = {
-        "pid": 7, "real_ahead_ns": 100 * SECOND,
+        "pid": 7, "real_ahead_ns": 100 * SECOND, "samples": 2,
         "limit_bytes": 10 * MIB, "limit_set_by": "memory", "limit_group": None,
         "user": "me", "host": "here", "kernel_id": "k", "notebook": None,
         "lifetime_peak_bytes": 9 * MIB, "boot_id": "another",
@@ -71,6 +71,13 @@ def test_process_from_a_black_box():
     assert seen.share == 60
     assert list(seen.history) == [8 * MIB, 6 * MIB]
     assert seen.sampled_at == "1970-01-01T00:01:45.000+00:00"
+
+    assert seen.next_sample == 2
+    nothing_new = {"t_mono_ns": array("q"), "rss_bytes": array("q")}
+    seen.update_from_box(
+        box(timeline=nothing_new), True, 5 * MIB, 7 * SECOND, 107 * SECOND
+    )
+    assert (seen.rss_bytes, seen.age_ns(7 * SECOND)) == (6 * MIB, 2 * SECOND)
 
     ended = box(cell={"status": "error", "duration_ns": 5, "used_bytes": -1})
     seen.update_from_box(ended, True, 5 * MIB, 6 * SECOND, 106 * SECOND)
