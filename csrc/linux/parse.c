@@ -275,47 +275,41 @@ decode(struct cursor field, char *text, size_t size)
 }
 
 /* "ID PARENT DEVICE ROOT POINT OPTIONS... - TYPE SOURCE OPTIONS" */
-struct mount {
-    struct cursor device;
-    struct cursor root;
-    struct cursor point;
-    struct cursor type;
-    struct cursor options; /* of the file system */
-};
+enum { ID, PARENT, DEVICE, ROOT, POINT, TYPE, SOURCE, OPTIONS, MOUNT_FIELDS };
 
 static int
-split_mount(const char *line, size_t length, struct mount *out)
+split_mount(const char *line, size_t length, struct cursor fields[MOUNT_FIELDS])
 {
     struct cursor rest = {line, line + length};
-    struct cursor ignored;
-    bool is_whole =
-        take_part(&rest, ' ', &ignored) && take_part(&rest, ' ', &ignored) &&
-        take_part(&rest, ' ', &out->device) && take_part(&rest, ' ', &out->root) &&
-        take_part(&rest, ' ', &out->point);
 
-    do {
-        is_whole = is_whole && take_part(&rest, ' ', &ignored);
-    } while (is_whole && !is_word(&ignored, "-"));
-    is_whole = is_whole && take_part(&rest, ' ', &out->type) &&
-               take_part(&rest, ' ', &ignored) && take_part(&rest, ' ', &out->options);
-    return is_whole ? 0 : -EBADMSG;
+    for (int i = 0; i < MOUNT_FIELDS; i++) {
+        bool is_dash = i != TYPE; /* the options before TYPE end with a dash */
+
+        while (!is_dash && take_part(&rest, ' ', &fields[i])) {
+            is_dash = is_word(&fields[i], "-");
+        }
+        if (!take_part(&rest, ' ', &fields[i])) {
+            return -EBADMSG;
+        }
+    }
+    return 0;
 }
 
 int
 mw_parse_cgroup_mount(const char *line, size_t length, const char *controller,
                       char *root, char *point, size_t size)
 {
-    struct mount mount;
-    int err = split_mount(line, length, &mount);
+    struct cursor mount[MOUNT_FIELDS];
+    int err = split_mount(line, length, mount);
 
     if (err != 0) {
         return err;
     }
-    if (!is_word(&mount.type, controller != NULL ? "cgroup" : "cgroup2") ||
-        (controller != NULL && !lists_controller(mount.options, controller))) {
+    if (!is_word(&mount[TYPE], controller != NULL ? "cgroup" : "cgroup2") ||
+        (controller != NULL && !lists_controller(mount[OPTIONS], controller))) {
         return -ENODATA;
     }
-    return decode(mount.root, root, size) && decode(mount.point, point, size)
+    return decode(mount[ROOT], root, size) && decode(mount[POINT], point, size)
                ? 0
                : -ENAMETOOLONG;
 }
@@ -323,23 +317,24 @@ mw_parse_cgroup_mount(const char *line, size_t length, const char *controller,
 int
 mw_parse_overlay_mount(const char *line, size_t length, struct mw_overlay_mount *out)
 {
-    struct mount mount;
+    struct cursor mount[MOUNT_FIELDS];
     struct cursor upper = {NULL, NULL};
     int64_t major_number;
     int64_t minor_number;
-    int err = split_mount(line, length, &mount);
+    int err = split_mount(line, length, mount);
 
     if (err != 0) {
         return err;
     }
-    if (!is_word(&mount.type, "overlay")) {
+    if (!is_word(&mount[TYPE], "overlay")) {
         return -ENODATA;
     }
-    if (!take_number(&mount.device, &major_number) || !take_word(&mount.device, ":") ||
-        !take_number(&mount.device, &minor_number)) {
+    if (!take_number(&mount[DEVICE], &major_number) ||
+        !take_word(&mount[DEVICE], ":") ||
+        !take_number(&mount[DEVICE], &minor_number)) {
         return -EBADMSG;
     }
-    while (take_part(&mount.options, ',', &upper)) {
+    while (take_part(&mount[OPTIONS], ',', &upper)) {
         if (take_word(&upper, "upperdir=")) {
             break;
         }
@@ -349,8 +344,8 @@ mw_parse_overlay_mount(const char *line, size_t length, struct mw_overlay_mount 
         return -ENODATA; /* a read-only overlay */
     }
     out->device = makedev((unsigned)major_number, (unsigned)minor_number);
-    return decode(mount.root, out->root, sizeof out->root) &&
-                   decode(mount.point, out->point, sizeof out->point) &&
+    return decode(mount[ROOT], out->root, sizeof out->root) &&
+                   decode(mount[POINT], out->point, sizeof out->point) &&
                    decode(upper, out->upper, sizeof out->upper)
                ? 0
                : -ENAMETOOLONG;
