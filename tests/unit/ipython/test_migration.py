@@ -26,7 +26,7 @@ def rows():
     for section in TEXT.split("\n## ")[1:]:
         tool = section.partition("\n")[0]
         for line in section.splitlines():
-            if line.startswith("| ") and not line.startswith("| typed there"):
+            if line.startswith("| ") and not line.startswith("| Other tool"):
                 there, here = line.strip("| ").split(" | ")
                 cells = [
                     "\n".join(re.findall(r"`([^`]+)`", each))
