@@ -343,7 +343,7 @@ test_reset_that_fails_in_between(void **state)
 /* A peak since the process began that the kernel never told is not made up of what
  * we happen to have seen. */
 static void
-test_lifetime_peak_that_was_never_told_is_absent(void **state)
+test_unknown_lifetime_peak_is_absent(void **state)
 {
     struct mw_sampler *other;
     struct mw_watch watch;
@@ -594,7 +594,7 @@ test_out_of_descriptors(void **state)
 }
 
 static void
-test_files_that_cannot_be_told_apart(void **state)
+test_files_without_identity(void **state)
 {
     struct mw_proc proc;
 
@@ -687,7 +687,7 @@ test_process_dies_with_a_window_open(void **state)
 }
 
 static void
-test_process_is_gone_at_the_close(void **state)
+test_process_has_ended_at_the_close(void **state)
 {
     struct mw_sampler *other;
     struct mw_watch watch;
@@ -1032,7 +1032,7 @@ main(void)
         cmocka_unit_test_teardown(test_no_mark_once_it_is_reset, no_faults),
         cmocka_unit_test_teardown(test_reset_that_fails_in_between, no_faults),
         cmocka_unit_test_teardown(test_mark_that_is_too_old, no_faults),
-        cmocka_unit_test(test_lifetime_peak_that_was_never_told_is_absent),
+        cmocka_unit_test(test_unknown_lifetime_peak_is_absent),
         cmocka_unit_test_teardown(test_status_cut_anywhere_at_the_close, no_faults),
         cmocka_unit_test_teardown(test_status_cut_anywhere_at_the_opening, no_faults),
         cmocka_unit_test_teardown(test_statm_cut_anywhere, no_faults),
@@ -1040,10 +1040,10 @@ main(void)
         cmocka_unit_test_teardown(test_clock_that_runs_backwards, no_faults),
         cmocka_unit_test_teardown(test_clock_that_jumps_forward, no_faults),
         cmocka_unit_test(test_out_of_descriptors),
-        cmocka_unit_test_teardown(test_files_that_cannot_be_told_apart, no_faults),
+        cmocka_unit_test_teardown(test_files_without_identity, no_faults),
         cmocka_unit_test_teardown(test_machine_out_of_descriptors, no_faults),
         cmocka_unit_test(test_process_dies_with_a_window_open),
-        cmocka_unit_test(test_process_is_gone_at_the_close),
+        cmocka_unit_test(test_process_has_ended_at_the_close),
         cmocka_unit_test(test_another_process_keeps_its_mark),
         cmocka_unit_test(test_process_of_another_user),
         cmocka_unit_test(test_hidden_processes),

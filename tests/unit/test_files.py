@@ -19,7 +19,7 @@ def names_in(folder):
     return sorted(os.listdir(folder))
 
 
-def test_new_file_has_the_mode_that_any_new_file_has(tmp_path):
+def test_new_file_has_the_usual_mode(tmp_path):
     before = os.umask(0o027)
     try:
         assert write_whole(tmp_path / "a.txt", ["one\n", "two\n"]) == tmp_path / "a.txt"

@@ -59,18 +59,18 @@ def own(names):
     return {"memwatch", *(f"memwatch.{name}" for name in names)}
 
 
-def test_import_brings_what_is_listed():
+def test_import_loads_the_listed_modules():
     assert brought("", "import memwatch", standard=STANDARD) == own(OWN)
 
 
-def test_import_brings_nothing_unwanted():
+def test_import_loads_no_unwanted_modules():
     found = brought("", "import memwatch", standard=set())
     # Old dataclasses need inspect, which needs ast.
     by_dataclasses = brought("", "import dataclasses", standard=set())
     assert not found & UNWANTED - by_dataclasses
 
 
-def test_loading_brings_what_is_listed():
+def test_loading_imports_the_listed_modules():
     found = brought(
         SHELL, "ip.run_cell('%load_ext memwatch')", standard=STANDARD_AT_LOAD
     )
@@ -78,12 +78,12 @@ def test_loading_brings_what_is_listed():
     assert found - of_ipython == own(OWN_AT_LOAD)
 
 
-def test_loading_brings_nothing_unwanted():
+def test_loading_imports_no_unwanted_modules():
     found = brought(SHELL, "ip.run_cell('%load_ext memwatch')", standard=set())
     assert not found & UNWANTED
 
 
-def test_a_cancellation_is_told_without_asyncio():
+def test_cancellation_is_recognized_without_asyncio():
     out = run_python(
         "import sys, memwatch\n"
         "def status(error):\n"

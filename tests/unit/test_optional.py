@@ -62,7 +62,7 @@ def command(*arguments, env, options=("-S",)):
     )  # fmt: skip
 
 
-def test_the_build_says_what_it_leaves_out(build):
+def test_build_reports_missing_parts(build):
     _, log = build
     for name, option in (("children", "procps"), ("cpu style", "procps"),
                          ("publishing", "stream")):  # fmt: skip
@@ -71,7 +71,7 @@ def test_the_build_says_what_it_leaves_out(build):
         ), log
 
 
-def test_the_build_says_which_package_is_missing(tmp_path):
+def test_build_names_the_missing_package(tmp_path):
     """As where libproc2 and libzmq are installed, and pkg-config is not."""
     meson = shutil.which("meson", path=str(BIN))
     if meson is None:
@@ -131,7 +131,7 @@ def test_doctor_has_the_same_as_data(alone):
     assert found["top"]["install"] == "pip install textual pyzmq"
 
 
-def test_every_part_is_there_where_its_libraries_are():
+def test_parts_are_available_with_their_libraries():
     out = run_python(
         "from memwatch.cli import main\nmain(['doctor', '--json'])\n",
     )
@@ -169,7 +169,7 @@ def test_machine_memory_is_known_without_libproc2(alone):
         ("%config MemWatch.publish = 'on'", "publishing"),
     ],
 )
-def test_what_is_not_built_says_how_to_get_it(build, tmp_path, typed, part):
+def test_missing_extension_names_the_install_command(build, tmp_path, typed, part):
     site, _ = build
     out, err = run_python_streams(
         "from traitlets.config import Config\n"
@@ -195,7 +195,7 @@ def test_what_is_not_built_says_how_to_get_it(build, tmp_path, typed, part):
     assert lines_in(out.splitlines()[-1])
 
 
-def test_commands_without_their_libraries_say_how_to_get_them(alone, tmp_path):
+def test_commands_without_their_libraries_name_the_install_command(alone, tmp_path):
     notebook = tmp_path / "a.ipynb"
     notebook.write_text('{"cells": [], "metadata": {}, "nbformat": 4}')
     for arguments, told in (
@@ -210,7 +210,7 @@ def test_commands_without_their_libraries_say_how_to_get_them(alone, tmp_path):
         assert "memwatch[" not in done.stderr
 
 
-def test_a_library_that_is_gone_since_the_build(build, tmp_path):
+def test_library_removed_after_the_build(build, tmp_path):
     """The wheel of another machine: the module is there, libproc2.so is not."""
     if shutil.which("cc") is None:
         pytest.skip("no C compiler")

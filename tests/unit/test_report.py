@@ -108,7 +108,7 @@ def test_help_describes_each_field():
         assert told.endswith("."), name
 
 
-def test_help_says_where_figures_come_from():
+def test_help_names_the_source_of_figures():
     text = pydoc.plain(pydoc.render_doc(CellReport))
     for source in ("VmRSS", "VmHWM", "RssAnon", "RssFile", "RssShmem", "VmSwap",
                    "/proc/self/status", "/proc/self/statm", "/proc/stat",

@@ -165,7 +165,7 @@ exists(const char *path)
 }
 
 static void
-test_what_is_recorded_is_copied(void **state)
+test_recorded_cells_are_copied(void **state)
 {
     const struct place *place = *state;
     struct mw_blackbox_writer *writer = new_recorder(place);
@@ -199,7 +199,7 @@ test_what_is_recorded_is_copied(void **state)
 /* A write hangs: windows open, are sampled and close as ever, a child can be forked and
  * executes another program, and the end is waited for in vain only up to its limit. */
 static void
-test_nobody_waits_for_a_write_that_hangs(void **state)
+test_no_wait_for_a_hanging_write(void **state)
 {
     const struct place *place = *state;
     const struct mw_blackbox_identity given = {0};
@@ -304,7 +304,7 @@ look(void)
 }
 
 static void
-test_a_write_that_is_half_done_shows_nothing_torn(void **state)
+test_partial_write_shows_no_torn_slot(void **state)
 {
     struct mw_blackbox_writer *writer = new_recorder(*state);
     int64_t number = 0;
@@ -337,7 +337,7 @@ test_a_write_that_is_half_done_shows_nothing_torn(void **state)
 /* ---- what goes wrong ---- */
 
 static void
-test_a_write_that_fails_is_told_and_tried_again(void **state)
+test_failed_write_is_reported_and_repeated(void **state)
 {
     const struct place *place = *state;
     struct mw_blackbox_writer *writer = new_recorder(place);
@@ -389,7 +389,7 @@ test_a_copy_that_cannot_be_made(void **state)
 
 /* A link in place of the folder is not followed. */
 static void
-test_a_link_is_no_folder(void **state)
+test_link_is_not_a_folder(void **state)
 {
     const struct place *place = *state;
     struct mw_blackbox_identity given = {0};
@@ -402,7 +402,7 @@ test_a_link_is_no_folder(void **state)
 }
 
 static void
-test_a_copy_that_cannot_be_removed_says_that_it_ended(void **state)
+test_copy_that_cannot_be_removed_has_the_clean_end(void **state)
 {
     const struct place *place = *state;
     struct mw_blackbox_writer *writer = new_recorder(place);
@@ -462,16 +462,16 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_what_is_recorded_is_copied),
-        TEST(test_nobody_waits_for_a_write_that_hangs),
+        TEST(test_recorded_cells_are_copied),
+        TEST(test_no_wait_for_a_hanging_write),
         TEST(test_a_pipe_is_not_kept_open),
         TEST(test_a_child_does_not_inherit_the_copy),
-        TEST(test_a_write_that_is_half_done_shows_nothing_torn),
-        TEST(test_a_write_that_fails_is_told_and_tried_again),
+        TEST(test_partial_write_shows_no_torn_slot),
+        TEST(test_failed_write_is_reported_and_repeated),
         TEST(test_a_copy_that_was_removed_is_made_again),
         TEST(test_a_copy_that_cannot_be_made),
-        TEST(test_a_link_is_no_folder),
-        TEST(test_a_copy_that_cannot_be_removed_says_that_it_ended),
+        TEST(test_link_is_not_a_folder),
+        TEST(test_copy_that_cannot_be_removed_has_the_clean_end),
         TEST(test_memory_only),
         TEST(test_a_child_leaves_the_copy_to_its_parent),
     };

@@ -325,7 +325,7 @@ keep_writing(void *argument)
 }
 
 static void
-test_nothing_torn_is_taken_for_whole(void **state)
+test_torn_slots_are_skipped(void **state)
 {
     static struct mw_blackbox_sample samples[MW_BLACKBOX_SAMPLES];
     struct writer writer = {new_recorder(*state), false};
@@ -599,8 +599,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_samples, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_torn_slots_are_passed_over, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(test_nothing_torn_is_taken_for_whole, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_torn_slots_are_skipped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_every_length, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_other_versions_and_other_machines, set_up,
                                         tear_down),

@@ -336,7 +336,7 @@ test_names_that_are_too_long(void **state)
 /* A file that is there and cannot be read may hold a limit: an error. One that is
  * hidden from us, or whose group is just going, is as good as not there. */
 static void
-test_file_that_is_no_file(void **state)
+test_not_a_regular_file(void **state)
 {
     char *root = make_root();
     char mount[4096];
@@ -389,7 +389,7 @@ main(void)
         cmocka_unit_test(test_mount_of_a_part),
         cmocka_unit_test(test_mounts_without_an_end),
         cmocka_unit_test(test_names_that_are_too_long),
-        cmocka_unit_test(test_file_that_is_no_file),
+        cmocka_unit_test(test_not_a_regular_file),
         cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_this_machine),
     };

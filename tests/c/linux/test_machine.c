@@ -82,7 +82,7 @@ start_failing(const char *call, int err)
 }
 
 static void
-test_host_that_cannot_be_had(void **state)
+test_machine_that_cannot_be_opened(void **state)
 {
     static const char *const calls[] = {"calloc", "meminfo_new", "stat_new"};
     struct mw_machine *host = NULL;
@@ -169,7 +169,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_busy_processor_is_seen),
-        cmocka_unit_test(test_host_that_cannot_be_had),
+        cmocka_unit_test(test_machine_that_cannot_be_opened),
         cmocka_unit_test(test_host_that_cannot_be_read),
     };
 

@@ -350,7 +350,7 @@ test_pss_that_cannot_be_read_is_absent(void **state)
 }
 
 static void
-test_tree_that_cannot_be_had(void **state)
+test_tree_that_cannot_be_created(void **state)
 {
     static const struct {
         const char *call;
@@ -411,7 +411,7 @@ main(void)
         cmocka_unit_test(test_private_pages_count_for_each_and_shared_ones_once),
         cmocka_unit_test(test_many_children),
         cmocka_unit_test(test_pss_that_cannot_be_read_is_absent),
-        cmocka_unit_test(test_tree_that_cannot_be_had),
+        cmocka_unit_test(test_tree_that_cannot_be_created),
         cmocka_unit_test(test_tree_that_cannot_be_read),
     };
 

@@ -155,7 +155,7 @@ test_window(void **state)
 }
 
 static void
-test_peak_is_told_to_all_that_are_open(void **state)
+test_peak_counts_for_all_open_windows(void **state)
 {
     struct mw_children_watch outer;
     struct mw_children_watch inner;
@@ -265,7 +265,7 @@ test_children_of_before_are_not_this_windows(void **state)
 }
 
 static void
-test_what_cannot_be_read(void **state)
+test_unreadable_files(void **state)
 {
     struct mw_children_watch watch;
     struct mw_children_result result = {.count = 77};
@@ -286,7 +286,7 @@ test_what_cannot_be_read(void **state)
 }
 
 static void
-test_what_cannot_be_had(void **state)
+test_unavailable_resources(void **state)
 {
     (void)state;
     set_reading(0, 0, 0);
@@ -317,7 +317,7 @@ start_anew(void)
 }
 
 static void
-test_forked_child_starts_anew(void **state)
+test_forked_child_starts_again(void **state)
 {
     struct mw_children_watch watch;
     struct mw_children_result result;
@@ -388,15 +388,15 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pause),
-        cmocka_unit_test(test_what_cannot_be_had),
+        cmocka_unit_test(test_unavailable_resources),
         WITH_FAMILY(test_window),
-        WITH_FAMILY(test_peak_is_told_to_all_that_are_open),
+        WITH_FAMILY(test_peak_counts_for_all_open_windows),
         WITH_FAMILY(test_samples_are_taken),
         WITH_FAMILY(test_children_are_counted_once_however_started),
         WITH_FAMILY(test_forks_are_counted),
         WITH_FAMILY(test_children_of_before_are_not_this_windows),
-        WITH_FAMILY(test_what_cannot_be_read),
-        WITH_FAMILY(test_forked_child_starts_anew),
+        WITH_FAMILY(test_unreadable_files),
+        WITH_FAMILY(test_forked_child_starts_again),
         WITH_FAMILY(test_threads),
     };
 

@@ -449,7 +449,7 @@ test_without_a_mark_it_samples(void **state)
 }
 
 static void
-test_one_sampler_for_all_who_ask(void **state)
+test_one_sampler_for_all_users(void **state)
 {
     struct mw_sampler *second;
 
@@ -479,7 +479,7 @@ main(void)
         cmocka_unit_test(test_processors_are_read_at_both_ends),
         cmocka_unit_test(test_lifetime_peak_is_kept),
         cmocka_unit_test(test_without_a_mark_it_samples),
-        cmocka_unit_test(test_one_sampler_for_all_who_ask),
+        cmocka_unit_test(test_one_sampler_for_all_users),
     };
 
     return cmocka_run_group_tests(tests, acquire, release);

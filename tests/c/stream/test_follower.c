@@ -87,7 +87,7 @@ test_one_cell(void **state)
 }
 
 static void
-test_what_is_over_is_not_told(void **state)
+test_closed_cells_are_not_sent(void **state)
 {
     (void)state;
     close_cell(open_cell(0, 1), 2);
@@ -97,7 +97,7 @@ test_what_is_over_is_not_told(void **state)
 }
 
 static void
-test_short_cells_are_told_in_order(void **state)
+test_short_cells_are_sent_in_order(void **state)
 {
     (void)state;
     begin(100 * MS);
@@ -215,8 +215,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_one_cell, empty),
-        cmocka_unit_test_setup(test_what_is_over_is_not_told, empty),
-        cmocka_unit_test_setup(test_short_cells_are_told_in_order, empty),
+        cmocka_unit_test_setup(test_closed_cells_are_not_sent, empty),
+        cmocka_unit_test_setup(test_short_cells_are_sent_in_order, empty),
         cmocka_unit_test_setup(test_nested_cells, empty),
         cmocka_unit_test_setup(test_unknown_end, empty),
         cmocka_unit_test_setup(test_torn_slot_gets_another_look, empty),

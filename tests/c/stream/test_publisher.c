@@ -436,7 +436,7 @@ test_ipc_files(void **state)
 }
 
 static void
-test_what_cannot_be(void **state)
+test_impossible_values(void **state)
 {
     char too_long[200] = "ipc:///tmp/";
     char far_too_long[600];
@@ -506,7 +506,7 @@ test_no_descriptors(void **state)
 }
 
 static void
-test_port_is_told(void **state)
+test_assigned_port_is_reported(void **state)
 {
     struct mw_publisher *publisher = publish("tcp://127.0.0.1:*", MW_NS_PER_S);
     struct mw_publisher_status status = status_of(publisher);
@@ -672,7 +672,7 @@ count_threads(void)
 
 /* A name's server that does not answer keeps libzmq's thread, but not us. */
 static void
-test_nobody_waits_for_a_name(void **state)
+test_no_wait_for_a_name(void **state)
 {
     int64_t t_begin_ns = mw_clock_mono_ns();
     int threads = count_threads();
@@ -907,12 +907,12 @@ main(void)
         IN_PLACE(test_stuck_subscriber),
         IN_PLACE(test_collector),
         IN_PLACE(test_ipc_files),
-        IN_PLACE(test_what_cannot_be),
+        IN_PLACE(test_impossible_values),
         IN_PLACE(test_no_descriptors),
-        IN_PLACE(test_port_is_told),
+        IN_PLACE(test_assigned_port_is_reported),
         IN_PLACE(test_only_the_listed_are_admitted),
         IN_PLACE(test_wrong_keys),
-        IN_PLACE(test_nobody_waits_for_a_name),
+        IN_PLACE(test_no_wait_for_a_name),
         IN_PLACE(test_ended_while_others_ask),
         IN_PLACE(test_no_threads),
         IN_PLACE(test_no_threads_for_libzmq),

@@ -74,7 +74,7 @@ test_outer_window_sees_the_inner_peak(void **state)
 /* The reset takes the mark from the approximate counters: it may stand above an
  * RSS that was never reached. */
 static void
-test_mark_that_was_not_raised_is_no_peak(void **state)
+test_mark_that_was_not_raised_is_not_a_peak(void **state)
 {
     struct mw_window_list windows;
     struct mw_watch watch;
@@ -167,7 +167,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inner_window_does_not_take_the_outer_peak),
         cmocka_unit_test(test_outer_window_sees_the_inner_peak),
-        cmocka_unit_test(test_mark_that_was_not_raised_is_no_peak),
+        cmocka_unit_test(test_mark_that_was_not_raised_is_not_a_peak),
         cmocka_unit_test(test_window_without_a_reset_does_not_get_the_mark),
         cmocka_unit_test(test_sample_taken_before_a_window_is_not_its),
         cmocka_unit_test(test_forgetting_in_any_order),

@@ -137,7 +137,7 @@ def refuse_other_users(folder, places):
 
 
 @pytest.mark.parametrize("refuse", [refuse_link, refuse_file, refuse_other_users])
-def test_a_folder_that_somebody_prepared_is_refused(places, refuse):
+def test_folder_prepared_by_another_user_is_refused(places, refuse):
     folder = places / "xdg" / OWN
     refuse(folder, places)
     with pytest.raises(OSError, match="cannot use the folder"):
@@ -266,7 +266,7 @@ def sources(path):
     return [cell.report.source for cell in reader.read_box(path)["cells"]]
 
 
-def test_a_killed_kernels_copy_is_told_once(slow, places):
+def test_copy_of_a_killed_kernel_is_reported_once(slow, places):
     """Of the box and its copy: one line at the next load, and then none."""
     code = LOAD.replace("instance()", "instance(config=config)").replace(
         "ip =", "from traitlets.config import Config\n"

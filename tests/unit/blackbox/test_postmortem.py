@@ -178,7 +178,7 @@ def test_killed_from_outside_is_not_oom():
     assert "while True: pass" in run(pid)
 
 
-def test_the_next_load_says_it_once():
+def test_next_load_reports_it_once():
     with new_kernel() as kernel:
         kernel.run("%load_ext memwatch")
         pid = kernel.manager.provisioner.pid
@@ -206,7 +206,7 @@ def test_the_next_load_says_it_once():
         assert "# the cell" in run(pid)
 
 
-def test_a_terminals_next_shell_says_it(tmp_path):
+def test_next_shell_in_a_terminal_reports_it(tmp_path):
     """What is started in one terminal shares its session; others do not hear of it."""
     code = (
         "import os, signal\n"
@@ -360,7 +360,7 @@ def test_stale_boxes_are_pruned():
     ]  # fmt: skip
 
 
-def test_no_more_than_a_hundred_are_kept():
+def test_at_most_a_hundred_boxes_are_kept():
     for number in range(105):
         make_box(f"999999999-{number}.box", number / 100)
     reader.prune_boxes()
@@ -369,7 +369,7 @@ def test_no_more_than_a_hundred_are_kept():
     assert left[0].name == "999999999-0.box"
 
 
-def test_nobody_else_can_look(tmp_path):
+def test_box_is_private(tmp_path):
     """The folder is 0700, made so where it was not; the file 0600."""
     runtime_folder().mkdir(mode=0o755)
     kernel = Kernel()
@@ -400,7 +400,7 @@ def test_nobody_else_can_look(tmp_path):
 # ---- what else a person may type ----
 
 
-def test_nothing_there():
+def test_no_black_boxes():
     assert "no black box of a killed process in " in run()
     assert run("--json") == "null\n"
 
@@ -414,7 +414,7 @@ def test_nothing_there():
         (b"memwatch" + b"\x04\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
     ],
 )
-def test_a_file_that_is_no_box(tmp_path, content, told):
+def test_file_that_is_not_a_box(tmp_path, content, told):
     path = tmp_path / "some.box"
     path.write_bytes(content)
     shown = run(path, code=2)
@@ -510,7 +510,7 @@ def put_dead_box(content, name="999999999-1.box", **patched):
 
 
 @pytest.mark.parametrize("name", ["pid", "t_mono_ns", "t_real_ns"])
-def test_a_damaged_box_is_told_in_a_line(tmp_path, name):
+def test_damaged_box_is_an_error_of_one_line(tmp_path, name):
     path = dead_box(tmp_path, **{name: -(2**63)})
     assert "it is damaged" in run(path, code=2).replace("\n", " ")
     run()
@@ -685,7 +685,7 @@ def test_a_clean_exit_that_could_not_remove_the_box():
 
 
 @pytest.mark.parametrize("how", ["os.chroot('/proc')", "os.kill(os.getpid(), 9)"])
-def test_a_chroot_and_a_kill_are_told_apart(how):
+def test_chroot_and_kill_are_distinguished(how):
     if os.geteuid() != 0:
         pytest.skip("only root can call chroot()")
     code = (
@@ -712,7 +712,7 @@ def test_a_box_at_the_path_of_the_one_before(tmp_path):
     assert not path.exists()
 
 
-def test_somebody_elses_file_of_that_name_stays(tmp_path):
+def test_file_of_another_program_stays(tmp_path):
     path = tmp_path / "some.box"
     _core.start_recording(path)
     path.unlink()

@@ -118,7 +118,7 @@ def test_memory_is_the_machines():
     assert found["limit"]["limit_bytes"] == least
 
 
-def test_what_a_person_reads():
+def test_text_for_a_person():
     told = rows(doctor(env=environment()))
     assert list(told) == WORDS
     assert memwatch.__version__ in told["memwatch"]
@@ -344,7 +344,7 @@ def test_without_ipython(tmp_path):
     )
 
 
-def test_status_and_doctor_say_the_same_and_only_one_is_heavy(shell, capsys):
+def test_status_and_doctor_agree_and_status_is_light(shell, capsys):
     told = rows(doctor(env=environment()))
     shell.run_cell("%load_ext memwatch")
     shell.run_cell("%memwatch off")

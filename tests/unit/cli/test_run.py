@@ -36,7 +36,7 @@ def test_in_and_out(tmp_path):
     assert "memwatch" not in (tmp_path / "out.ipynb").read_text()
 
 
-def test_a_raising_cell_keeps_what_ran(tmp_path):
+def test_raising_cell_keeps_executed_cells(tmp_path):
     write(tmp_path, "a.ipynb", "print('first')", "1/0", "2")
     done = run("a.ipynb", "-o", "out.ipynb", cwd=tmp_path, code=1)
     assert "code cell 2 of 3 (1/0) raised ZeroDivisionError" in done.stderr
@@ -46,7 +46,7 @@ def test_a_raising_cell_keeps_what_ran(tmp_path):
     assert out.cells[1].outputs[0].ename == "ZeroDivisionError"
 
 
-def test_a_killed_kernel_keeps_what_ran(tmp_path):
+def test_killed_kernel_keeps_executed_cells(tmp_path):
     write(
         tmp_path, "a.ipynb", "print('first')",
         f"{UNTIL_SAMPLED}\nimport os; x = b'x' * (50 << 20)\n"
@@ -84,7 +84,7 @@ def test_a_kernel_that_the_control_group_kills(tmp_path, group):
     assert 100 * MIB < told["rss_end_bytes"] < 300 * MIB
 
 
-def test_interrupt_writes_what_ran(tmp_path):
+def test_interrupt_writes_executed_cells(tmp_path):
     write(
         tmp_path, "a.ipynb", "print('first')",
         "open('mark', 'w').close()\nimport time; time.sleep(600)", "2",
@@ -189,7 +189,7 @@ def test_it_runs_in_the_notebooks_folder(tmp_path):
     assert out.cells[0].outputs[0].text == "sub\n"
 
 
-def test_what_cannot_be_written_is_told(tmp_path):
+def test_unwritable_file_is_reported(tmp_path):
     write(tmp_path, "a.ipynb", "1")
     (tmp_path / "file").write_text("")
     done = run("a.ipynb", "-o", "file/out.ipynb", "--csv", "no/r.csv", cwd=tmp_path,

@@ -79,7 +79,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_kernel_leaves_the_file_as_it_is(tmp_path, way):
+def test_no_kernel_leaves_the_file_unchanged(tmp_path, way):
     arguments, written = WAYS[way]
     save(tmp_path, "a.ipynb", "1", kernelspec=NONESUCH)
     target = tmp_path / written
@@ -156,7 +156,7 @@ def test_cells_that_are_not_reached_keep_theirs(tmp_path, second, code):
     assert out.cells[2:] == before.cells[2:]
 
 
-def test_what_is_skipped_keeps_its_output(tmp_path):
+def test_skipped_cell_keeps_its_output(tmp_path):
     cells = [
         old("1", tags=["skip-execution"]), "print('new')", "", "# a comment",
         new_markdown_cell("# m"),
@@ -324,7 +324,7 @@ def test_sighup_writes_everything(tmp_path):
         (["--startup-timeout", "inf"], "a positive number of seconds, got 'inf'"),
     ],
 )
-def test_what_is_wrong_is_said_before_the_run(tmp_path, monkeypatch, arguments, told):
+def test_errors_are_reported_before_the_run(tmp_path, monkeypatch, arguments, told):
     monkeypatch.chdir(tmp_path)
     save(tmp_path, "a.ipynb", "open('mark', 'w')")
     before = (tmp_path / "a.ipynb").read_bytes()

@@ -112,7 +112,7 @@ def test_a_run_and_the_next_one(tmp_path):
     assert kept.over_bytes == pytest.approx(16 * MIB, abs=MIB)
 
 
-def test_nbmake_runs_what_a_run_wrote(tmp_path):
+def test_nbmake_runs_executed_notebooks(tmp_path):
     """As docs/run.md has them beside each other: it does not mind our metadata."""
     pytest.importorskip("nbmake")
     tags = ["memwatch-max-peak=1GiB"]
@@ -131,7 +131,7 @@ def test_nbmake_runs_what_a_run_wrote(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_what_died_is_in_all_of_it(tmp_path):
+def test_dead_kernel_is_in_all_reports(tmp_path):
     path = write(
         tmp_path / "a.ipynb", "x = 1", "import os; os.kill(os.getpid(), 9)", "never()"
     )

@@ -115,7 +115,7 @@ def publish_until_seen(running, socket, **values):
 # ---- what it says ----
 
 
-def test_nobody_is_watched(nobody):
+def test_no_watched_processes(nobody):
     done = top("--once", env=nobody)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
@@ -138,7 +138,7 @@ def test_nobody_is_watched(nobody):
         (["--once", "--rate=1000"], "50"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(nobody, arguments, told):
+def test_errors_are_one_line(nobody, arguments, told):
     done = top(*arguments, env=nobody)
     assert done.returncode == 2
     assert told in done.stderr.splitlines()[-1]
@@ -168,7 +168,7 @@ def test_libraries_are_asked_for_only_where_they_are_needed(
         assert told in done.stderr
 
 
-def test_who_reads_may_have_enough(nobody):
+def test_closed_pipe_ends_quietly(nobody):
     line = " ".join([*COMMAND, "--json", "--rate=50"])
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line} | head -n 2"],
@@ -178,7 +178,7 @@ def test_who_reads_may_have_enough(nobody):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_box_that_cannot_be_read_is_told(nobody, tmp_path):
+def test_unreadable_box_is_reported(nobody, tmp_path):
     folder = tmp_path / "runtime/memwatch"
     folder.mkdir(parents=True, mode=0o700)
     (folder / "1-1.box").write_bytes(b"no box")

@@ -96,7 +96,7 @@ def test_sparkline_is_small_whole_and_alone(name):
 
 
 @every_shape
-def test_sparkline_is_small_whatever_it_is_called(name):
+def test_sparkline_is_small_with_any_label(name):
     for label in '"' * 99, "\U0001f9e0" * 99:
         large = {"used_bytes": -(2**62), "peaked_bytes": 2**62, "duration_ns": 2**63}
         named = replace(SHAPES[name], label=label, peak_method="sampled", **large)
@@ -154,7 +154,7 @@ def test_no_dip_is_simplified_away():
         assert len({y for _, y in curve_of(report(sizes))}) == 2
 
 
-def test_a_jitter_of_some_pages_looks_flat():
+def test_jitter_of_some_pages_is_drawn_flat():
     heights = {y for _, y in curve_of(SHAPES["jitter"])}
     assert max(heights) - min(heights) <= 1
 
@@ -195,7 +195,7 @@ def test_caption_remains_where_the_svg_is_dropped():
     assert Words(html).text == words  # and nothing inside of it would be left over
 
 
-def test_sampled_peak_claims_no_more_than_it_knows():
+def test_sampled_peak_is_marked_as_a_lower_bound():
     html = charts.sparkline(SHAPES["sampled"])
     assert html.count("peak at least 90.00 MiB") == 2
 
@@ -410,7 +410,7 @@ def test_colours_stand_out_from_light_and_dark(plotting, page):
     assert contrast(plotting.COLOURS["text"], page) >= 4.3
 
 
-def test_without_matplotlib_the_error_names_what_to_install():
+def test_plot_error_names_the_install_command():
     told = run_python(
         "import sys, memwatch\n"
         "sys.modules['matplotlib'] = None\n"

@@ -148,7 +148,7 @@ def test_four_forked_workers_that_share_200_mib():
     assert report.children_rss_bytes > 800 * MIB
 
 
-def test_the_kernel_says_the_same():
+def test_peak_agrees_with_the_kernel():
     with workers("fork", 2, mib=50), cat() as child:
         report = measure()
         pids = [each.pid for each in multiprocessing.active_children()]
@@ -157,7 +157,7 @@ def test_the_kernel_says_the_same():
     assert report.children_pss_bytes == pytest.approx(truth, rel=0.02)
 
 
-def test_peak_of_children_that_have_gone():
+def test_peak_of_children_that_ended():
     """It is there for as long as it takes until a sample has seen it."""
     from memwatch import _procps
 
@@ -190,7 +190,7 @@ def test_grandchildren_count_and_orphans_do_not():
             child.stdin.close()
 
 
-def test_zombie_is_no_child():
+def test_zombie_is_not_a_child():
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -224,7 +224,7 @@ def test_children_that_were_never_seen_are_missed(start):
     assert w.report.children_count == 0
 
 
-def test_those_that_are_there_are_not_missed():
+def test_known_processes_are_not_missed():
     with memwatch.watch() as w, cat(), workers("fork", 2):
         inner = measure()
     assert inner.children_count == 3
@@ -236,7 +236,7 @@ def test_those_that_are_there_are_not_missed():
         assert measure().children_missed == 0
 
 
-def test_more_than_were_announced_cannot_be_told():
+def test_missed_is_unknown_if_more_were_seen_than_announced():
     with memwatch.watch() as w, workers("spawn", 1):
         measure()
     assert w.report.children_missed is None

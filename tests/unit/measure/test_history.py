@@ -270,7 +270,7 @@ def test_csv(history, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["to_json", "to_csv"])
-def test_what_fails_leaves_the_old_file(history, tmp_path, name):
+def test_failure_leaves_the_old_file(history, tmp_path, name):
     path = tmp_path / "folder"
     path.mkdir()
     with pytest.raises(IsADirectoryError, match="it is a directory"):
@@ -300,7 +300,7 @@ def test_frame_of_pandas(history):
     assert str(empty["used_bytes"].dtype) == "Int64"
 
 
-def test_frame_of_polars_where_there_is_no_pandas(history, monkeypatch):
+def test_frame_of_polars_without_pandas(history, monkeypatch):
     polars = pytest.importorskip("polars")
     monkeypatch.setitem(sys.modules, "pandas", None)
     history = [History(), history]

@@ -164,7 +164,7 @@ def test_forked_child_is_not_measured_as_the_parent():
         assert abs(w.report.peaked_bytes - 100 * MIB) <= max(MIB, BOUND)
 
 
-def test_idle_thread_is_not_there_when_the_program_forks():
+def test_idle_thread_is_stopped_before_a_fork():
     """From 3.12 on Python warns of a fork in a process with threads: not of ours."""
     out = run_python(
         "import os, memwatch\n"

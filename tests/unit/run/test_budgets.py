@@ -51,14 +51,14 @@ def test_shares():
         "--5%", "9" * 30 + "MiB",
     ],
 )  # fmt: skip
-def test_what_is_no_size(text):
+def test_invalid_sizes(text):
     with pytest.raises(BudgetError) as raised:
         parse_size(text)
     told = str(raised.value)
     assert told == (f"invalid size '{text}': expected for example 512MiB, 1.5GB or 60%")
 
 
-def test_more_than_any_memory():
+def test_size_beyond_any_memory():
     with pytest.raises(BudgetError, match="'9000000000TiB': too large"):
         parse_size("9000000000TiB")
 
@@ -118,7 +118,7 @@ def test_a_share_is_one_of_the_limit_in_force():
     )
 
 
-def test_what_cannot_be_told_is_not_kept():
+def test_unknown_figure_is_a_violation():
     held = budgets.read_budgets(notebook(), parse_size("60%"))
     [found] = budgets.check(run(cell(0, "x", peak=70)), held)
     assert found.over_bytes is None
@@ -183,7 +183,7 @@ def test_a_bad_budget_names_its_cell(metadata, told):
 @pytest.mark.parametrize(
     "metadata", [{"memwatch": "x"}, {"memwatch": None}, {"tags": [7]}]
 )
-def test_what_is_no_budget_is_none(metadata):
+def test_other_tags_are_not_budgets(metadata):
     assert budgets.read_budgets({"cells": [{"metadata": metadata}], "metadata": 3}) == (
         budgets.Budgets()
     )
@@ -196,7 +196,7 @@ def compared(now, then, tolerance="10%"):
     return baseline.compare(now, then, parse_size(tolerance))
 
 
-def test_noise_fails_nobody():
+def test_noise_is_not_a_violation():
     then = run(cell(0, "x", start=50, end=50.1), cell(1, "y", start=50, end=49))
     now = run(cell(0, "x", start=50, end=50.2), cell(1, "y", start=50, end=50))
     assert compared(now, then, "0%") == []
@@ -223,7 +223,7 @@ def test_less_is_fine():
     assert compared(run(cell(0, "x", start=50, end=20)), then, "0%") == []
 
 
-def test_many_small_growths_are_one():
+def test_many_small_growths_add_up():
     then = run(*[cell(i, f"x{i}", start=50, end=50) for i in range(20)])
     now = run(
         *[
@@ -235,7 +235,7 @@ def test_many_small_growths_are_one():
     assert [(each.cell_index, each.what) for each in found] == [(None, "used")]
 
 
-def test_what_is_not_known_is_not_compared():
+def test_unknown_figures_are_not_compared():
     unknown = {"used_bytes": None, "rss_peak_bytes": None}
     then = run(cell(0, "x", **unknown), not_run(1, "y"), state="error")
     now = run(cell(0, "x", end=900), cell(1, "y", end=900))

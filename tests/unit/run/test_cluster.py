@@ -476,7 +476,7 @@ def test_a_worker_without_memwatch(tmp_path):
 
 
 @pytest.mark.parametrize("version", [None, "0.0.9"])
-def test_a_worker_that_comes_later(tmp_path, version):
+def test_worker_that_starts_later(tmp_path, version):
     """Those that were there were asked; of this one the task tells."""
     python = bare_python(tmp_path / "bare", version)
     with Cluster(tmp_path) as cluster:
@@ -612,7 +612,7 @@ def test_the_command(two_workers, tmp_path):
     assert '"nb/a.ipynb"' in (tmp_path / "r.json").read_text()
 
 
-def test_the_command_says_what_died(tmp_path):
+def test_command_reports_dead_kernels(tmp_path):
     """The last worker is killed: what is known of its notebook is written."""
     nbformat = pytest.importorskip("nbformat")
     notebook = new_notebook(
@@ -681,7 +681,7 @@ def empty_run():
     return NotebookRun(notebook="a", cells=cells)
 
 
-def test_what_was_heard_of_one_that_died():
+def test_events_of_a_notebook_that_died():
     attempts = Attempts()
     report = CellReport(label="In [1]", rss_peak_bytes=90 * MIB).to_dict()
     for each in (
@@ -709,7 +709,7 @@ def test_what_was_heard_of_one_that_died():
     assert (died.host, died.kernel_pid) == ("h", 7)
 
 
-def test_what_comes_late_is_not_of_the_new_attempt():
+def test_late_event_is_of_the_old_attempt():
     attempts = Attempts()
     assert attempts.receive(message("begun"))
     assert attempts.receive(message("begun", attempt=3))

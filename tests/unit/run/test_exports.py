@@ -45,7 +45,7 @@ def made(**fields):
 # ---- in the notebook ----
 
 
-def test_what_is_written_into_a_notebook(tmp_path):
+def test_metadata_of_a_notebook(tmp_path):
     book = notebook()
     metadata.apply(book, made())
     assert book.cells[0].metadata == {}
@@ -82,7 +82,7 @@ def test_an_earlier_runs_figures_go():
     assert book.metadata.memwatch["max_used"] == "1GiB"
 
 
-def test_strip_takes_what_apply_wrote_and_nothing_else():
+def test_strip_removes_only_what_apply_wrote():
     book = notebook(memwatch={"max_used": "1GiB"}, theirs={"name": "x"})
     before = copy.deepcopy(book)
     metadata.strip(book)
@@ -92,7 +92,7 @@ def test_strip_takes_what_apply_wrote_and_nothing_else():
     assert book == before
 
 
-def test_somebody_elses_metadata_is_left():
+def test_other_metadata_stays():
     book = notebook(memwatch="a text")
     book.cells[1].metadata["memwatch"] = 3
     metadata.strip(book)
@@ -140,7 +140,7 @@ def excesses_of(one):
     return check(one, Budgets((Budget("peak", parse_size("60MiB"), "--max-peak"),)))
 
 
-def test_json_there_and_back(tmp_path):
+def test_json_round_trip(tmp_path):
     runs = [made(limit_bytes=5), run(notebook="b.ipynb")]
     path = tmp_path / "a.json"
     exports.write_json(path, runs, excesses_of(runs[0]))
@@ -160,13 +160,13 @@ def test_json_to_stdout(capsys):
     assert json.loads(out)["notebooks"][0]["notebook"] == HOSTILE
 
 
-def test_any_text_comes_back(tmp_path):
+def test_all_texts_survive_json(tmp_path):
     runs = [run(cell(0, HOSTILE + "\u2028\r\n\0"), notebook=HOSTILE)]
     exports.write_json(tmp_path / "a.json", runs)
     assert exports.load(tmp_path / "a.json") == runs
 
 
-def test_what_a_newer_memwatch_adds_is_passed_over(tmp_path):
+def test_unknown_fields_are_ignored(tmp_path):
     data = {**made().to_dict(), "later": 1}
     data["cells"][0]["report"]["later"] = 1
     file = tmp_path / "a.json"
@@ -239,7 +239,7 @@ NOT_OURS = "not written by `memwatch run --json`"
         ),
     ],
 )
-def test_what_is_no_baseline(tmp_path, text, told):
+def test_invalid_baselines(tmp_path, text, told):
     path = tmp_path / "a.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError) as raised:
@@ -309,7 +309,7 @@ def test_the_documentation_has_all_of_it():
 # ---- Markdown ----
 
 
-def test_summary_says_what_went_over_first(tmp_path):
+def test_summary_lists_violations_first(tmp_path):
     fine = run(cell(0, "x = 1"), notebook="fine.ipynb")
     runs = [fine, made()]
     text = summary.summary(runs, excesses_of(runs[1]))
@@ -346,7 +346,7 @@ def test_summary_of_nothing():
     assert "| **no kernel** | 0 of 1 | ? | ? | ? |" in summary.summary([empty])
 
 
-def test_summary_holds_what_others_wrote():
+def test_summary_escapes_texts_of_notebooks():
     """Read as GitHub would: a table's rows stay rows, and nothing becomes markup."""
     markdown_it = pytest.importorskip("markdown_it")
     one = run(

@@ -72,7 +72,7 @@ def test_a_name_with_a_bracket_is_a_name(folder):
     assert names("a[1].ipynb") == ([("a[1].ipynb", "a[1].ipynb")], [])
 
 
-def test_what_names_none_leaves_the_others(folder):
+def test_invalid_input_leaves_the_others(folder):
     write(folder / "a.ipynb")
     (folder / "empty").mkdir()
     found, errors = names("no.ipynb", "a.ipynb", "x*.ipynb", "empty", "", "a\0b")
@@ -130,7 +130,7 @@ def test_where_outputs_go(folder):
         (["nb/a.ipynb"], {"output": "x", "in_place": True}, "exclude each other"),
     ],
 )
-def test_what_would_be_lost_is_refused(folder, given, options, told):
+def test_outputs_that_would_be_lost_are_refused(folder, given, options, told):
     write(folder / "nb/a.ipynb")
     write(folder / "nb/deep/a.ipynb")
     with pytest.raises(InputError, match=told):
@@ -151,7 +151,7 @@ def test_two_paths_are_in_and_out(folder):
     assert split("a.ipynb", ".") == (("a.ipynb", "."), None)
 
 
-def test_a_notebook_that_somebody_wrote_is_no_output(folder):
+def test_other_notebook_is_not_an_output(folder):
     write(folder / "a.ipynb")
     write(folder / "b.ipynb")
     with pytest.raises(
@@ -282,7 +282,7 @@ def places(value, path=()):
         yield from places(each, (*path, key))
 
 
-def test_whatever_else_is_wrong_is_one_line_too():
+def test_other_errors_are_one_line():
     """Parts taken away or replaced, at random and the same each time."""
     outputs = [
         V4.new_output("stream", text="x"),
@@ -381,7 +381,7 @@ REPAIRED = {
 
 
 @pytest.mark.parametrize("name", REPAIRED)
-def test_what_can_be_run_is_repaired_and_noted(name):
+def test_runnable_notebooks_are_repaired_with_a_note(name):
     """Jupyter and papermill run these."""
     data, expected = REPAIRED[name]
     notes = []
@@ -422,7 +422,7 @@ def test_old_formats_are_converted(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_working_folder_that_is_gone(folder):
+def test_removed_working_folder(folder):
     write(folder / "a.ipynb")
     (folder / "gone").mkdir()
     os.chdir("gone")
@@ -433,7 +433,7 @@ def test_a_working_folder_that_is_gone(folder):
     assert errors[1].startswith("../a.ipynb: ")
 
 
-def test_what_is_too_large_is_not_read(folder):
+def test_large_file_is_not_read(folder):
     with open("huge.ipynb", "wb") as file:
         file.truncate(500 * MIB)  # a hole: it takes no disk, and would take memory
     with pytest.raises(InputError) as raised:
@@ -447,7 +447,7 @@ def test_what_is_too_large_is_not_read(folder):
         notebook_files.read_notebook("a.ipynb", max_bytes=100)
 
 
-def test_what_is_no_file(folder):
+def test_not_a_file(folder):
     os.mkfifo("pipe")
     for path, told in (
         (".", "not a file"),
@@ -547,7 +547,7 @@ def test_a_language_that_papermill_does_not_know(folder):
     assert "a=1" in made.cells[0].source
 
 
-def test_what_is_missing_is_named():
+def test_missing_part_is_named():
     with pytest.raises(MissingLibraryError) as raised:
         need("no_such.thing", "papermill", "setting parameters")
     told = (

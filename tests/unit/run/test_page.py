@@ -69,7 +69,7 @@ def samples():
 # ---- without a browser ----
 
 
-def test_nothing_comes_from_elsewhere():
+def test_page_loads_nothing():
     text = page.render(*samples())
     assert not re.search(r"<(?:link|img|iframe|object|embed|base)\b", text)
     assert not re.search(r"""\b(?:src|srcset|action)\s*=""", text)
@@ -88,7 +88,7 @@ def test_every_link_leads_somewhere():
     assert set(re.findall(r'href="#([^"]*)"', text)) <= set(ids)
 
 
-def test_a_page_of_nothing_and_of_one():
+def test_page_of_no_notebook_and_of_one():
     assert "no notebooks" in page.render([])
     one = page.render([run(cell(0, "x"))])
     assert "1 notebook: 1 ok" in one
@@ -96,7 +96,7 @@ def test_a_page_of_nothing_and_of_one():
     assert "No code cells" in page.render([run()])
 
 
-def test_what_is_not_known_is_not_zero():
+def test_unknown_figures_are_not_zero():
     unknown = {"used_bytes": None, "duration_ns": None, "timeline": None}
     text = page.render([run(cell(0, "x", rss_peak_bytes=None, **unknown))])
     assert text.count('data-value="">\N{EN DASH}</td>') == 3
@@ -127,7 +127,7 @@ def test_a_curve_has_its_peak_and_its_limits():
     assert 'class="limit"' not in curve.curve(far)
 
 
-def test_a_curve_of_many_and_of_none():
+def test_curve_of_many_cells_and_of_none():
     assert curve.curve(run()) == curve.curve(run(not_run(0))) == ""
     many = run(*[cell(i, "x", seconds=0) for i in range(3000)])
     widths = re.findall(
@@ -244,7 +244,7 @@ def test_without_scripts_all_is_there(browser, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("device", "width"), [("desktop", 1200), ("phone", 360)])
-def test_how_it_looks(browser, tmp_path, scheme, device, width):
+def test_layout_of_the_page(browser, tmp_path, scheme, device, width):
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     shown, said, asked = opened(
         browser, tmp_path, *samples(), color_scheme=scheme,

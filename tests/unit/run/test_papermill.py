@@ -60,7 +60,7 @@ def states(notebook):
     return [each and each["state"] for each in ours]
 
 
-def test_what_cells_cost(tmp_path):
+def test_cells_in_the_page(tmp_path):
     cells = [PAGES, new_markdown_cell("# text"), "a = pages(64)", "pages(32); None", ""]
     done, out = papermill(tmp_path, cells)
     assert done.returncode == 0, done.stderr
@@ -157,7 +157,7 @@ print(first["metadata"]["memwatch"]["state"], first["metadata"]["papermill"]["st
     assert out.cells[1].outputs[0].text == "ok completed\n"
 
 
-def test_what_an_earlier_run_left_goes(tmp_path):
+def test_earlier_figures_are_removed(tmp_path):
     stale = new_markdown_cell("x", metadata={"memwatch": {"state": "died"}})
     cell = new_code_cell("1", metadata={"memwatch": {"max_peak": "2GiB", "label": "z"}})
     _, out = papermill(tmp_path, [stale, cell])

@@ -66,7 +66,7 @@ def text_of(cell):
 
 
 @needs_mark
-def test_what_cells_cost():
+def test_cells_in_the_page():
     notebook = notebook_of(PAGES, "a = pages(64)", "pages(32); None", "del a", "", "1")
     notebook.cells.insert(1, new_markdown_cell("# text"))
     found = run(notebook)
@@ -509,7 +509,7 @@ def test_no_socket_is_left(tmp_path, monkeypatch):
     assert list(tmp_path.glob("memwatch*")) == []
 
 
-def test_folders_of_those_who_were_killed_go(tmp_path, monkeypatch):
+def test_folders_of_killed_owners_are_removed(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     other = tmp_path / "memwatch-sockets-file"
     other.touch()
@@ -649,7 +649,7 @@ def test_a_repr_that_raises():
     )
 
 
-def test_what_a_notebook_came_to_in_one_line():
+def test_result_of_a_notebook_in_one_line():
     found = run(notebook_of("1", "1/0", "2/0"), allow_errors=True)
     assert (found.executed, found.raised) == (3, 2)
     assert re.fullmatch(
@@ -730,7 +730,7 @@ def test_no_cells_and_skipped_cells():
     assert states(found) == ["ok", "not run"]
 
 
-def test_what_an_earlier_run_left_goes_where_a_cell_is_executed():
+def test_earlier_outputs_of_executed_cells_are_removed():
     notebook = notebook_of("1/0", "1")
     for cell in notebook.cells:
         cell.outputs = [{"output_type": "stream", "name": "stdout", "text": "x"}]
@@ -743,7 +743,7 @@ def test_what_an_earlier_run_left_goes_where_a_cell_is_executed():
     assert notebook.cells[1].execution_count == 7
 
 
-def test_a_kernel_that_cannot_be_measured_runs_all_the_same(monkeypatch):
+def test_unmeasurable_kernel_runs(monkeypatch):
     """Another user's, or one on another machine."""
 
     def refuse(pid):

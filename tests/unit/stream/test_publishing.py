@@ -278,7 +278,7 @@ def test_another_user_cannot_connect(ip, open_folder):
         assert done.stdout == "refused\n", done.stderr
 
 
-def test_only_who_is_admitted_gets_messages(ip, context, config):
+def test_only_admitted_peers_get_messages(ip, context, config):
     keys.make_keys()
     friend, _ = keys.make_keys("friend")
     keys.make_keys("stranger")
@@ -477,7 +477,7 @@ def test_configured_wrongly_is_warned_of(tmp_path):
     )
 
 
-def test_nothing_recorded_nothing_published(show):
+def test_publishing_needs_a_black_box(show):
     show("%config MemWatch.record = False")
     assert "c.MemWatch.record = True" in show("%memwatch publish on")
 
@@ -498,7 +498,7 @@ def test_libzmq_is_loaded_on_demand():
     assert run_python(code) == "False\n"
 
 
-def test_says_whether_messages_reach_anybody(show):
+def test_subscriptions_are_counted(show):
     def told():
         return show("%memwatch publish").rpartition(", ")[2]
 

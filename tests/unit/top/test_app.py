@@ -133,7 +133,7 @@ def test_colours_show_the_level():
     seen(few, steps=steps)
 
 
-def test_process_that_is_gone_is_dim():
+def test_gone_process_is_dim():
     gone = fresh()
     gone.gone_ns = time.monotonic_ns()
 

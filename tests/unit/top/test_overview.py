@@ -74,7 +74,7 @@ def test_process_of_another_machine_is_shown_again(monkeypatch, state):
         assert len(view.refresh()) == 1
 
 
-def test_process_that_is_gone_is_not_shown_again(monkeypatch):
+def test_gone_process_is_not_shown_again(monkeypatch):
     with watched() as process:
         view = Overview()
         assert len(view.refresh()) == 1
