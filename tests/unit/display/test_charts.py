@@ -1,67 +1,18 @@
 """Sparklines, blocks and the session's figure, of reports of every shape."""
 
-import random
 import re
 import xml.etree.ElementTree as ET
-from array import array
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from memwatch import CellReport, History
+from chart_shapes import SHAPES, every_shape, report, session
+from memwatch import CellReport
 from memwatch.display import charts
-from support import MIB, run_python
+from support import MIB
 
 SVG = re.compile(r"<svg .*</svg>", re.S)
-
-
-def report(sizes, t_ns=None, **fields):
-    """A report of samples that are 1 ms apart unless `t_ns` says otherwise."""
-    sizes = [int(size) for size in sizes]
-    t_ns = list(t_ns or range(0, len(sizes) * 10**6, 10**6))
-    figures = {
-        "label": "In [3]",
-        "execution_count": 3,
-        "duration_ns": t_ns[-1],
-        "rss_start_bytes": sizes[0],
-        "rss_end_bytes": sizes[-1],
-        "rss_peak_bytes": max(sizes),
-        "used_bytes": sizes[-1] - sizes[0],
-        "peaked_bytes": max(sizes) - sizes[-1],
-        "peak_method": "kernel",
-        "timeline": {"t_ns": array("q", t_ns), "rss_bytes": array("q", sizes)},
-    }
-    return CellReport(**{**figures, **fields})
-
-
-def noise(seed):
-    dice = random.Random(seed)
-    t_ns = sorted(dice.randrange(3600 * 10**9) for _ in range(512))
-    return report([dice.randrange(2**40) for _ in range(512)], t_ns)
-
-
-SHAPES = {
-    "flat": report([50 * MIB] * 300),
-    "jitter": report([50 * MIB + 4096 * (i % 3) for i in range(300)]),
-    "ramp": report([50 * MIB + i * MIB for i in range(512)]),
-    "spike": report([50 * MIB] * 200 + [900 * MIB] + [50 * MIB] * 200),
-    "comb": report([(50 + 800 * (i % 2)) * MIB for i in range(512)]),
-    "gave back": report([(600 - i) * MIB for i in range(512)]),
-    "single point": report([50 * MIB]),
-    "two points": report([50 * MIB, 70 * MIB], [0, 10**9]),
-    "all at once": report([50 * MIB, 70 * MIB, 60 * MIB], [0, 0, 0]),
-    "peak between samples": report([50 * MIB] * 300, rss_peak_bytes=450 * MIB),
-    "sampled": report([50 * MIB, 90 * MIB], peak_method="sampled"),
-    "long label": report([1, 2], label='"><script>alert(1)</script>&\x07\ud800' * 99),
-    "wide label": report([1, 2], label="\U0001f9e0" * 99),
-    "ancient": report([2**61, 2**62, 3], [0, 2**61, 2**62]),
-    "no clock": report([50 * MIB, 70 * MIB], duration_ns=None, timeline=None),
-    "no samples": report([50 * MIB, 70 * MIB], timeline=None),
-    "nothing": CellReport(),
-    **{f"noise {seed}": noise(seed) for seed in range(20)},
-}
-every_shape = pytest.mark.parametrize("name", SHAPES)
 
 
 class Words(HTMLParser):
@@ -269,16 +220,6 @@ def test_charts_keep_to_their_size(name, width):
     assert all(len(row) <= max(width, margin + 1) for row in rows)
 
 
-def session(*peaks):
-    cells = []
-    for number, peak in enumerate(peaks, 1):
-        sizes = [50 * MIB, peak * MIB, 60 * MIB]
-        cells.append(
-            replace(report(sizes), label=f"In [{number}]", execution_count=number)
-        )
-    return cells
-
-
 def test_session_chart_tells_the_cells_apart():
     head, *rows, foot = charts.session_chart(session(100, 200, 400), 80, 4).splitlines()
     assert head == "3 cells, RSS in MiB, peak 400.00"
@@ -308,115 +249,3 @@ def test_session_chart_tells_the_limit():
 def test_session_chart_of_nothing():
     assert charts.session_chart([]) == "no cells with figures so far"
     assert charts.session_chart([CellReport()]) == "no cells with figures so far"
-
-
-# ---- the figure ----
-
-
-@pytest.fixture
-def plotting():
-    return pytest.importorskip("memwatch.display.figures", reason="no matplotlib")
-
-
-def test_plot_returns_axes_with_units_and_no_pyplot(plotting):
-    history = History()
-    for cell in session(100, 200, 400):
-        history.append(cell)
-    axes = history.plot()
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)
-    assert axes.get_xlabel() == "time in cells (s), pauses left out"
-    assert axes.get_ylabel() == "RSS (MiB)"
-    numbers = [text.get_text() for text in axes.texts]
-    assert numbers == ["[1]", "[2]", "[3]"]
-    (peaks,) = [line for line in axes.lines if line.get_label() == "peak"]
-    assert list(peaks.get_ydata()) == [100, 200, 400]
-    begins, ends = axes.get_xlim()
-    assert (begins, round(ends, 9)) == (0, 0.006)
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels[:3] == ["RSS", "kept", "peak"]
-
-
-def test_plot_into_axes_of_ones_own(plotting):
-    from matplotlib.figure import Figure
-
-    own = Figure().subplots()
-    assert plotting.plot(session(100), own) is own
-    assert own.get_ylabel() == "RSS (MiB)"
-
-
-def test_plot_leaves_pyplot_alone():
-    pytest.importorskip("matplotlib")
-    told = run_python(
-        "import sys, memwatch\n"
-        "with memwatch.watch('load'):\n"
-        "    x = bytearray(32 << 20)\n"
-        "assert 'matplotlib' not in sys.modules\n"
-        "axes = memwatch.history.plot()\n"
-        "png, size = axes._repr_png_()\n"
-        "print('matplotlib.pyplot' in sys.modules, png[:4], sorted(size))"
-    )
-    assert told.strip() == r"False b'\x89PNG' ['height', 'width']"
-
-
-@pytest.mark.parametrize(
-    ("limit_mib", "drawn"), [(120, True), (800, True), (801, False)]
-)
-def test_limit_is_drawn_within_sight(plotting, limit_mib, drawn):
-    axes = plotting.plot(session(100, 400), limit_bytes=limit_mib * MIB)
-    labels = [line.get_label() for line in axes.lines]
-    assert (f"limit, {limit_mib}.00 MiB" in labels) is drawn
-
-
-@every_shape
-def test_plot_of_every_shape(plotting, name):
-    axes = plotting.plot([SHAPES[name], SHAPES["ramp"], SHAPES[name]])
-    png, size = axes._repr_png_()
-    assert png.startswith(b"\x89PNG")
-    # Twice as many pixels as the page has for it.
-    assert int.from_bytes(png[16:20], "big") == 2 * size["width"]
-
-
-def test_plot_of_nothing(plotting):
-    axes = plotting.plot([])
-    assert [text.get_text() for text in axes.texts] == ["no cells with figures so far"]
-
-
-def test_plot_of_ten_thousand_cells_is_bounded(plotting):
-    axes = plotting.plot(session(*range(100, 10_100)))
-    (memory,) = [line for line in axes.lines if line.get_label() == "RSS"]
-    assert len(memory.get_xdata()) <= 50_000
-
-
-def luminance(colour):
-    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
-    ]
-    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def contrast(one, other):
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize("page", ["#ffffff", "#111111"])
-def test_colours_stand_out_from_light_and_dark(plotting, page):
-    """As WCAG 2 counts: 3 for what is drawn. The bars are hatched besides."""
-    for name in ("RSS", "peak"):
-        assert contrast(plotting.COLOURS[name], page) >= 3, name
-    assert contrast(plotting.COLOURS["text"], page) >= 4.3
-
-
-def test_plot_error_names_the_install_command():
-    told = run_python(
-        "import sys, memwatch\n"
-        "sys.modules['matplotlib'] = None\n"
-        "try:\n"
-        "    memwatch.history.plot()\n"
-        "except ImportError as error:\n"
-        "    print(error)"
-    )
-    assert told.startswith("plotting requires matplotlib: pip install matplotlib (")
