@@ -20,9 +20,12 @@ _runtime = tempfile.TemporaryDirectory(prefix="memwatch-runtime-")
 os.environ["JUPYTER_RUNTIME_DIR"] = _runtime.name
 os.environ["XDG_RUNTIME_DIR"] = _runtime.name
 
-# nohup ignores SIGHUP, which child processes inherit; a handler is reset in them.
+# nohup ignores SIGHUP, and `&` in a script SIGINT; child processes inherit that, but
+# not a handler.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

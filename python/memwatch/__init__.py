@@ -7,8 +7,8 @@ In any Python program:
 
 >>> import memwatch
 >>> with memwatch.watch("load") as w:
-...     table = bytearray(2**24)
->>> w.report.used_bytes > 2**23
+...     table = bytearray(2**26)
+>>> w.report.used_bytes > 2**25
 True
 
 ``memwatch.history`` has the reports of all cells and blocks.

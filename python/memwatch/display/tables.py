@@ -10,8 +10,8 @@ from ..report import CellReport
 from .charts import blocks, over_time, points_of
 from .units import duration, mib, printable, size
 
-_WIDTH = 88
-"""Characters per line; notebooks do not wrap it."""
+_WIDTH = 80
+"""Characters per line: neither a terminal nor a notebook wraps it."""
 _TIMELINE_WIDTH = 60
 
 
@@ -65,16 +65,16 @@ def history_table(reports: Sequence[CellReport], count: int) -> str:
 
 NOTHING = "no reports yet: they come with the next cell"
 _HEADER = (
-    f"{'used MiB':>11}{'rise MiB':>11}{'peaked MiB':>12}{'total MiB':>12}"
-    f"{'time':>10}  cell"
+    f"{'used MiB':>10}{'rise MiB':>10}{'peaked MiB':>11}{'total MiB':>11}"
+    f"{'time':>9}  cell"
 )
 
 
 def _row(report: CellReport) -> str:
     start = (
-        f"{mib(report.used_bytes, 4):>11}{mib(report.risen_bytes):>11}"
-        f"{mib(report.peaked_bytes):>12}"
-        f"{mib(report.rss_end_bytes):>12}{duration(report.duration_ns):>10}  "
+        f"{mib(report.used_bytes, 4):>10}{mib(report.risen_bytes):>10}"
+        f"{mib(report.peaked_bytes):>11}"
+        f"{mib(report.rss_end_bytes):>11}{duration(report.duration_ns):>9}  "
     )
     return start + printable(_name(report), _WIDTH - len(start))
 
@@ -91,13 +91,13 @@ def story(report: CellReport, allocator: Allocator | None) -> str:
     sizes = [
         ("used", report.used_bytes, "kept: RSS at its end less RSS at its start"),
         ("rise", report.risen_bytes, "its highest RSS less RSS at its start"),
-        ("peaked", report.peaked_bytes, "needed for a while, above what it held last"),
+        ("peaked", report.peaked_bytes, "its highest RSS less RSS at its end"),
         ("total", report.rss_end_bytes, "RSS at its end, made up of"),
         ("  anon", report.anon_bytes, "heap, stacks, private memory written to"),
         ("  file", report.file_bytes, "programs, libraries, mapped files"),
         ("  shared", report.shmem_bytes, "shared memory"),
-        ("swapped", report.swap_bytes, "beside it, swapped out"),
-        ("drift", report.drift_bytes, "grown between the cell before and this one"),
+        ("swapped", report.swap_bytes, "swapped out, not part of RSS"),
+        ("drift", report.drift_bytes, "growth between the previous cell and this one"),
     ]
     return "\n".join(
         [
@@ -127,7 +127,7 @@ def _accuracy(report: CellReport) -> str:
 def _shape(report: CellReport) -> list[str]:
     timeline = report.timeline
     if timeline is None:
-        return ["timeline not kept: c.MemWatch.max_timelines_mib is what all may hold"]
+        return ["timeline dropped: all together may hold c.MemWatch.max_timelines_mib"]
     values = timeline["rss_bytes"]
     if not values:
         return ["timeline none"]
@@ -143,9 +143,9 @@ def _retained(allocator: Allocator | None) -> str:
     if allocator is None:
         return "retained unknown: this process's malloc does not report it"
     took = duration(allocator["duration_ns"])
-    meaning = f"upper bound: free memory that malloc holds now ({took})"
+    meaning = f"free memory of malloc, at most (read in {took})"
     row = _size("retained", allocator["retained_bytes"], meaning)
-    return f"{row}\n{'':25}what a cell takes from it is no growth: 'used 0.00'"
+    return f"{row}\n{'':25}a cell that reuses it shows 'used 0.00'"
 
 
 def repeats(reports: Sequence[CellReport]) -> str:

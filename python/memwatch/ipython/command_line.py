@@ -22,7 +22,7 @@ CELL_OPTIONS = ("-r", "--repeat", "-h", "--help")
 
 _HELP_OPTIONS = {"-h", "--help"}
 _CELL_MAGICS = {
-    "%%memwatch": "Watch this cell and print its line, even if watching is off.",
+    "%%memwatch": "Watch this cell, even if watching is off.",
     "%%memwatch -r N": "Run this cell N times; show median and range.",
     "%%memwatch_quiet": "Run this cell without printing a line.",
 }

@@ -262,15 +262,15 @@ def _complete_path(typed: str) -> list[str]:
 COMMANDS: dict[str, Command] = {
     "on": Command("Watch every cell, including this one.", _on),
     "off": Command("Stop watching.", _off),
-    "status": Command("Show what is watched, how exactly, and this process.", _status),
+    "status": Command("Show what is watched, and how exactly.", _status),
     "last": Command(
         "Show all figures of the last cell.",
         _last,
         details="Also asks malloc how much free memory it retains, which takes a"
-        " moment. Skips cells\nthat only show reports (%memwatch last, top, ...).",
+        " moment.\nSkips cells that only show reports (%memwatch last, top, ...).",
     ),
     "top": Command(
-        "Show the cells that kept the most and rose the highest.",
+        "Show which cells kept most and rose highest.",
         _top,
         Argument("N", "Number of reports (default: 5).", parse_count, default=5),
     ),
@@ -279,7 +279,7 @@ COMMANDS: dict[str, Command] = {
         _history,
         Argument("N", "Number of reports (default: 20).", parse_count, default=20),
     ),
-    "plot": Command("Plot the session; in a terminal, with block characters.", _plot),
+    "plot": Command("Plot the memory of the session.", _plot),
     "save": Command(
         "Write all reports to a file, .json or .csv.",
         _save,
@@ -304,7 +304,7 @@ COMMANDS: dict[str, Command] = {
         ),
     ),
     "publish": Command(
-        "Publish over ZeroMQ, or show what is published.",
+        "Publish over ZeroMQ; show what is published.",
         _publish,
         Argument(
             "ENDPOINT",

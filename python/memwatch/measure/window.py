@@ -135,10 +135,10 @@ class watch:
     """Measure a block of code.
 
     >>> with watch("load") as w:
-    ...     table = bytearray(2**24)
+    ...     table = bytearray(2**26)
     >>> w.report.label, w.report.status
     ('load', 'ok')
-    >>> w.report.used_bytes > 2**23
+    >>> w.report.used_bytes > 2**25
     True
 
     The report exists when the block has ended, however it ended, and is the newest of
