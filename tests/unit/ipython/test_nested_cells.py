@@ -54,7 +54,8 @@ def test_nested_cell_is_part_of_the_outer_cell(ip, capsys, code):
     assert report.source == code.partition("\n")[0][:120]
     assert open_windows() == 0
     run_cell(ip, "pass", capsys)
-    assert abs(memwatch.history[-1].drift_bytes) < MIB
+    # Nothing of the 32 MiB; what earlier tests left may go now.
+    assert -8 * MIB < memwatch.history[-1].drift_bytes < MIB
 
 
 def test_rerun_macros_and_scripts_are_part_of_their_cell(ip, capsys, tmp_path):
