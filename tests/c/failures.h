@@ -118,9 +118,6 @@ ends_with(const char *path, const char *end)
     return length >= strlen(end) && is(path + length - strlen(end), end);
 }
 
-/* ---- the sampler of the own process: first, for fork handlers are installed once ----
- */
-
 static inline int
 refuse_or_count(void *self, struct mw_cpu *out)
 {

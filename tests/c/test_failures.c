@@ -290,6 +290,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* First: fork handlers are installed once. */
         cmocka_unit_test(test_own_sampler), cmocka_unit_test(test_open_proc),
         cmocka_unit_test(test_read_proc),   cmocka_unit_test(test_no_child_to_try_on),
         cmocka_unit_test(test_probe),       cmocka_unit_test(test_new_sampler),

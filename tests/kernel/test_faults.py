@@ -1,6 +1,6 @@
 """Rare faults of the system, simulated by tests/c/shim.c, and a signal storm.
 
-The same one level down is in tests/c/test_surroundings.c.
+The same one level down is in tests/c/surroundings.h and its tests.
 """
 
 import os

@@ -39,11 +39,8 @@ __wrap_mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
 
     pthread_mutex_lock(&tree_lock);
     readings++;
-    err = -tree_errno;
-    if (err == 0 && is_real) {
-        err = __real_mw_process_tree_read(self, with_pss, out);
-    }
-    else if (err == 0) {
+    err = is_real ? __real_mw_process_tree_read(self, with_pss, out) : -tree_errno;
+    if (err == 0 && !is_real) {
         *out = (struct mw_process_tree_reading){
             .count = 2,
             .rss_bytes = rss_bytes,
@@ -122,8 +119,6 @@ release(void **state)
     mw_children_release();
     return 0;
 }
-
-/* ---- tests ---- */
 
 static void
 test_pause(void **state)
