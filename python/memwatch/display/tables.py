@@ -127,7 +127,7 @@ def _accuracy(report: CellReport) -> str:
 def _shape(report: CellReport) -> list[str]:
     timeline = report.timeline
     if timeline is None:
-        return ["timeline dropped: all together may hold c.MemWatch.max_timelines_mib"]
+        return ["timeline dropped: the history exceeded c.MemWatch.max_timelines_mib"]
     values = timeline["rss_bytes"]
     if not values:
         return ["timeline none"]
