@@ -264,11 +264,15 @@ test_fork(void **state)
     struct mw_sampler *sampler;
     struct mw_watch watch;
     struct mw_result result;
+    struct mw_sampler_status started;
 
     (void)state;
     SKIP_UNDER_TSAN();
     assert_int_equal(mw_process_sampler_acquire(&sampler), 0);
     assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
+    /* A thread that starts holds locks of the sanitizer, which a child would inherit.
+     */
+    WAIT_UNTIL((mw_sampler_read_status(sampler, &started), started.samples >= 2));
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int status;
         pid_t child = fork();

@@ -67,13 +67,16 @@ def test_probe_is_repeated_once_it_has_memory():
         "    size = int(file.read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (size + (300 << 10), -1))\n"
         "with memwatch.watch() as w: pass\n"
-        "before = w.report.peak_method\n"
+        "before = w.report and w.report.peak_method\n"
         "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))\n"
         "with memwatch.watch() as w: pass\n"
         "print(before, w.report.peak_method)\n"
     )  # fmt: skip
-    assert out.split() == ["sampled", "kernel"]
-    assert "Cannot allocate memory" in err
+    before, after = out.split()
+    # None: the allocator of this Python left no memory for the window either.
+    assert before in ("sampled", "None")
+    assert after == "kernel"
+    assert "high-water mark cannot be reset (Cannot allocate memory)" in err
 
 
 @pytest.mark.parametrize("how", THREAD_FAILURES)
