@@ -70,7 +70,7 @@ coverage: build/coverage/build.ninja $(VENV)/.test $(VENV)/.coverage ## Which li
 	umask 0; PYTHONPATH=$(abspath build/coverage/site) $(PYTEST) -q $(PARALLEL)
 	$(BIN)/gcovr --root . --filter csrc/ --sort uncovered-percent \
 	    --html-details build/coverage/report.html --txt - --fail-under-line 95 \
-	    build/coverage
+	    build/coverage/csrc build/coverage/python
 
 .PHONY: fuzz-replay
 fuzz-replay: build/asan/build.ninja ## The kept fuzz inputs through the parsers, under ASan + UBSan
