@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import FrozenInstanceError, dataclass, fields
 from datetime import datetime, timezone
 from typing import Any, Literal, TypedDict
 
@@ -19,7 +19,7 @@ class Timeline(TypedDict):
 
 
 # What dataclass makes for so many fields takes longer than the rest of the import.
-@dataclass(init=False, repr=False, eq=False, frozen=True, slots=True)
+@dataclass(init=False, repr=False, eq=False, slots=True)
 class CellReport:
     """What one cell, or one ``with memwatch.watch()`` block, cost.
 
@@ -170,6 +170,21 @@ class CellReport:
         for name, value in {**DEFAULTS, **figures}.items():
             object.__setattr__(self, name, value)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Not frozen=True: %autoreload of IPython before 8.5 sets __class__ like this.
+        if name != "__class__":
+            raise FrozenInstanceError(f"cannot assign to field {name!r}")
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in DEFAULTS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        CellReport.__init__(self, **state)
+
     def __repr__(self) -> str:
         figures = (
             f"{name}={getattr(self, name)!r}" for name in DEFAULTS if name != "timeline"
@@ -187,7 +202,7 @@ class CellReport:
         >>> CellReport(label="load").to_dict()["label"]
         'load'
         """
-        values = {name: getattr(self, name) for name in DEFAULTS}
+        values = self.__getstate__()
         if self.timeline is not None:
             values["timeline"] = {
                 "t_ns": list(self.timeline["t_ns"]),

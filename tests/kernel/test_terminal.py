@@ -147,14 +147,19 @@ def test_embedded_shell(tmp_path):
         child.close(force=True)
 
 
+# IPython 8.0 writes its window's title to stdout, before all else.
+IPYTHON = [
+    sys.executable, "-m", "IPython", "--no-banner", "--no-term-title", "--ext=memwatch",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("ending", [".ipy", ".py"])
 def test_script_is_measured_by_the_run_magic(tmp_path, ending):
     """As the README says."""
     script = tmp_path / f"script{ending}"
     script.write_text("x = b'x' * (32 << 20)\n")
-    command = [sys.executable, "-m", "IPython", "--no-banner", "--ext=memwatch"]
     done = subprocess.run(
-        [*command, "-c", f"%run {script}"],
+        [*IPYTHON, "-c", f"%run {script}"],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     (line,) = lines_in(done.stdout)
@@ -163,11 +168,11 @@ def test_script_is_measured_by_the_run_magic(tmp_path, ending):
 
 @pytest.mark.parametrize("code", ["pass", "print('y' * 9000)"])
 def test_full_stdout_is_one_warning(tmp_path, code):
-    command = [sys.executable, "-u", "-m", "IPython", "--no-banner", "--ext=memwatch"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [*command, "-c", code], stdout=full, stderr=subprocess.PIPE,
+            [*IPYTHON, "-c", code], stdout=full, stderr=subprocess.PIPE,
             text=True, timeout=120, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
     assert "cannot print the line of In [1] to stdout: OSError" in done.stderr
     assert "unmeasured" not in done.stderr

@@ -55,8 +55,12 @@ def test_fields_of_schema_1():
 
 
 def test_report_is_frozen():
+    report = CellReport()
     with pytest.raises(FrozenInstanceError):
-        CellReport().used_bytes = 1
+        report.used_bytes = 1
+    with pytest.raises(FrozenInstanceError):
+        del report.used_bytes
+    assert report.used_bytes is None
 
 
 def test_report_is_a_dataclass():
