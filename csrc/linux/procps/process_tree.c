@@ -1,7 +1,10 @@
 #include "linux/procps/process_tree.h"
 
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <libproc2/pids.h>
 
@@ -167,15 +170,23 @@ read_all(struct mw_process_tree *self)
     return 0;
 }
 
-/* Between vfork() and exec() a child uses its parent's memory and has the same figures;
- * after fork() it would lack the file-backed pages. */
+/* Between vfork() and exec() a child uses its parent's memory. */
 static bool
 borrows(const struct mw_process_tree *self, const struct process *process)
 {
     const struct process *parent = find(self, process->parent);
+    long order;
 
-    return !process->has_execed && parent != NULL &&
-           process->size_kib == parent->size_kib &&
+    if (process->has_execed || parent == NULL) {
+        return false;
+    }
+    order = syscall(SYS_kcmp, parent->pid, process->pid, KCMP_VM, 0UL, 0UL);
+    if (order >= 0) {
+        return order == 0;
+    }
+    /* kcmp() may be forbidden. The figures are the same too, if nothing has changed
+     * between reading the two; after fork() a child lacks the file-backed pages. */
+    return process->size_kib == parent->size_kib &&
            process->rss_bytes == parent->rss_bytes;
 }
 

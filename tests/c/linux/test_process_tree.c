@@ -2,6 +2,11 @@
 
 #include "families.h"
 
+#include <linux/kcmp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
 static void
 test_no_children(void **state)
 {
@@ -115,6 +120,55 @@ test_child_in_its_parents_memory_holds_nothing(void **state)
     unmap(stack, STACK);
 }
 
+static void *
+change_memory(void *stop)
+{
+    while (!atomic_load((atomic_bool *)stop)) {
+        unmap(map_touched(4 << 20), 4 << 20);
+    }
+    return NULL;
+}
+
+/* Its figures and its parent's are read one after the other. */
+static void
+test_child_in_changing_memory_holds_nothing(void **state)
+{
+    enum { STACK = 65536, READINGS = 300 };
+    struct mw_process_tree *tree;
+    struct mw_process_tree_reading reading;
+    char *stack = map_touched(STACK);
+    atomic_bool stop = false;
+    pthread_t thread;
+    int peers[2];
+    int64_t most = 0;
+    pid_t child;
+
+    (void)state;
+    SKIP_UNDER_VALGRIND();
+    SKIP_UNDER_TSAN();
+    if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0UL, 0UL) != 0) {
+        skip(); /* forbidden here */
+    }
+    assert_int_equal(pipe(peers), 0);
+    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    child = clone(wait_for_end, stack + STACK, CLONE_VM | SIGCHLD, &peers[0]);
+    assert_true(child > 0);
+    assert_int_equal(pthread_create(&thread, NULL, change_memory, &stop), 0);
+    for (int i = 0; i < READINGS; i++) {
+        assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
+        most = reading.count > most ? reading.count : most;
+    }
+    atomic_store(&stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(write(peers[1], "x", 1), 1);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(most, 0);
+    close(peers[0]);
+    close(peers[1]);
+    mw_process_tree_free(&tree);
+    unmap(stack, STACK);
+}
+
 static void
 test_private_pages_count_for_each_and_shared_ones_once(void **state)
 {
@@ -184,6 +238,7 @@ main(void)
         cmocka_unit_test(test_children_and_theirs),
         cmocka_unit_test(test_zombie_holds_nothing),
         cmocka_unit_test(test_child_in_its_parents_memory_holds_nothing),
+        cmocka_unit_test(test_child_in_changing_memory_holds_nothing),
         cmocka_unit_test(test_private_pages_count_for_each_and_shared_ones_once),
         cmocka_unit_test(test_many_children),
     };
