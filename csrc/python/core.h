@@ -41,6 +41,20 @@ get_sampler(struct core_state *state)
     return sampler;
 }
 
+/* Begin a METH_NOARGS function of the module that needs only `sampler`, that of this
+ * process. OSError if it cannot be opened. */
+#define SAMPLER_FUNCTION(name)                                                         \
+    static PyObject *name##_of(struct mw_sampler *sampler);                            \
+                                                                                       \
+    static PyObject *name(PyObject *module, PyObject *Py_UNUSED(ignored))              \
+    {                                                                                  \
+        struct mw_sampler *sampler = get_sampler(get_state(module));                   \
+                                                                                       \
+        return sampler == NULL ? NULL : name##_of(sampler);                            \
+    }                                                                                  \
+                                                                                       \
+    static PyObject *name##_of(struct mw_sampler *sampler)
+
 /* Copy str(object) to a text of the black box. Never fails: a strange label or
  * environment must not stop the measuring. */
 static inline void
