@@ -45,15 +45,7 @@ SAMPLER_FUNCTION(core_memory)
         return raise_os_error(err, "cannot read /proc/self/status");
     }
     mw_sampler_read_status(sampler, &status);
-    const struct int_item items[] = {
-        {"rss_bytes", memory.rss_bytes},
-        {"anon_bytes", memory.anon_bytes},
-        {"file_bytes", memory.file_bytes},
-        {"shmem_bytes", memory.shmem_bytes},
-        {"swap_bytes", memory.swap_bytes},
-        {"lifetime_peak_bytes", status.lifetime_peak_bytes},
-    };
-    return INTS_AS_DICT(items);
+    return memory_as_dict(&memory, "lifetime_peak_bytes", status.lifetime_peak_bytes);
 }
 
 PyDoc_STRVAR(
