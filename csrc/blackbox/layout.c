@@ -109,7 +109,8 @@ mw_blackbox_check(const struct mw_blackbox_head *head, size_t size, int64_t file
     }
     /* Every writer knows these, and readers compute with them. */
     if (head->identity.pid <= 0 || head->identity.t_mono_ns < 0 ||
-        head->identity.t_real_ns < 0 || head->samples < 0 || head->cells < 0) {
+        head->identity.t_real_ns < 0 || head->progress.samples < 0 ||
+        head->progress.opened < 0) {
         return MW_BLACKBOX_INCONSISTENT;
     }
     return MW_BLACKBOX_FINE;
@@ -164,13 +165,10 @@ mw_blackbox_decode(const struct mw_blackbox_copies *copies,
 
     out->identity = head->identity;
     end_texts_of_identity(&out->identity);
-    out->lifetime_peak_bytes = head->lifetime_peak_bytes;
-    out->samples = head->samples;
-    out->opened = head->cells;
-    out->untold = head->untold;
-    out->boot_ahead_ns = head->boot_ahead_ns;
-    out->real_ahead_ns = head->real_ahead_ns;
-    out->t_ended_ns = head->t_ended_ns > 0 ? head->t_ended_ns : MW_ABSENT;
+    out->progress = head->progress;
+    if (out->progress.t_ended_ns <= 0) {
+        out->progress.t_ended_ns = MW_ABSENT;
+    }
     out->cell_count = 0;
     for (int slot = 0; slot < MW_BLACKBOX_CELLS; slot++) {
         struct mw_blackbox_cell cell;
@@ -191,7 +189,7 @@ size_t
 mw_blackbox_decode_samples(const struct mw_blackbox_copies *copies, int64_t *next,
                            struct mw_blackbox_sample *out, int64_t *lost)
 {
-    int64_t written = copies->data->head.samples;
+    int64_t written = copies->data->head.progress.samples;
     int64_t oldest = written > MW_BLACKBOX_SAMPLES ? written - MW_BLACKBOX_SAMPLES : 0;
     int64_t number = *next;
     size_t count = 0;
@@ -252,11 +250,13 @@ take_slot(const _Atomic uint64_t *sequence, const void *body,
     }
 }
 
+/* One by one, because each is atomic and the struct is not. */
 static void
-take_head(const struct mw_blackbox_head *source, struct mw_blackbox_head *out)
+take_progress(const struct mw_blackbox_progress *source,
+              struct mw_blackbox_progress *out)
 {
     out->samples = source->samples;
-    out->cells = source->cells;
+    out->opened = source->opened;
     out->lifetime_peak_bytes = source->lifetime_peak_bytes;
     out->untold = source->untold;
     out->boot_ahead_ns = source->boot_ahead_ns;
@@ -267,7 +267,7 @@ take_head(const struct mw_blackbox_head *source, struct mw_blackbox_head *out)
 void
 mw_blackbox_update(struct mw_blackbox_file *to, const struct mw_blackbox_file *from)
 {
-    take_head(&from->head, &to->head);
+    take_progress(&from->head.progress, &to->head.progress);
     for (int i = 0; i < MW_BLACKBOX_CELLS; i++) {
         take_slot(&from->cells[i].sequence, &from->cells[i].cell,
                   &to->cells[i].sequence, &to->cells[i].cell, sizeof to->cells[i].cell);

@@ -110,20 +110,25 @@ struct mw_blackbox_cell_slot {
     struct mw_blackbox_cell cell;
 };
 
+/* What changes while the process runs. */
+struct mw_blackbox_progress {
+    _Atomic int64_t samples; /* written so far; the next one's slot, modulo */
+    _Atomic int64_t opened;  /* cells so far */
+    _Atomic int64_t lifetime_peak_bytes;
+    _Atomic int64_t untold; /* cells without a slot: too many were open at once */
+    /* At the newest sample, ahead of CLOCK_MONOTONIC: */
+    _Atomic int64_t boot_ahead_ns; /* CLOCK_BOOTTIME: rises with each suspend */
+    _Atomic int64_t real_ahead_ns; /* CLOCK_REALTIME: changes when it is set */
+    _Atomic int64_t t_ended_ns; /* CLOCK_REALTIME of a clean end; in a file 0: none */
+};
+
 struct mw_blackbox_head {
     char magic[8];
     uint32_t version;
     uint32_t byte_order;
     uint32_t bytes; /* of the whole file */
     uint32_t reserved;
-    _Atomic int64_t samples; /* written so far; the next one's slot, modulo */
-    _Atomic int64_t cells;   /* opened so far */
-    _Atomic int64_t lifetime_peak_bytes;
-    _Atomic int64_t untold; /* cells without a slot: too many were open at once */
-    /* At the newest sample, ahead of CLOCK_MONOTONIC: */
-    _Atomic int64_t boot_ahead_ns; /* CLOCK_BOOTTIME: rises with each suspend */
-    _Atomic int64_t real_ahead_ns; /* CLOCK_REALTIME: changes when it is set */
-    _Atomic int64_t t_ended_ns;    /* CLOCK_REALTIME of a clean end; 0: none */
+    struct mw_blackbox_progress progress;
     struct mw_blackbox_identity identity;
 };
 
@@ -163,14 +168,8 @@ const char *mw_blackbox_describe_fault(enum mw_blackbox_fault fault);
 /* The content of a box, without samples. */
 struct mw_blackbox_view {
     struct mw_blackbox_identity identity;
-    int64_t lifetime_peak_bytes;
-    int64_t samples; /* written so far */
-    int64_t opened;  /* cells so far */
-    int64_t untold;
-    int64_t boot_ahead_ns;
-    int64_t real_ahead_ns;
-    int64_t t_ended_ns; /* MW_ABSENT: no clean end */
-    int cell_count;     /* of complete cells, oldest first */
+    struct mw_blackbox_progress progress; /* t_ended_ns MW_ABSENT: no clean end */
+    int cell_count;                       /* of complete cells, oldest first */
     struct mw_blackbox_cell cells[MW_BLACKBOX_CELLS];
 };
 

@@ -95,13 +95,13 @@ map_file(struct mw_blackbox_writer *self, int fd)
 }
 
 static void
-note_clocks(struct mw_blackbox_head *head)
+note_clocks(struct mw_blackbox_progress *progress)
 {
     int64_t mono_ns = mw_clock_mono_ns();
 
-    atomic_store_explicit(&head->boot_ahead_ns, mw_clock_boot_ns() - mono_ns,
+    atomic_store_explicit(&progress->boot_ahead_ns, mw_clock_boot_ns() - mono_ns,
                           memory_order_relaxed);
-    atomic_store_explicit(&head->real_ahead_ns, mw_clock_real_ns() - mono_ns,
+    atomic_store_explicit(&progress->real_ahead_ns, mw_clock_real_ns() - mono_ns,
                           memory_order_relaxed);
 }
 
@@ -113,10 +113,10 @@ fill_head(struct mw_blackbox_head *head, const struct mw_blackbox_identity *give
     head->version = MW_BLACKBOX_VERSION;
     head->byte_order = MW_BLACKBOX_BYTE_ORDER;
     head->bytes = MW_BLACKBOX_BYTES;
-    head->lifetime_peak_bytes = lifetime_peak_bytes;
+    head->progress.lifetime_peak_bytes = lifetime_peak_bytes;
     head->identity = *given;
     mw_blackbox_identity_find(&head->identity);
-    note_clocks(head);
+    note_clocks(&head->progress);
 }
 
 /* Create the file with its contents, then rename it. */
@@ -202,7 +202,7 @@ note_end(const struct mw_blackbox_writer *self)
 
     if (mw_proc_file_is_ours(&self->kept)) {
         (void)!pwrite(self->kept.fd, &now_ns, sizeof now_ns,
-                      offsetof(struct mw_blackbox_file, head.t_ended_ns));
+                      offsetof(struct mw_blackbox_file, head.progress.t_ended_ns));
     }
 }
 
@@ -314,19 +314,19 @@ mw_blackbox_writer_open_cell(struct mw_blackbox_writer *self, int64_t t_mono_ns,
                              int64_t t_real_ns, int64_t rss_bytes,
                              const struct mw_blackbox_title *title)
 {
-    struct mw_blackbox_head *head = &self->file->head;
+    struct mw_blackbox_progress *progress = &self->file->head.progress;
     struct mw_blackbox_cell_slot *slot;
     uint64_t sequence;
     int found = find_slot(self->file);
 
     if (found == MW_BLACKBOX_WRITER_NO_SLOT) {
-        head->untold++;
+        progress->untold++;
         return found;
     }
     slot = &self->file->cells[found];
     sequence = sequence_of(slot);
     begin_writing(&slot->sequence, sequence + 1);
-    slot->cell.number = head->cells;
+    slot->cell.number = progress->opened;
     slot->cell.status = MW_BLACKBOX_OPEN;
     slot->cell.t_mono_ns = t_mono_ns;
     slot->cell.t_boot_ns = mw_clock_boot_ns();
@@ -336,7 +336,7 @@ mw_blackbox_writer_open_cell(struct mw_blackbox_writer *self, int64_t t_mono_ns,
     slot->cell.title = *title;
     mw_blackbox_writer_set_peak(self, found, rss_bytes);
     end_writing(&slot->sequence, sequence + 2);
-    head->cells++;
+    progress->opened++;
     return found;
 }
 
@@ -376,8 +376,8 @@ void
 mw_blackbox_writer_add_sample(struct mw_blackbox_writer *self, int64_t t_mono_ns,
                               int64_t rss_bytes)
 {
-    struct mw_blackbox_head *head = &self->file->head;
-    int64_t number = atomic_load_explicit(&head->samples, memory_order_relaxed);
+    struct mw_blackbox_progress *progress = &self->file->head.progress;
+    int64_t number = atomic_load_explicit(&progress->samples, memory_order_relaxed);
     struct mw_blackbox_sample_slot *slot =
         &self->file->samples[number % MW_BLACKBOX_SAMPLES];
     uint64_t whole = 2 * ((uint64_t)number + 1);
@@ -386,12 +386,12 @@ mw_blackbox_writer_add_sample(struct mw_blackbox_writer *self, int64_t t_mono_ns
     atomic_store_explicit(&slot->t_mono_ns, t_mono_ns, memory_order_relaxed);
     atomic_store_explicit(&slot->rss_bytes, rss_bytes, memory_order_relaxed);
     end_writing(&slot->sequence, whole);
-    atomic_store_explicit(&head->samples, number + 1, memory_order_release);
-    note_clocks(head);
+    atomic_store_explicit(&progress->samples, number + 1, memory_order_release);
+    note_clocks(progress);
 }
 
 void
 mw_blackbox_writer_set_lifetime_peak(struct mw_blackbox_writer *self, int64_t bytes)
 {
-    set_figure(&self->file->head.lifetime_peak_bytes, bytes);
+    set_figure(&self->file->head.progress.lifetime_peak_bytes, bytes);
 }

@@ -202,41 +202,37 @@ mw_proc_reset_hwm(const struct mw_proc *self)
     return written < 0 ? -errno : 0;
 }
 
-/* ROOT/PID/NAME, once. Its length or -errno. */
-static ssize_t
-read_once(const char *root, pid_t pid, const char *name, char *text, size_t room)
+/* One figure of ROOT/PID/NAME, which is not kept open. */
+static int
+read_once(const char *root, pid_t pid, const char *name,
+          int (*parse)(const char *text, size_t length, int64_t *out), int64_t *out)
 {
     int fd = mw_proc_open_file(root, pid, name, O_RDONLY);
+    char text[STAT_ROOM];
     ssize_t length;
 
     if (fd < 0) {
         return fd;
     }
-    length = read_file(fd, text, room);
+    length = read_file(fd, text, sizeof text);
     close(fd);
-    return length;
+    return length < 0 ? (int)length : parse(text, (size_t)length, out);
+}
+
+static int
+parse_rss(const char *text, size_t length, int64_t *rss_bytes)
+{
+    return mw_parse_statm(text, length, sysconf(_SC_PAGESIZE), rss_bytes);
 }
 
 int
 mw_proc_read_rss_of(const char *root, pid_t pid, int64_t *rss_bytes)
 {
-    char text[STATM_ROOM];
-    ssize_t length = read_once(root, pid, "statm", text, sizeof text);
-
-    if (length < 0) {
-        return (int)length;
-    }
-    return mw_parse_statm(text, (size_t)length, sysconf(_SC_PAGESIZE), rss_bytes);
+    return read_once(root, pid, "statm", parse_rss, rss_bytes);
 }
 
 int
 mw_proc_read_start_ticks(const char *root, pid_t pid, int64_t *ticks)
 {
-    char text[STAT_ROOM];
-    ssize_t length = read_once(root, pid, "stat", text, sizeof text);
-
-    if (length < 0) {
-        return (int)length;
-    }
-    return mw_parse_start_ticks(text, (size_t)length, ticks);
+    return read_once(root, pid, "stat", mw_parse_start_ticks, ticks);
 }

@@ -41,6 +41,34 @@ get_sampler(struct core_state *state)
     return sampler;
 }
 
+/* Begin a METH_NOARGS function of the module that needs only `sampler`, that of this
+ * process. OSError if it cannot be opened. */
+#define SAMPLER_FUNCTION(name)                                                         \
+    static PyObject *name##_of(struct mw_sampler *sampler);                            \
+                                                                                       \
+    static PyObject *name(PyObject *module, PyObject *Py_UNUSED(ignored))              \
+    {                                                                                  \
+        struct mw_sampler *sampler = get_sampler(get_state(module));                   \
+                                                                                       \
+        return sampler == NULL ? NULL : name##_of(sampler);                            \
+    }                                                                                  \
+                                                                                       \
+    static PyObject *name##_of(struct mw_sampler *sampler)
+
+/* The figures of one read, and the highest RSS; `peak_name` says since when. */
+static inline PyObject *
+memory_as_dict(const struct mw_memory *memory, const char *peak_name,
+               int64_t peak_bytes)
+{
+    const struct int_item items[] = {
+        {"rss_bytes", memory->rss_bytes},   {"anon_bytes", memory->anon_bytes},
+        {"file_bytes", memory->file_bytes}, {"shmem_bytes", memory->shmem_bytes},
+        {"swap_bytes", memory->swap_bytes}, {peak_name, peak_bytes},
+    };
+
+    return INTS_AS_DICT(items);
+}
+
 /* Copy str(object) to a text of the black box. Never fails: a strange label or
  * environment must not stop the measuring. */
 static inline void

@@ -16,20 +16,13 @@ PyDoc_STRVAR(
     "hwm_resets (the high-water mark can be reset), hwm_error (why not, else None),\n"
     "bound_bytes (how far the mark may be off). OSError.");
 
-static PyObject *
-core_accuracy(PyObject *module, PyObject *Py_UNUSED(ignored))
+SAMPLER_FUNCTION(core_accuracy)
 {
-    struct mw_sampler *sampler = get_sampler(get_state(module));
-    struct mw_accuracy accuracy;
-    const char *why;
+    struct mw_accuracy accuracy = mw_sampler_accuracy(sampler);
+    const char *why = accuracy.hwm_resets       ? NULL
+                      : accuracy.hwm_errno != 0 ? error_text(accuracy.hwm_errno)
+                                                : "the reset has no effect";
 
-    if (sampler == NULL) {
-        return NULL;
-    }
-    accuracy = mw_sampler_accuracy(sampler);
-    why = accuracy.hwm_resets       ? NULL
-          : accuracy.hwm_errno != 0 ? error_text(accuracy.hwm_errno)
-                                    : "the reset has no effect";
     return Py_BuildValue("{sOsOszsL}", "exact", accuracy.exact ? Py_True : Py_False,
                          "hwm_resets", accuracy.hwm_resets ? Py_True : Py_False,
                          "hwm_error", why, "bound_bytes",
@@ -42,31 +35,17 @@ PyDoc_STRVAR(
     "This process's memory now, in bytes, from one read of its status, and its\n"
     "highest RSS since its start (lifetime_peak_bytes). OSError.");
 
-static PyObject *
-core_memory(PyObject *module, PyObject *Py_UNUSED(ignored))
+SAMPLER_FUNCTION(core_memory)
 {
-    struct mw_sampler *sampler = get_sampler(get_state(module));
     struct mw_memory memory;
     struct mw_sampler_status status;
-    int err;
+    int err = mw_sampler_read_memory(sampler, &memory);
 
-    if (sampler == NULL) {
-        return NULL;
-    }
-    err = mw_sampler_read_memory(sampler, &memory);
     if (err != 0) {
         return raise_os_error(err, "cannot read /proc/self/status");
     }
     mw_sampler_read_status(sampler, &status);
-    const struct int_item items[] = {
-        {"rss_bytes", memory.rss_bytes},
-        {"anon_bytes", memory.anon_bytes},
-        {"file_bytes", memory.file_bytes},
-        {"shmem_bytes", memory.shmem_bytes},
-        {"swap_bytes", memory.swap_bytes},
-        {"lifetime_peak_bytes", status.lifetime_peak_bytes},
-    };
-    return INTS_AS_DICT(items);
+    return memory_as_dict(&memory, "lifetime_peak_bytes", status.lifetime_peak_bytes);
 }
 
 PyDoc_STRVAR(
@@ -75,15 +54,10 @@ PyDoc_STRVAR(
     "The sampler: samples taken and missed (the thread was late), open_windows, and\n"
     "whether the thread is running and parked. OSError.");
 
-static PyObject *
-core_sampler(PyObject *module, PyObject *Py_UNUSED(ignored))
+SAMPLER_FUNCTION(core_sampler)
 {
-    struct mw_sampler *sampler = get_sampler(get_state(module));
     struct mw_sampler_status status;
 
-    if (sampler == NULL) {
-        return NULL;
-    }
     mw_sampler_read_status(sampler, &status);
     return Py_BuildValue("{sLsLsisOsO}", "samples", (long long)status.samples, "missed",
                          (long long)status.missed, "open_windows", status.open_windows,

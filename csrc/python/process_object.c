@@ -79,19 +79,13 @@ PyDoc_STRVAR(process_memory_doc,
 static PyObject *
 process_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    ProcessObject *self = (ProcessObject *)op;
     struct mw_memory memory;
-    int err = mw_sampler_read_memory(self->external.sampler, &memory);
+    int err = mw_sampler_read_memory(((ProcessObject *)op)->external.sampler, &memory);
 
     if (err != 0) {
         return raise_os_error(err, "cannot read the process's status in /proc");
     }
-    const struct int_item items[] = {
-        {"rss_bytes", memory.rss_bytes},     {"hwm_bytes", memory.hwm_bytes},
-        {"anon_bytes", memory.anon_bytes},   {"file_bytes", memory.file_bytes},
-        {"shmem_bytes", memory.shmem_bytes}, {"swap_bytes", memory.swap_bytes},
-    };
-    return INTS_AS_DICT(items);
+    return memory_as_dict(&memory, "hwm_bytes", memory.hwm_bytes);
 }
 
 static PyMethodDef process_methods[] = {

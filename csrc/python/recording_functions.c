@@ -74,14 +74,8 @@ PyDoc_STRVAR(core_stop_recording_doc,
              "stop_recording($module, /)\n--\n\n"
              "Remove the black box. No effect without one, and in a forked child.");
 
-static PyObject *
-core_stop_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
+SAMPLER_FUNCTION(core_stop_recording)
 {
-    struct mw_sampler *sampler = get_sampler(get_state(module));
-
-    if (sampler == NULL) {
-        return NULL;
-    }
     Py_BEGIN_ALLOW_THREADS;
     mw_recording_stop(sampler);
     Py_END_ALLOW_THREADS;
@@ -93,15 +87,10 @@ PyDoc_STRVAR(core_recording_doc, "recording($module, /)\n--\n\n"
                                  "and why its copy is not written\n"
                                  "(copy_error, else None). None: there is no box.");
 
-static PyObject *
-core_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
+SAMPLER_FUNCTION(core_recording)
 {
-    struct mw_sampler *sampler = get_sampler(get_state(module));
     struct mw_recording found;
 
-    if (sampler == NULL) {
-        return NULL;
-    }
     if (!mw_recording_read(sampler, &found)) {
         Py_RETURN_NONE;
     }
@@ -114,14 +103,8 @@ PyDoc_STRVAR(core_has_lost_recording_doc,
              "has_lost_recording($module, /)\n--\n\n"
              "Whether another program has removed the current black box: one fstat().");
 
-static PyObject *
-core_has_lost_recording(PyObject *module, PyObject *Py_UNUSED(ignored))
+SAMPLER_FUNCTION(core_has_lost_recording)
 {
-    struct mw_sampler *sampler = get_sampler(get_state(module));
-
-    if (sampler == NULL) {
-        return NULL;
-    }
     return PyBool_FromLong(mw_recording_is_lost(sampler));
 }
 

@@ -76,7 +76,7 @@ find_new_cells(struct mw_follower *self, const struct mw_blackbox_view *view)
 {
     int64_t lost_messages = 0;
 
-    for (; self->next_cell < view->opened; self->next_cell++) {
+    for (; self->next_cell < view->progress.opened; self->next_cell++) {
         const struct mw_blackbox_cell *cell = find(view, self->next_cell);
 
         if (cell != NULL && self->open_count < MOST_OPEN) {
@@ -86,7 +86,7 @@ find_new_cells(struct mw_follower *self, const struct mw_blackbox_view *view)
             lost_messages += 2; /* open and close */
         }
         else {
-            self->retried_before = view->opened;
+            self->retried_before = view->progress.opened;
             break;
         }
     }
@@ -191,8 +191,8 @@ mw_follower_init(struct mw_follower *self, const struct mw_blackbox_view *view,
 {
     *self = (struct mw_follower){.interval_ns = interval_ns > 0 ? interval_ns : 1,
                                  .t_sample_ns = LONG_AGO_NS,
-                                 .next_sample = view->samples,
-                                 .next_cell = view->opened};
+                                 .next_sample = view->progress.samples,
+                                 .next_cell = view->progress.opened};
     for (int i = 0; i < view->cell_count; i++) {
         if (view->cells[i].status == MW_BLACKBOX_OPEN) {
             add_open_cell(self, &view->cells[i]);

@@ -83,7 +83,7 @@ send_message(struct mw_publisher *self, enum mw_message_kind kind, int64_t t_mon
         .t_mono_ns = t_mono_ns,
         .t_real_ns = t_mono_ns + self->real_minus_ns,
         .rss_bytes = rss_bytes,
-        .lifetime_peak_bytes = self->view.lifetime_peak_bytes,
+        .lifetime_peak_bytes = self->view.progress.lifetime_peak_bytes,
     };
     char topic[MW_MESSAGE_TOPIC_BYTES];
     size_t topic_length = mw_message_put_topic(kind, message.identity, topic);

@@ -16,6 +16,8 @@ class _Memory(TypedDict):
     file_bytes: int | None
     shmem_bytes: int | None
     swap_bytes: int | None
+
+class _OwnMemory(_Memory):
     lifetime_peak_bytes: int | None
 
 class _Sampler(TypedDict):
@@ -67,13 +69,8 @@ class Window:
     @property
     def thread_error(self) -> str | None: ...
 
-class _ProcessMemory(TypedDict):
-    rss_bytes: int
+class _ProcessMemory(_Memory):
     hwm_bytes: int | None
-    anon_bytes: int | None
-    file_bytes: int | None
-    shmem_bytes: int | None
-    swap_bytes: int | None
 
 @final
 class Process:
@@ -82,7 +79,7 @@ class Process:
     def memory(self) -> _ProcessMemory: ...
 
 def accuracy() -> _Accuracy: ...
-def memory() -> _Memory: ...
+def memory() -> _OwnMemory: ...
 def sampler() -> _Sampler: ...
 def cgroup() -> _Cgroup: ...
 def set_attributes(instance: object, values: dict[str, object], /) -> None: ...

@@ -76,7 +76,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t room = sizeof before.samples;
 
         memset(&before, 0, sizeof before);
-        memcpy(&before.head.samples, text.at, sizeof(int64_t));
+        memcpy(&before.head.progress.samples, text.at, sizeof(int64_t));
         memcpy(before.samples, text.at, size < room ? size : room);
         data_of_box = before;
         after = before;

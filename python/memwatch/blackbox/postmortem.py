@@ -31,6 +31,11 @@ _SHORTEST_GROWTH_NS = 20_000_000
 _LOG_SLACK_NS = 10_000_000_000
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC  # of the whole machine: PROC_PID_INIT_INO
 _MOST_LOOKED_AT = 16
+_COPIED = (
+    "pid", "kernel_id", "notebook", "user", "host", "lifetime_peak_bytes",
+    "limit_bytes", "limit_set_by", "limit_group",
+)  # fmt: skip
+"""Fields that the black box has by the same names."""
 _CLEAN = "clean exit, which could not remove the black box"
 
 
@@ -104,11 +109,6 @@ def examine(
     return PostMortem(
         schema=2,
         path=os.fspath(path),
-        pid=box["pid"],
-        kernel_id=box["kernel_id"],
-        notebook=box["notebook"],
-        user=box["user"],
-        host=box["host"],
         alive=alive,
         cells=[each.report for each in running],
         previous_cell=ended[-1].report.label if ended and not running else None,
@@ -117,16 +117,13 @@ def examine(
         sample_age_ns=None if last_ns is None else age_ns(box, last_ns),
         sample_interval_ns=_interval_ns(t_ns) if running else None,
         growth_bytes_per_s=_growth(t_ns, rss_bytes, running[0]) if running else None,
-        lifetime_peak_bytes=box["lifetime_peak_bytes"],
-        limit_bytes=box["limit_bytes"],
-        limit_set_by=box["limit_set_by"],
-        limit_group=box["limit_group"],
         oom_kills_before=box["oom_kills"],
         oom_kills_now=kills_now,
         signal=signal,
         signal_told_by=told_by,
         ended_at=None if ended_ns is None else iso_8601(ended_ns),
         verdict=verdict,
+        **{name: box[name] for name in _COPIED},
     )
 
 

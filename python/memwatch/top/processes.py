@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..display.units import printable
@@ -22,6 +22,7 @@ _SILENT_NS = 3_000_000_000
 _MAX_TEXT = 512
 
 
+@dataclass(slots=True, eq=False)
 class Process:
     """One watched process. None: unknown, never 0.
 
@@ -29,49 +30,39 @@ class Process:
     'idle'
     """
 
-    __slots__ = (
-        "cell", "cell_number", "dropped", "gone_ns", "history", "host", "interval_ns",
-        "is_running", "kernel_id", "lifetime_peak_bytes", "limit_bytes", "limit_group",
-        "limit_set_by", "lost", "message", "next_sample", "notebook", "pid", "received",
-        "received_ns", "rss_bytes", "sampled_at", "seen_ns", "source", "user",
-    )  # fmt: skip
-
-    def __init__(
-        self, source: Literal["box", "stream"], kernel_id: str, pid: int
-    ) -> None:
-        self.source = source
-        self.kernel_id = kernel_id
-        self.pid = pid
-        self.host: str | None = None
-        self.user: str | None = None
-        self.notebook: str | None = None
-        self.cell: CellReport | None = None
-        """The open one, or the last."""
-        self.cell_number: int | None = None
-        self.is_running = False
-        self.rss_bytes: int | None = None
-        self.lifetime_peak_bytes: int | None = None
-        self.limit_bytes: int | None = None
-        self.limit_set_by: str | None = None
-        self.limit_group: str | None = None
-        self.interval_ns: int | None = None
-        self.sampled_at: str | None = None
-        """When the sample was taken, by the clock of its machine."""
-        self.seen_ns = 0
-        """When the sample was taken or received: CLOCK_MONOTONIC; 0: never."""
-        self.received_ns = 0
-        """When `cell` was last updated: CLOCK_MONOTONIC."""
-        self.gone_ns: int | None = None
-        """When the process was found to be gone: CLOCK_MONOTONIC."""
-        self.history: deque[int] = deque(maxlen=HISTORY_LENGTH)
-        """RSS, one value per refresh."""
-        self.next_sample = 0
-        """The number of the first sample of the black box that was not read yet."""
-        self.message: int | None = None
-        """The number of the newest message."""
-        self.received = 0
-        self.lost = 0
-        self.dropped: int | None = None
+    source: Literal["box", "stream"]
+    kernel_id: str
+    pid: int
+    host: str | None = None
+    user: str | None = None
+    notebook: str | None = None
+    cell: CellReport | None = None
+    """The open one, or the last."""
+    cell_number: int | None = None
+    is_running: bool = False
+    rss_bytes: int | None = None
+    lifetime_peak_bytes: int | None = None
+    limit_bytes: int | None = None
+    limit_set_by: str | None = None
+    limit_group: str | None = None
+    interval_ns: int | None = None
+    sampled_at: str | None = None
+    """When the sample was taken, by the clock of its machine."""
+    seen_ns: int = 0
+    """When the sample was taken or received: CLOCK_MONOTONIC; 0: never."""
+    received_ns: int = 0
+    """When `cell` was last updated: CLOCK_MONOTONIC."""
+    gone_ns: int | None = None
+    """When the process was found to be gone: CLOCK_MONOTONIC."""
+    history: deque[int] = field(default_factory=lambda: deque(maxlen=HISTORY_LENGTH))
+    """RSS, one value per refresh."""
+    next_sample: int = 0
+    """The number of the first sample of the black box that was not read yet."""
+    message: int | None = None
+    """The number of the newest message."""
+    received: int = 0
+    lost: int = 0
+    dropped: int | None = None
 
     def update_from_message(self, message: Message, now_ns: int) -> None:
         """Take over the message, received at `now_ns`."""

@@ -20,7 +20,7 @@ test_recorded_cells_are_copied(void **state)
 
     slot = mw_blackbox_writer_open_cell(writer, 1, mw_clock_real_ns(), 1, &title);
     mw_blackbox_writer_add_sample(writer, 1, 11);
-    WAIT_UNTIL(view_of(place->copy).samples == 1);
+    WAIT_UNTIL(view_of(place->copy).progress.samples == 1);
     WAIT_UNTIL(view_of(place->copy).cell_count == 1);
     assert_int_equal(view_of(place->copy).cells[0].status, MW_BLACKBOX_OPEN);
     mw_blackbox_writer_close_cell(writer, slot, MW_BLACKBOX_OK, &result);
@@ -56,8 +56,8 @@ test_no_wait_for_a_hanging_write(void **state)
         assert_int_equal(mw_sampler_close(sampler, &watch, NULL, &result), 0);
     }
     WAIT_UNTIL(hanging > 0);
-    WAIT_UNTIL(view_of(place->box).opened >= 100);
-    assert_true(view_of(place->copy).opened < 100);
+    WAIT_UNTIL(view_of(place->box).progress.opened >= 100);
+    assert_true(view_of(place->copy).progress.opened < 100);
 
 #ifndef __SANITIZE_THREAD__
     child = fork();
@@ -127,8 +127,8 @@ test_memory_only(void **state)
     assert_int_equal(mw_blackbox_writer_new(&writer, NULL, place->copy, &given, 0), 0);
     (void)snprintf(path, sizeof path, "%s", mw_blackbox_writer_path(writer));
     mw_blackbox_writer_add_sample(writer, 1, 1);
-    assert_int_equal(view_of(path).samples, 1); /* as the publisher reads it */
-    WAIT_UNTIL(view_of(place->copy).samples == 1);
+    assert_int_equal(view_of(path).progress.samples, 1); /* as the publisher reads it */
+    WAIT_UNTIL(view_of(place->copy).progress.samples == 1);
     assert_false(mw_blackbox_writer_is_lost(writer));
     mw_blackbox_writer_free(&writer);
     WAIT_UNTIL(!exists(place->copy));

@@ -25,7 +25,7 @@ test_partial_write_shows_no_torn_slot(void **state)
                                              &title),
                 MW_BLACKBOX_OK, NULL);
         }
-        WAIT_UNTIL(view_of(shown->copy).opened == number);
+        WAIT_UNTIL(view_of(shown->copy).progress.opened == number);
     }
     looks_between = false;
     mw_blackbox_writer_free(&writer);
@@ -44,7 +44,7 @@ test_failed_write_is_reported_and_repeated(void **state)
     WAIT_UNTIL(mw_blackbox_writer_copy_errno(writer) == ENOSPC);
     write_err = 0;
     WAIT_UNTIL(mw_blackbox_writer_copy_errno(writer) == 0);
-    WAIT_UNTIL(view_of(place->copy).samples == 1);
+    WAIT_UNTIL(view_of(place->copy).progress.samples == 1);
     mw_blackbox_writer_free(&writer);
 }
 
@@ -106,7 +106,7 @@ test_copy_that_cannot_be_removed_has_the_clean_end(void **state)
 
     unlink_err = EPERM;
     mw_blackbox_writer_free(&writer);
-    WAIT_UNTIL(view_of(place->copy).t_ended_ns > 0);
+    WAIT_UNTIL(view_of(place->copy).progress.t_ended_ns > 0);
 }
 
 int

@@ -18,7 +18,7 @@ test_who(void **state)
     assert_string_equal(view.identity.kernel_id, "a-kernel");
     assert_string_equal(view.identity.limit_set_by, "cgroup");
     assert_int_equal(view.identity.limit_bytes, 512 * MIB);
-    assert_int_equal(view.lifetime_peak_bytes, 9 * MIB);
+    assert_int_equal(view.progress.lifetime_peak_bytes, 9 * MIB);
     assert_int_equal(view.cell_count, 0);
     assert_int_equal(stat(place->path, &found), 0);
     assert_int_equal(found.st_mode & 07777, 0600);
@@ -49,7 +49,7 @@ test_cells(void **state)
     mw_blackbox_writer_set_peak(writer, inner, 70);
     view = view_of(place);
     assert_int_equal(view.cell_count, 2);
-    assert_int_equal(view.opened, 2);
+    assert_int_equal(view.progress.opened, 2);
     assert_string_equal(view.cells[0].title.label, "In [4]");
     assert_string_equal(view.cells[0].title.source, "x = load()");
     assert_int_equal(view.cells[0].title.execution_count, 4);
@@ -131,7 +131,7 @@ test_more_cells_than_slots(void **state)
     mw_blackbox_writer_set_peak(writer, MW_BLACKBOX_WRITER_NO_SLOT, 1);
     mw_blackbox_writer_close_cell(writer, MW_BLACKBOX_WRITER_NO_SLOT, MW_BLACKBOX_OK,
                                   NULL);
-    assert_int_equal(view_of(place).untold, 1);
+    assert_int_equal(view_of(place).progress.untold, 1);
     mw_blackbox_writer_free(&writer);
 }
 

@@ -163,8 +163,8 @@ test_other_versions_and_other_machines(void **state)
         const int64_t absent = MW_ABSENT;
         int64_t *const figures[] = {
             &file->head.identity.pid, &file->head.identity.t_mono_ns,
-            &file->head.identity.t_real_ns, (int64_t *)&file->head.samples,
-            (int64_t *)&file->head.cells};
+            &file->head.identity.t_real_ns, (int64_t *)&file->head.progress.samples,
+            (int64_t *)&file->head.progress.opened};
         int64_t before = *figures[i];
 
         memcpy(figures[i], &absent, sizeof absent);

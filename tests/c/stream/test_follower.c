@@ -48,7 +48,7 @@ open_cell(int64_t number, int64_t t_ns)
     struct mw_blackbox_cell *cell = &view.cells[view.cell_count++];
 
     *cell = (struct mw_blackbox_cell){.number = number, .t_mono_ns = t_ns};
-    view.opened = number + 1;
+    view.progress.opened = number + 1;
     return cell;
 }
 
