@@ -136,44 +136,44 @@ matrix: dist/.wheel ## Python tests with that wheel on every CPython that pyenv 
 
 .PHONY: truth
 truth: $(VENV)/.test dist/.wheel ## What memwatch and its peers say of cells of known cost
-	$(BIN)/python benchmarks/truth.py
+	$(BIN)/python -m benchmarks.accuracy.truth
 
 .PHONY: bench
 bench: $(VENV)/.memwatch $(VENV)/.test dist/.wheel callgrind ## What memwatch and its peers cost
-	$(BIN)/python benchmarks/cost.py
-	$(BIN)/python benchmarks/history.py
-	$(BIN)/python benchmarks/slow_place.py
+	$(BIN)/python -m benchmarks.cost.cost
+	$(BIN)/python -m benchmarks.cost.history
+	$(BIN)/python -m benchmarks.cost.slow_place
 
 .PHONY: callgrind
 callgrind: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja build/.system-valgrind ## The hot path in instructions
-	$(BIN)/ninja -C build/plain benchmarks/hot_path
-	$(BIN)/python benchmarks/instructions.py build/plain/benchmarks/hot_path
+	$(BIN)/ninja -C build/plain benchmarks/cost/hot_path
+	$(BIN)/python -m benchmarks.cost.instructions build/plain/benchmarks/cost/hot_path
 
 .PHONY: bench-stream
 bench-stream: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## What the stream carries, and what it costs
-	$(BIN)/ninja -C build/plain benchmarks/stream_writer
-	$(BIN)/python benchmarks/stream.py build/plain/benchmarks/stream_writer
+	$(BIN)/ninja -C build/plain benchmarks/stream/stream_writer
+	$(BIN)/python -m benchmarks.stream.stream build/plain/benchmarks/stream/stream_writer
 
 .PHONY: third-party
 third-party: $(VENV)/.memwatch $(VENV)/.test ## memwatch run beside jupyter execute, on notebooks of others
-	$(BIN)/python benchmarks/third_party.py
+	$(BIN)/python -m benchmarks.cost.third_party
 
 .PHONY: cluster
 cluster: $(VENV)/.memwatch $(VENV)/.test ## 200 notebooks on two Dask workers, one killed every 10 s
-	$(BIN)/python benchmarks/cluster.py
+	$(BIN)/python -m benchmarks.endurance.cluster
 
 .PHONY: load
 load: $(VENV)/.memwatch $(VENV)/.test build/plain/build.ninja ## 2,000 simulated kernels report to one collector
-	$(BIN)/ninja -C build/plain benchmarks/fleet
-	$(BIN)/python benchmarks/load.py build/plain/benchmarks/fleet
+	$(BIN)/ninja -C build/plain benchmarks/stream/fleet
+	$(BIN)/python -m benchmarks.stream.load build/plain/benchmarks/stream/fleet
 
 .PHONY: hostile
 hostile: $(VENV)/.memwatch $(VENV)/.test ## 1,000,000 hostile messages at a collector
-	$(BIN)/python benchmarks/hostile.py
+	$(BIN)/python -m benchmarks.stream.hostile
 
 .PHONY: soak
 soak: $(VENV)/.memwatch $(VENV)/.test ## 100,000 cells in one shell
-	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python -m benchmarks.endurance.soak
 
 .PHONY: clean
 clean: ## Remove what was built, and .venv

@@ -1,4 +1,4 @@
-"""`memwatch run` as a command, and notebooks for it."""
+"""The command `memwatch`, and notebooks for `memwatch run`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,33 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 MEMWATCH = str(Path(sys.executable).parent / "memwatch")
 """The command itself."""
 
 NONESUCH = {"name": "nonesuch", "display_name": "nonesuch", "language": "none"}
 """A kernel spec that no kernel has."""
+
+OLD = "an output of an earlier session"
+"""What old() puts below a cell."""
+
+
+def memwatch_command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "memwatch", *arguments],
+        capture_output=True, text=True, timeout=60, check=False, **options,
+    )  # fmt: skip
+
+
+def doctor(*arguments, **options):
+    done = memwatch_command("doctor", *arguments, **options)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+# ---- memwatch run ----
 
 
 def write(folder: Path, name: str, *cells: str, **metadata: Any) -> Path:
@@ -24,6 +44,21 @@ def write(folder: Path, name: str, *cells: str, **metadata: Any) -> Path:
     notebook.metadata.update(metadata)
     path = folder / name
     nbformat.write(notebook, path)
+    return path
+
+
+def old(source, count=7, **metadata):
+    """A code cell that was executed before, by somebody else."""
+    outputs = [new_output("stream", text=OLD)]
+    return new_code_cell(
+        source, outputs=outputs, execution_count=count, metadata=metadata
+    )
+
+
+def save(folder, name, *cells, **metadata):
+    cells = [old(each) if isinstance(each, str) else each for each in cells]
+    path = folder / name
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
     return path
 
 
@@ -42,3 +77,11 @@ def run(
         line for line in done.stderr.splitlines(True) if "IPKernelApp" not in line
     )
     return done
+
+
+def start(*arguments, cwd, **options):
+    options = {"stderr": subprocess.PIPE, "text": True, **options}
+    return subprocess.Popen(
+        [MEMWATCH, "run", *map(str, arguments)],
+        cwd=cwd, start_new_session=True, **options,
+    )  # fmt: skip

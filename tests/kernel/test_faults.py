@@ -1,6 +1,6 @@
 """Rare faults of the system, simulated by tests/c/shim.c, and a signal storm.
 
-The same one level down is in tests/c/surroundings.h and its tests.
+The same one level down is in tests/c/surroundings/surroundings.h and its tests.
 """
 
 import os

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import memwatch
-from doctors import memwatch_command
+from command import memwatch_command
 from support import run_python
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import memwatch
-from doctors import doctor
+from command import doctor
 from memwatch import _core
 from memwatch.measure import capabilities
 from support import BECOME_NOBODY, MIB, readable_copy, run_python

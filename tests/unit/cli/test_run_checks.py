@@ -11,9 +11,8 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from command import run
+from command import run, save, start
 from memwatch.cli import main
-from run_files import save, start
 
 # ---- what is checked before a run ----
 

@@ -18,8 +18,7 @@ from nbformat.v4 import (
     new_raw_cell,
 )
 
-from command import MEMWATCH, NONESUCH, run
-from run_files import OLD, old, save, start
+from command import MEMWATCH, NONESUCH, OLD, old, run, save, start
 from support import wait_for
 
 

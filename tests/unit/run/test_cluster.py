@@ -11,8 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster_jobs import CLIENT, hanging, job, run, who_runs
-from clusters import DEADLINE_S, Cluster, wait_until
+from clusters import (
+    CLIENT,
+    DEADLINE_S,
+    Cluster,
+    hanging,
+    job,
+    run,
+    wait_until,
+    who_runs,
+)
 from support import HELPERS, MIB
 
 pytest.importorskip("distributed")

@@ -10,8 +10,16 @@ import threading
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from cluster_jobs import command, hanging, job, run, who_runs
-from clusters import DEADLINE_S, Cluster, wait_until
+from clusters import (
+    DEADLINE_S,
+    Cluster,
+    command,
+    hanging,
+    job,
+    run,
+    wait_until,
+    who_runs,
+)
 from support import MIB
 
 pytest.importorskip("distributed")

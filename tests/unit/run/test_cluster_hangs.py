@@ -16,8 +16,16 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 import memwatch
-from cluster_jobs import CLIENT, hanging, job, run, who_runs
-from clusters import DEADLINE_S, Cluster, wait_until
+from clusters import (
+    CLIENT,
+    DEADLINE_S,
+    Cluster,
+    hanging,
+    job,
+    run,
+    wait_until,
+    who_runs,
+)
 from memwatch.optional import MissingLibraryError
 from memwatch.run.dask.cluster import ClusterError, run_on_cluster
 from support import HELPERS, MIB

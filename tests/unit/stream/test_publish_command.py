@@ -11,7 +11,7 @@ import memwatch
 from memwatch.ipython.completion import complete
 from memwatch.stream import keys, publishing
 from memwatch.stream.publishing import PublishError
-from subscribers import (
+from stream_sockets import (
     EXITS,
     PATIENCE_S,
     await_kind,

@@ -14,7 +14,7 @@ import pytest
 import memwatch
 from memwatch.stream import keys, publishing
 from memwatch.stream.publishing import PublishError
-from subscribers import (
+from stream_sockets import (
     EXITS,
     PATIENCE_S,
     await_kind,

@@ -15,7 +15,7 @@ def collector():
 
 @pytest.fixture
 def publisher(collector):
-    from publishers import Publisher, meet
+    from stream_sockets import Publisher, meet
 
     connected = Publisher(collector.endpoint)
     meet(collector, connected)

@@ -2,7 +2,7 @@
 
 from memwatch.top.collector import Collector
 from messages import frames, message
-from publishers import drain, fetch, meet, wait_for_message, zmq
+from stream_sockets import drain, fetch, meet, wait_for_message, zmq
 from support import wait_for
 
 

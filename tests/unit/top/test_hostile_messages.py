@@ -9,7 +9,7 @@ from memwatch.top import collector as collector_module
 from memwatch.top import memory_limit
 from memwatch.top.collector import Collector
 from messages import message
-from publishers import Publisher, drain, meet, wait_for_message, zmq
+from stream_sockets import Publisher, drain, meet, wait_for_message, zmq
 from support import wait_for
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from memwatch.top import collector as collector_module
 from memwatch.top.collector import Collector, CollectorError
-from publishers import Publisher, drain, meet
+from stream_sockets import Publisher, drain, meet
 from support import wait_for
 
 

@@ -16,9 +16,10 @@ import os
 import subprocess
 import sys
 
-import process
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
+
+from benchmarks.helpers import process
 
 MIB = 2**20
 FULL = 10_000
@@ -74,8 +75,10 @@ def main() -> int:
             f"{cell:7} cells: {memory / MIB:7.2f} MiB,"
             f" {threads} threads, {descriptors} descriptors"
         )
-    command = [sys.executable, __file__, "--bare", f"--cells={arguments.cells}"]
-    bare = float(subprocess.run(command, stdout=-1, text=True, check=True).stdout)
+    command = [sys.executable, "-m", "benchmarks.endurance.soak", "--bare"]
+    command.append(f"--cells={arguments.cells}")
+    done = subprocess.run(command, stdout=-1, text=True, check=True)
+    bare = float(done.stdout)
     ours = growth(states) - bare
     print(f"growth since the history was full: {growth(states):.1f} bytes a cell")
     print(f"of which IPython's, without memwatch: {bare:.1f} bytes a cell")

@@ -25,8 +25,9 @@ import time
 from pathlib import Path
 
 import zmq
-from load import Collector
-from process import cpu_ns, rss_bytes
+
+from benchmarks.helpers.process import cpu_ns, rss_bytes
+from benchmarks.stream.load import Collector
 
 BOUND_BYTES = 256 * 2**20 + 10_000 * 16 * 2**10 + 256 * 2**20
 """The last is what loopback brings while nobody looks: a refresh of 10,000 rows."""

@@ -15,9 +15,11 @@ import threading
 from pathlib import Path
 
 import zmq
-from cost import failures, limit, quotient, seconds_in
-from kernels import kernel
-from tables import made_by, markdown
+
+from benchmarks.helpers.bootstrap import quotient
+from benchmarks.helpers.kernels import kernel, seconds_in
+from benchmarks.helpers.limits import failures, limit
+from benchmarks.helpers.tables import made_by, markdown
 
 SECONDS = 60
 TURNS = 90

@@ -28,3 +28,8 @@ def median(values: list[float]) -> Median:
         statistics.median(resample.choices(values, k=len(values))) for _ in range(1000)
     )
     return Median(statistics.median(values), medians[25], medians[974])
+
+
+def quotient(these: list[float], those: list[float]) -> Median:
+    """The median of the ratios, turn by turn."""
+    return median([a / b for a, b in zip(these, those, strict=True)])

@@ -13,9 +13,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
-
-FOLDER = Path(__file__).parent
 
 
 def count(*command: str, only: str | None = None) -> int:
@@ -46,9 +43,8 @@ def main() -> int:
     window = count(hot_path, str(pairs), only="window_pair") / pairs
     print(f"window opened and closed, C: {window:.0f} instructions", flush=True)
     # What comes before and after the hooks is in both, and falls out.
-    few, many = (
-        count(sys.executable, str(FOLDER / "hooks.py"), n) for n in ("1000", "4000")
-    )
+    hooks = [sys.executable, "-m", "benchmarks.cost.hooks"]
+    few, many = (count(*hooks, times) for times in ("1000", "4000"))
     print(f"pair of hooks, Python and C: {(many - few) / 3000:.0f} instructions")
     return 0
 

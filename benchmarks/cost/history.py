@@ -19,11 +19,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import process
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import memwatch
+from benchmarks.helpers import process
 
 MIB = 2**20
 REPORTS = 10_000

@@ -18,9 +18,9 @@ import tarfile
 import time
 from pathlib import Path
 
-from bootstrap import median
+from benchmarks.helpers.bootstrap import median
 
-FOLDER = Path(__file__).parent.parent / "build/third-party"
+FOLDER = Path(__file__).parents[2] / "build/third-party"
 PACKAGES = [
     "nbclient", "nbconvert", "papermill", "nbsphinx", "nbval", "nbmake", "seaborn",
 ]  # fmt: skip

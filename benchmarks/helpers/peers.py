@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BASE = ["numpy>=1.26", "pandas>=2.1"]
 KERNEL = (
     "ipykernel>=7.4" if sys.version_info >= (3, 11) else "ipykernel>=6.25,<7"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from self_cost import quiet_shell
-
 import memwatch
+from benchmarks.cost.self_cost import quiet_shell
 
 with quiet_shell() as shell:
     memwatch.load_ipython_extension(shell)

@@ -1,15 +1,19 @@
-"""Publishers of messages over real sockets, and a collector's answers to them."""
+"""Real sockets: publishers, a collector's answers to them, and subscribers."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from memwatch.stream import publishing
 from messages import frames, message
 from support import wait_for
 
 zmq = pytest.importorskip("zmq")
+
+PATIENCE_S = 60
 
 
 class Publisher:
@@ -68,3 +72,49 @@ def wait_for_message(collector: Any, number: int) -> Any:
         return process if process.message == number else None
 
     return wait_for(seen)
+
+
+# ---- subscribers of a published kernel ----
+
+
+def subscriber(context, endpoint=None, **options):
+    socket = context.socket(zmq.SUB)
+    socket.rcvtimeo = PATIENCE_S * 1000
+    socket.rcvhwm = 0
+    socket.subscribe(b"")
+    for name, value in options.items():
+        setattr(socket, name, value)
+    if endpoint is not None:
+        socket.connect(endpoint)
+    return socket
+
+
+def receive(socket):
+    topic, body = socket.recv_multipart()
+    message = json.loads(body)
+    assert topic.decode() == f"memwatch.{message['kind']}.{message['kernel_id']}"
+    assert len(body) <= 8192
+    return message
+
+
+def await_kind(socket, kind):
+    while (message := receive(socket))["kind"] != kind:
+        pass
+    return message
+
+
+def published():
+    return publishing.status()["endpoint"][1:]
+
+
+EXITS = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+from memwatch.stream import publishing
+
+ip = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+ip.run_line_magic("load_ext", "memwatch")
+publishing.start(sys.argv[1])
+print(publishing.status()["endpoint"])
+"""

@@ -14,11 +14,11 @@ import statistics
 import sys
 from dataclasses import dataclass
 
-import peers
-from cells import KIB, MIB, Cell, all_cells
-from kernels import CellError, kernel
-from peers import MEMWATCH, TRUTH_TOOLS, Tool
-from tables import NOT_TOLD, made_by, markdown
+from benchmarks.accuracy.cells import KIB, MIB, Cell, all_cells
+from benchmarks.helpers import peers
+from benchmarks.helpers.kernels import CellError, kernel
+from benchmarks.helpers.peers import MEMWATCH, TRUTH_TOOLS, Tool
+from benchmarks.helpers.tables import NOT_TOLD, made_by, markdown
 
 RESULTS = peers.ROOT / "build/truth"
 

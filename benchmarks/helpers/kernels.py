@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpec
 
-FOLDER = Path(__file__).parent
+IN_KERNEL = Path(__file__).parents[1] / "in_kernel"
+"""Modules that the kernels can import."""
 
 
 class CellError(Exception):
@@ -39,7 +41,7 @@ class Kernel:
         )
         environment = os.environ | {
             "JUPYTER_RUNTIME_DIR": self._runtime.name,
-            "PYTHONPATH": str(FOLDER),
+            "PYTHONPATH": str(IN_KERNEL),
             "PYTHONWARNINGS": "ignore",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         }
@@ -77,3 +79,8 @@ def kernel(python: Path) -> Iterator[Kernel]:
         yield running
     finally:
         running.close()
+
+
+def seconds_in(printed: str) -> float:
+    """What a cell printed by ``print('seconds', ...)``."""
+    return float(re.search(r"^seconds ([\d.e-]+)", printed, re.M)[1])

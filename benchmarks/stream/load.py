@@ -20,7 +20,7 @@ import threading
 import time
 from pathlib import Path
 
-from process import cpu_ns, descriptors, rss_bytes, threads
+from benchmarks.helpers.process import cpu_ns, descriptors, rss_bytes, threads
 
 FLEETS = 4
 """Processes that share the kernels."""

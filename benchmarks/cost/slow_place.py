@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 CELLS = 400
 ROUNDS = 5
 
@@ -85,7 +85,7 @@ def run(traits: dict, runtime: Path, hang: bool, mounted) -> dict:
 
 
 def main() -> None:
-    sys.path.insert(0, str(FOLDER.parent / "tests/helpers"))
+    sys.path.insert(0, str(ROOT / "tests/helpers"))
     from slowfs import slow_file_system
 
     with tempfile.TemporaryDirectory() as name:

@@ -21,7 +21,7 @@ from memwatch.run.batch import Job
 from memwatch.run.dask.cluster import run_on_cluster
 from memwatch.run.execution import Options
 
-sys.path.append(str(Path(__file__).parent.parent / "tests/helpers"))
+sys.path.append(str(Path(__file__).parents[2] / "tests/helpers"))
 from clusters import Cluster
 
 MIB = 2**20
