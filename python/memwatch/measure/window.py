@@ -91,6 +91,11 @@ class OpenWindow:
                 " tries again",
             )
 
+    def cancel(self) -> None:
+        """Close the window without a report."""
+        self._window.cancel()
+        close_window(self._children)
+
     def close(
         self,
         *,
