@@ -6,6 +6,7 @@ What a change of a trait does is in magics.py.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from traitlets import (
@@ -21,6 +22,8 @@ from traitlets import (
 
 from ..display import lines
 
+_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
+
 
 class Configuration(HasTraits):
     """The configuration of one shell; MemWatch inherits it.
@@ -29,6 +32,9 @@ class Configuration(HasTraits):
 
         c.MemWatch.min_used_mib = 1
     """
+
+    warn_percent: float | None = 80.0
+    """The value of `warn`; None: never."""
 
     style = Enum(
         sorted(lines.STYLES),
@@ -92,6 +98,13 @@ class Configuration(HasTraits):
         " or the path of its key file. Default '': none.",
     ).tag(config=True)
 
+    warn = Unicode(
+        "80%",
+        help="Share of the memory limit from which a line below a cell's line says how"
+        " much of it is in use, for example 'memwatch: 83 % of the 4.00 GiB limit'"
+        " (default: '80%'). '': never.",
+    ).tag(config=True)
+
     max_history_reports = Integer(
         10_000,
         min=1,
@@ -133,6 +146,17 @@ class Configuration(HasTraits):
         if value is not None and not (math.isfinite(value) and value >= 0):
             name = proposal["trait"].name
             raise TraitError(f"MemWatch.{name}: expected 0 or more, got {value}")
+        return value
+
+    @validate("warn")
+    def _check_share(self, proposal: Any) -> str:
+        value: str = proposal["value"]
+        share = _SHARE.fullmatch(value)
+        if value and (share is None or not 0 < float(share[1]) <= 100):
+            raise TraitError(
+                f"MemWatch.warn: expected for example '80%', or '', got '{value}'"
+            )
+        self.warn_percent = float(share[1]) if share is not None else None
         return value
 
     @validate("publish_hz")

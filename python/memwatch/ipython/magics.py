@@ -33,6 +33,7 @@ from . import command_line
 from .cell_watcher import CellWatcher
 from .commands import CommandError
 from .configuration import Configuration
+from .limit_warning import LimitWarning
 
 _MIB = 2**20
 
@@ -49,6 +50,7 @@ class MemWatch(Configuration, Magics):
         # the configuration may call _limits_changed().
         self._limits: dict[str, float] = {}
         super().__init__(shell, **traits)
+        self._limit_warning = LimitWarning()
         self.watcher = CellWatcher(shell, self._print, self._should_print)
         history.max_reports = self.max_history_reports
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
@@ -153,7 +155,7 @@ class MemWatch(Configuration, Magics):
 
     def _should_print(self, report: CellReport) -> bool:
         """Whether the report reaches a limit; an unknown figure does."""
-        if not self._limits:
+        if not self._limits or self._limit_warning.text(report, self.warn_percent):
             return True
         values = (getattr(report, name) for name in self._limits)
         return any(
@@ -167,7 +169,8 @@ class MemWatch(Configuration, Magics):
             line = lines.STYLES[self.style](number, report)
             if self.style == "short" and self._has_colour():
                 line = lines.coloured(line, report)
-            sys.stdout.write(line + "\n")
+            warning = self._limit_warning.text(report, self.warn_percent)
+            sys.stdout.write(f"{line}\n{warning}\n" if warning else line + "\n")
         if self.display != "line":
             self._show_chart(report)
 
