@@ -43,9 +43,9 @@ def load_ipython_extension(ipython: Any) -> None:
 
     >>> get_ipython().run_line_magic("load_ext", "memwatch")  # doctest: +SKIP
     """
-    from .ipython import magics
+    from .ipython import extension
 
-    magics.load(ipython)
+    extension.load(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
@@ -53,9 +53,9 @@ def unload_ipython_extension(ipython: Any) -> None:
 
     >>> get_ipython().run_line_magic("unload_ext", "memwatch")  # doctest: +SKIP
     """
-    from .ipython import magics
+    from .ipython import extension
 
-    magics.unload(ipython)
+    extension.unload(ipython)
 
 
 def start_watching_memory() -> None:
@@ -75,9 +75,9 @@ def stop_watching_memory() -> None:
 
     >>> stop_watching_memory()  # doctest: +SKIP
     """
-    from .ipython import magics
+    from .ipython import extension
 
-    magics.stop(_running_ipython("stop_watching_memory"))
+    extension.stop(_running_ipython("stop_watching_memory"))
 
 
 def _running_ipython(function: str) -> Any:

@@ -41,7 +41,8 @@ class CellReport:
     ``cell_id``
         The front end's name for the cell, where the front end sends one.
     ``source``
-        The cell's first line, at most 120 characters.
+        The cell's first line that is not a magic, decorator or import, at most
+        120 characters; if it has only such lines, the first one.
     ``status``
         How it ended: ``ok``, ``error``, ``interrupted``, ``limit`` or ``died``. In
         black boxes and messages also ``running``, or ``unknown`` if it ended without
@@ -217,13 +218,34 @@ DEFAULTS = {each.name: each.default for each in fields(CellReport)}
 _SOURCE_LENGTH = 120
 
 
-def first_line(text: str) -> str:
-    """The first line of a cell's text, at most 120 characters: CellReport.source.
+def telling_line(text: str) -> str:
+    """The line that says most about a cell, at most 120 characters: CellReport.source.
 
-    >>> first_line("x = 1\\ny = 2")
-    'x = 1'
+    The first one that is not empty, a magic, a decorator or an import; else
+    the first one.
+
+    >>> telling_line("%%time\\nimport json\\ndata = json.load(file)")
+    'data = json.load(file)'
     """
-    return text.lstrip().partition("\n")[0].rstrip()[:_SOURCE_LENGTH]
+    first = text.lstrip().partition("\n")[0]
+    if first.startswith(_SAYS_LITTLE):
+        first = _find_telling_line(text) or first
+    return first.rstrip()[:_SOURCE_LENGTH]
+
+
+_SAYS_LITTLE = ("%", "@", "import ", "from ")
+
+
+def _find_telling_line(text: str) -> str | None:
+    in_import = False
+    for line in map(str.strip, text.splitlines()):
+        if in_import:
+            in_import = ")" not in line
+        elif line.startswith(_SAYS_LITTLE):
+            in_import = "import (" in line and ")" not in line
+        elif line:
+            return line
+    return None
 
 
 def iso_8601(t_real_ns: int) -> str | None:

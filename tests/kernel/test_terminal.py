@@ -85,7 +85,7 @@ def test_plot_in_blocks(terminal):
     assert "█" in top
     assert len(top.rstrip()) <= len(bottom.split()[0])
     assert re.search(r"^ +1 +2 +3 +4$", text, re.M)
-    assert len(lines_in(text)) == 1
+    assert lines_in(text) == []
 
 
 def test_history_plot_shows_blocks(terminal):

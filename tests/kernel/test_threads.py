@@ -98,7 +98,7 @@ def test_publishing_without_a_thread(how):
     assert err.count("\n") == 1
     assert "published: nothing" in out
     assert "still there" in out
-    assert [line.n for line in lines_in(out)][-3:] == [2, 3, 4]
+    assert [line.n for line in lines_in(out)] == [1, 3]
 
 
 @pytest.mark.parametrize("how", ["RLIMIT_NPROC", "EAGAIN", "EPERM"])

@@ -22,11 +22,11 @@ OWN = {
 }  # fmt: skip
 OWN_AT_LOAD = OWN | {
     "blackbox", "blackbox.folders", "blackbox.reader", "blackbox.recording",
-    "display", "display.lines", "display.units", "ipython", "ipython.cell_watcher",
-    "ipython.command_line", "ipython.commands", "ipython.completion",
-    "ipython.configuration", "ipython.magics", "ipython.running_cells",
-    "ipython.stdout_position", "ipython.traceback_hooks", "measure.capabilities",
-    "stream", "stream.publishing",
+    "display", "display.lines", "display.units", "ipython", "ipython.awaiting",
+    "ipython.cell_watcher", "ipython.command_line", "ipython.commands",
+    "ipython.completion", "ipython.configuration", "ipython.extension",
+    "ipython.magics", "ipython.running_cells", "ipython.stdout_position",
+    "ipython.traceback_hooks", "measure.capabilities", "stream", "stream.publishing",
 }  # fmt: skip
 UNWANTED = {"ast", "asyncio", "difflib", "hashlib", "html", "inspect", "ssl"}
 """Named by themselves: they are dear, or nothing at load needs them."""

@@ -11,6 +11,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 import pytest
 
 from memwatch import CellReport
+from memwatch.report import telling_line
 
 FIELDS = [
     "schema",
@@ -118,3 +119,23 @@ def test_help_names_the_source_of_figures():
                    "/proc/self/status", "/proc/self/statm", "/proc/stat",
                    "smaps_rollup", "CLOCK_MONOTONIC"):  # fmt: skip
         assert source in text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\n\n  x = 1\ny", "x = 1"),
+        ("%%time\nx = 1", "x = 1"),
+        ("%load_ext memwatch\nimport os\n@cache\ndef f(): pass", "def f(): pass"),
+        ("from a import (\n    b,\n    c,\n)\nf()", "f()"),
+        ("from a import (b, c)\nf()", "f()"),
+        ("# Load the data\nx = 1", "# Load the data"),
+        ("import os\nimport sys", "import os"),
+        ("%%bash\n", "%%bash"),
+        ("important = 1", "important = 1"),
+        ("x" * 200, "x" * 120),
+        ("", ""),
+    ],
+)
+def test_source_is_the_telling_line(text, line):
+    assert telling_line(text) == line

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..display.units import age, mib, printable, seconds, size
 from ..measure.capability_text import SET_BY
-from .postmortem import PostMortem
+from .folders import box_folders
+from .postmortem import PostMortem, examine
+from .reader import Box
 
 
 def in_one_line(found: PostMortem) -> str:
@@ -25,6 +29,27 @@ def in_one_line(found: PostMortem) -> str:
         f" limit {size(found.limit_bytes)};"
         f" see `memwatch postmortem {found.pid}`"
     )
+
+
+def describe_newest(
+    found: list[tuple[Path, Box]],
+    record_dir: str,
+    *,
+    pid: int | None = None,
+    signal: int | None = None,
+) -> str:
+    """The report of the first of find_dead(), as lines; and the PIDs of the others."""
+    if not found:
+        folders = ", ".join(map(str, box_folders(record_dir)))
+        if pid is None:
+            return f"no black box of a killed process in {folders}"
+        return f"no black box of process {pid} in {folders}"
+    rows = describe(examine(*found[0], signal))
+    if pid is None and len(found) > 1:
+        others = ", ".join(str(box["pid"]) for _, box in found[1:6])
+        more = f" and {len(found) - 6} more" if len(found) > 6 else ""
+        rows.append(("others", f"memwatch postmortem PID: {others}{more}"))
+    return "\n".join(f"{subject:<10} {printable(text)}" for subject, text in rows)
 
 
 def describe(found: PostMortem) -> list[tuple[str, str]]:

@@ -9,11 +9,9 @@ from pathlib import Path
 import click
 
 from .._core import BlackBoxError
-from ..blackbox.folders import box_folders
 from ..blackbox.postmortem import examine, find_dead
-from ..blackbox.postmortem_text import describe
+from ..blackbox.postmortem_text import describe_newest
 from ..blackbox.reader import Box, read_box
-from ..display.units import printable
 from ..warn import cause_of
 
 
@@ -61,38 +59,22 @@ def command(
     increased.
     """
     found = _boxes(which, record_dir)
-    if not found:
-        message = f"no black box of a killed process in {_places(record_dir)}"
-        click.echo(json.dumps(None) if as_json else message)
-        return
-    report = examine(*found[0], signal)
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=2))
-        return
-    for subject, text in describe(report):
-        click.echo(f"{subject:<10} {printable(text)}")
-    if which is None and len(found) > 1:
-        others = ", ".join(str(box["pid"]) for _, box in found[1:6])
-        more = len(found) - 6
-        click.echo(
-            f"{'others':<10} memwatch postmortem PID: {others}"
-            + (f" and {more} more" if more > 0 else "")
-        )
-
-
-def _places(record_dir: str) -> str:
-    return ", ".join(map(str, box_folders(record_dir)))
+        report = examine(*found[0], signal).to_dict() if found else None
+        click.echo(json.dumps(report, indent=2))
+    else:
+        click.echo(describe_newest(found, record_dir, signal=signal))
 
 
 def _boxes(which: str | None, record_dir: str) -> list[tuple[Path, Box]]:
     if which is None:
         return find_dead(record_dir=record_dir)
     if which.isascii() and which.isdigit():
-        found = find_dead(int(which), record_dir)
+        found = find_dead(int(which), record_dir)[:1]
         if not found:
             raise click.UsageError(
-                f"no black box of process {which} in {_places(record_dir)};"
-                " `memwatch postmortem` without a PID reads the newest one"
+                describe_newest([], record_dir, pid=int(which))
+                + "; `memwatch postmortem` without a PID reads the newest one"
             )
         return found
     try:

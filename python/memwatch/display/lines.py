@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..report import CellReport
-from .units import MIB, mib, seconds
+from .units import MIB, mib, seconds, signed
+from .units import short as short_size
 
 
 def _time(duration_ns: int | None) -> str:
@@ -59,5 +60,39 @@ def cpu(number: int, report: CellReport) -> str:
     )
 
 
-STYLES: dict[str, Callable[[int, CellReport], str]] = {"classic": classic, "cpu": cpu}
+def short(number: int, report: CellReport) -> str:
+    """A short line, with GiB where MiB would be long; a size without a unit is MiB.
+
+    >>> report = CellReport(used_bytes=15 * 2**20, peaked_bytes=0, duration_ns=10**8,
+    ...                     rss_end_bytes=66 * 2**20)
+    >>> short(3, report)
+    '[3] +15.0 MiB, peak +0.0, 0.10 s, total 66.0 MiB'
+    """
+    peaked = signed(report.peaked_bytes).removesuffix(" MiB")
+    return (
+        f"[{number}] {signed(report.used_bytes)}, peak {peaked},"
+        f" {seconds(report.duration_ns)} s, total {short_size(report.rss_end_bytes)}"
+        f"{_children(report)}"
+    )
+
+
+def coloured(line: str, report: CellReport) -> str:
+    """The line of short() for a terminal: the use yellow if it grew, green if it fell.
+
+    From 1 MiB on.
+    """
+    used = report.used_bytes or 0
+    colour = 33 if used >= MIB else 32 if used <= -MIB else 0
+    if not colour:
+        return line
+    head, comma, rest = line.partition(",")
+    label, space, figure = head.partition(" ")
+    return f"{label}{space}\x1b[{colour}m{figure}\x1b[0m{comma}{rest}"
+
+
+STYLES: dict[str, Callable[[int, CellReport], str]] = {
+    "classic": classic,
+    "cpu": cpu,
+    "short": short,
+}
 """The styles by name; each takes the cell's number and its report."""

@@ -11,7 +11,7 @@ from .charts import blocks, over_time, points_of
 from .units import duration, mib, printable, size
 
 _WIDTH = 80
-"""Characters per line: neither a terminal nor a notebook wraps it."""
+"""Characters per line where nothing wider is known."""
 _TIMELINE_WIDTH = 60
 
 
@@ -23,8 +23,11 @@ class Allocator(TypedDict):
     """How long reading it took."""
 
 
-def top_tables(reports: Iterable[CellReport], count: int) -> str:
-    """The `count` reports that kept the most, and those that rose the highest."""
+def top_tables(reports: Iterable[CellReport], count: int, width: int = _WIDTH) -> str:
+    """The `count` reports that kept the most, and those that rose the highest.
+
+    In lines of `width` characters, but at least 80.
+    """
     kept = list(reports)
     if not kept:
         return NOTHING
@@ -38,7 +41,8 @@ def top_tables(reports: Iterable[CellReport], count: int) -> str:
             ((value, report) for value, report in known if value is not None),
             key=lambda pair: pair[0],
         )
-        return [f"{title}, {of}", _HEADER, *(_row(report) for _, report in ranked)]
+        rows = (_row(report, width) for _, report in ranked)
+        return [f"{title}, {of}", _HEADER, *rows]
 
     return "\n".join(
         [
@@ -49,17 +53,17 @@ def top_tables(reports: Iterable[CellReport], count: int) -> str:
     )
 
 
-def history_table(reports: Sequence[CellReport], count: int) -> str:
-    """The newest `count`, oldest first."""
+def history_table(
+    reports: Sequence[CellReport], count: int, width: int = _WIDTH
+) -> str:
+    """The newest `count`, oldest first, in lines as those of top_tables()."""
     if not reports:
         return NOTHING
     shown = list(reports[-count:])
-    lines = [_HEADER, *(_row(report) for report in shown)]
+    lines = [_HEADER, *(_row(report, width) for report in shown)]
     older = len(reports) - len(shown)
     if older:
-        lines.append(
-            f"{older:,} older: %memwatch history {len(reports)}, or memwatch.history"
-        )
+        lines.append(f"{older:,} older; to show them: %memwatch history {len(reports)}")
     return "\n".join(lines)
 
 
@@ -70,13 +74,13 @@ _HEADER = (
 )
 
 
-def _row(report: CellReport) -> str:
+def _row(report: CellReport, width: int) -> str:
     start = (
         f"{mib(report.used_bytes, 4):>10}{mib(report.risen_bytes):>10}"
         f"{mib(report.peaked_bytes):>11}"
         f"{mib(report.rss_end_bytes):>11}{duration(report.duration_ns):>9}  "
     )
-    return start + printable(_name(report), _WIDTH - len(start))
+    return start + printable(_name(report), max(width, _WIDTH) - len(start))
 
 
 def _name(report: CellReport) -> str:

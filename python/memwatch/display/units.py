@@ -53,6 +53,20 @@ def short(size_bytes: int | None) -> str:
     return f"{gib:.{2 if gib < 10 else 1 if gib < 100 else 0}f} GiB"
 
 
+def signed(size_bytes: int | None) -> str:
+    """A change of memory with its sign, in MiB or GiB; "?" for None.
+
+    >>> signed(15 * 2**20), signed(-3 * 2**30), signed(-1)
+    ('+15.0 MiB', '-3.00 GiB', '+0.0 MiB')
+    """
+    if size_bytes is None:
+        return "?"
+    if abs(size_bytes) >= 1000 * MIB:
+        return f"{size_bytes / _GIB:+.2f} GiB"
+    # Adding 0.0: a small negative rounds to -0.0.
+    return f"{round(size_bytes / MIB, 1) + 0.0:+.1f} MiB"
+
+
 def seconds(duration_ns: float | None) -> str:
     """A duration in seconds, without the unit; "?" for None.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import CO_COROUTINE
 from types import CodeType
 from typing import Any
 
@@ -13,10 +16,11 @@ from ..report import CellReport
 class CellBody:
     """The compiled body of a cell magic of `shell`. SyntaxError if it is not Python.
 
-    Magics work in it, as in %%time; ``await`` outside of a function does not.
+    Magics work in it, as in %%time. With `may_await`, ``await`` works in it too; then
+    only run_async() and repeat_async() run it.
     """
 
-    def __init__(self, shell: Any, text: str) -> None:
+    def __init__(self, shell: Any, text: str, *, may_await: bool = False) -> None:
         self._shell = shell
         code = shell.transform_cell(text)
         self._number = int(shell.displayhook.prompt_count)
@@ -25,10 +29,12 @@ class CellBody:
         tree = shell.transform_ast(shell.compile.ast_parse(code, filename=name))
         self._value: CodeType | None = None
         last = tree.body[-1] if tree.body else None
-        if isinstance(last, ast.Expr) and not _is_silenced(code, last):
-            tree.body.pop()
-            self._value = shell.compile(ast.Expression(last.value), name, "eval")
-        self._statements: CodeType = shell.compile(tree, name, "exec")
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT if may_await else 0
+        with shell.compile.extra_flags(flags):
+            if isinstance(last, ast.Expr) and not _is_silenced(code, last):
+                tree.body.pop()
+                self._value = shell.compile(ast.Expression(last.value), name, "eval")
+            self._statements: CodeType = shell.compile(tree, name, "exec")
 
     def run(self) -> Any:
         """Run it; the value of its last line if that is an expression, else None.
@@ -41,6 +47,18 @@ class CellBody:
         exec(self._statements, *names)
         return None if self._value is None else eval(self._value, *names)
 
+    async def run_async(self) -> Any:
+        """As run(), for a body that awaits."""
+        __tracebackhide__ = "__ipython_bottom__"
+        names = (self._shell.user_global_ns, self._shell.user_ns)
+        value = None
+        for code in (self._statements, self._value):
+            if code is not None:
+                value = eval(code, *names)
+                if code.co_flags & CO_COROUTINE:
+                    value = await value
+        return value
+
     def repeat(self, runs: int) -> list[CellReport]:
         """Run it `runs` times, each in a window of its own; the reports.
 
@@ -48,25 +66,39 @@ class CellBody:
         if /proc cannot be read.
         """
         __tracebackhide__ = "__ipython_bottom__"
-        reports = []
+        reports: list[CellReport] = []
         for run in range(1, runs + 1):
-            error: BaseException | None = None
-            label = f"In [{self._number}] run {run} of {runs}"
-            window = OpenWindow(label)
-            try:
+            with self._window(f"run {run} of {runs}", reports):
                 value = self.run()
-            except BaseException as raised:
-                error = raised
-                raise
-            finally:
-                report = window.close(label=label, status=status_of(error))
-                error = None  # its traceback refers to this frame: a cycle
-                if report is not None:
-                    history.append(report)
-                    reports.append(report)
-            # After the window: the value counts as kept.
+            del value  # not before the window's end: it counts as kept
+        return reports
+
+    async def repeat_async(self, runs: int) -> list[CellReport]:
+        """As repeat(), for a body that awaits."""
+        __tracebackhide__ = "__ipython_bottom__"
+        reports: list[CellReport] = []
+        for run in range(1, runs + 1):
+            with self._window(f"run {run} of {runs}", reports):
+                value = await self.run_async()
             del value
         return reports
+
+    @contextmanager
+    def _window(self, name: str, reports: list[CellReport]) -> Iterator[None]:
+        error: BaseException | None = None
+        label = f"In [{self._number}] {name}"
+        window = OpenWindow(label)
+        try:
+            yield
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            report = window.close(label=label, status=status_of(error))
+            error = None  # its traceback refers to this frame: a cycle
+            if report is not None:
+                history.append(report)
+                reports.append(report)
 
 
 def _is_silenced(code: str, last: ast.Expr) -> bool:

@@ -10,7 +10,7 @@ from weakref import ref
 from .. import _core
 from ..blackbox import recording
 from ..measure.window import OpenWindow, history, status_of
-from ..report import CellReport, Status, first_line
+from ..report import CellReport, Status, telling_line
 from ..warn import FailureWarning, cause_of, warn_once
 from .running_cells import error_of, results_around
 from .stdout_position import StdoutPosition
@@ -26,8 +26,8 @@ class _Cell:
     """A running cell."""
 
     __slots__ = (
-        "cell_id", "info", "key", "number", "report", "should_print", "source",
-        "store_history", "thread", "window",
+        "cell_id", "info", "is_ignored", "key", "number", "report", "should_print",
+        "source", "store_history", "thread", "window",
     )  # fmt: skip
 
     def __init__(self, info: Any, number: int) -> None:
@@ -35,6 +35,8 @@ class _Cell:
         self.info: ref[Any] | None = None
         self.number = number
         self.thread = get_ident()
+        # Whether it has no report.
+        self.is_ignored = False
         # None: as configured.
         self.should_print: bool | None = None
         # Set before the cell's end if its code has raised.
@@ -42,13 +44,19 @@ class _Cell:
         self.store_history: bool = info.store_history
         # IPython 8.0 has no cell ids.
         self.cell_id: str | None = getattr(info, "cell_id", None)
-        self.source = first_line(info.raw_cell)
+        self.source = telling_line(info.raw_cell)
         self.window = OpenWindow(
             f"In [{number}]",
             number if self.store_history else None,
             self.cell_id,
             self.source,
         )
+
+
+def _is_only_memwatch(text: str) -> bool:
+    lines = filter(None, map(str.strip, text.splitlines()))
+    # Without "%" as well: IPython's %automagic.
+    return all(line.startswith(("%memwatch", "memwatch ", "#")) for line in lines)
 
 
 class CellWatcher:
@@ -132,6 +140,16 @@ class CellWatcher:
         cell = self._cell_of_this_thread()
         if cell is not None:
             cell.should_print = should_print
+            cell.is_ignored = False
+
+    def ignore_this_cell(self) -> None:
+        """Make no report of the running cell if it has only lines of %memwatch."""
+        cell = self._cell_of_this_thread()
+        if cell is None or cell.info is None:
+            return
+        info = cell.info()
+        if info is not None:
+            cell.is_ignored = _is_only_memwatch(info.raw_cell)
 
     # A failure below is memwatch's, never the cell's: one warning, then silence.
 
@@ -152,7 +170,9 @@ class CellWatcher:
             if cell is None:
                 return
             del self._cells[cell.key]
-            if cell.report is None:
+            if cell.is_ignored:
+                cell.window.cancel()
+            elif cell.report is None:
                 self._close(cell, result, status_of(error_of(result)))
             if cell.report is not None:
                 self._deliver(cell, cell.report, result)
@@ -167,7 +187,7 @@ class CellWatcher:
         """Close the window before IPython shows the error, None if it is unknown."""
         try:
             cell = self._find(result)
-            if cell is not None and cell.report is None:
+            if cell is not None and cell.report is None and not cell.is_ignored:
                 self._close(
                     cell, result, "error" if error is None else status_of(error)
                 )
@@ -250,7 +270,7 @@ class CellWatcher:
                 "line",
                 f"cannot print the line of {report.label} to stdout:"
                 f" {type(error).__name__}: {cause_of(error)}; cells are still measured,"
-                " their reports are in memwatch.history",
+                " their reports are in memwatch.history (import memwatch)",
             )
 
     def _is_separated(self, result: Any) -> bool:

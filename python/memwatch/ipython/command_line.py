@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Callable
 from getopt import GetoptError, getopt
 from typing import Any
 
@@ -21,11 +23,57 @@ CELL_OPTIONS = ("-r", "--repeat", "-h", "--help")
 """The options of ``%%memwatch``."""
 
 _HELP_OPTIONS = {"-h", "--help"}
-_CELL_MAGICS = {
+_HELP = {*_HELP_OPTIONS, "help"}
+_REPEATED = re.compile(r"(?:-r\s*|--repeat(?:=|\s+))(\S*)\s*(.*)", re.DOTALL)
+_CODE = {
+    "%memwatch CODE": "Watch this line, even if watching is off.",
+    "%memwatch -r N CODE": "Run this line N times; show median and range.",
     "%%memwatch": "Watch this cell, even if watching is off.",
     "%%memwatch -r N": "Run this cell N times; show median and range.",
     "%%memwatch_quiet": "Run this cell without printing a line.",
 }
+
+
+def parse_code(
+    line: str, is_name: Callable[[str], bool]
+) -> tuple[int | None, str] | None:
+    """The number of runs, None: one, and the code in the line of ``%memwatch``.
+
+    None if the line has a subcommand or an option instead, or a word that is neither
+    Python code nor a name, which `is_name` tells: then it is a mistyped subcommand.
+    CommandError if there is no code after ``-r N``.
+
+    >>> parse_code("-r 5 f(x)", {"f", "x"}.__contains__)
+    (5, 'f(x)')
+    >>> parse_code("top", {"top"}.__contains__)
+    """
+    code = line.strip()
+    repeated = _REPEATED.fullmatch(code)
+    if repeated is not None:
+        count, code = repeated.groups()
+        try:
+            runs = parse_count(count)
+        except CommandError as error:
+            raise CommandError(f"%memwatch -r: {error}") from None
+        if not code:
+            raise CommandError("%memwatch -r: expected code after the number of runs")
+        return runs, code
+    word = code.split(maxsplit=1)[:1]
+    if not word or word[0] in {*COMMANDS, *_HELP} or code.startswith("-"):
+        return None
+    if word[0].isidentifier() and not _is_code(code, is_name):
+        return None
+    return None, code
+
+
+def _is_code(text: str, is_name: Callable[[str], bool]) -> bool:
+    import ast  # takes milliseconds
+
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError):
+        return False
+    return is_name(text) if text.isidentifier() else True
 
 
 def run(session: Session, line: str) -> object:
@@ -34,8 +82,13 @@ def run(session: Session, line: str) -> object:
     CommandError if it cannot be done.
     """
     word, *words = _split(line) or ["status"]
-    if word in _HELP_OPTIONS:
+    if word in _HELP:
         say(describe())
+        return None
+    if word == "--version":
+        from .. import __version__
+
+        say(f"memwatch {__version__}")
         return None
     if word.startswith("-"):
         raise CommandError(f"%memwatch: unknown option: '{word}'; see %memwatch --help")
@@ -91,13 +144,13 @@ def parse_cell_line(line: str) -> int | None:
 def describe() -> str:
     """The help of ``%memwatch``, as a docstring."""
     rows = {_usage(name, command): command.help for name, command in COMMANDS.items()}
-    rows |= _CELL_MAGICS
+    rows |= _CODE
     width = max(map(len, rows))
     table = "\n".join(f"    {typed:<{width}}  {text}" for typed, text in rows.items())
     return (
-        f"Show what every cell costs in memory.\n\n::\n\n{table}\n\n"
-        "For details: %memwatch SUBCOMMAND --help. The reports of all cells are in\n"
-        "memwatch.history."
+        f"Show what every cell costs in memory.\n\n{table}\n\n"
+        "For details: %memwatch SUBCOMMAND --help. Cells of subcommands only have no\n"
+        "report. For the reports of all other cells: import memwatch; memwatch.history"
     )
 
 

@@ -6,7 +6,6 @@ To add one, write a function and add it to COMMANDS; help and completion follow.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +15,6 @@ from ..display import lines
 from ..display.units import mib
 from ..measure import capabilities
 from ..measure.window import history
-from ..report import CellReport
 from ..stream import publishing
 from ..warn import say
 from .cell_watcher import CellWatcher
@@ -31,7 +29,13 @@ class Session(Protocol):
 
     style: Any
     publish: Any
+    record_dir: Any
     watcher: CellWatcher
+
+    @property
+    def columns(self) -> int:
+        """Characters per line of what is shown."""
+        ...
 
     def shows(self, mime: str) -> bool:
         """Whether the front end gets results of this MIME type."""
@@ -68,10 +72,12 @@ class Command(NamedTuple):
 
 def _on(session: Session, _: None) -> None:
     session.watcher.start()
+    say("watching every cell")
 
 
 def _off(session: Session, _: None) -> None:
     session.watcher.stop()
+    say("not watching; to watch again: %memwatch on")
 
 
 def _style(session: Session, style: str | None) -> None:
@@ -124,45 +130,23 @@ def _publish(session: Session, endpoint: str | None) -> None:
 def _last(session: Session, _: None) -> None:
     from ..display import tables
 
-    report = _last_cell()
-    if report is None:
+    if not history:
         say(tables.NOTHING)
         return
     # Only here: malloc walks its free memory to answer.
-    say(tables.story(report, _core.malloc_stats()))
-
-
-def _last_cell() -> CellReport | None:
-    """The newest report of a cell that does more than show other reports.
-
-    Otherwise a second `%memwatch last` would show the first.
-    """
-    newest = None
-    for report in reversed(history):
-        if newest is None:
-            newest = report
-        words = (report.source or "").split()
-        is_magic = words[:1] in (["%memwatch"], ["memwatch"])
-        if not is_magic or words[1:2] not in _READ_ONLY:
-            return report
-    return newest
-
-
-_READ_ONLY: list[list[str]] = [
-    [], ["status"], ["last"], ["top"], ["history"], ["save"], ["plot"], ["publish"],
-]  # fmt: skip
+    say(tables.story(history[-1], _core.malloc_stats()))
 
 
 def _top(session: Session, count: int) -> None:
     from ..display import tables
 
-    say(tables.top_tables(history, count))
+    say(tables.top_tables(history, count, session.columns))
 
 
 def _history(session: Session, count: int) -> None:
     from ..display import tables
 
-    say(tables.history_table(history, count))
+    say(tables.history_table(history, count, session.columns))
 
 
 def _plot(session: Session, _: None) -> object:
@@ -175,9 +159,15 @@ def _plot(session: Session, _: None) -> object:
     from ..display import charts
 
     limit = capabilities.find_limit({})[0]["limit_bytes"]
-    width = shutil.get_terminal_size().columns
-    say(charts.session_chart(history, width, limit_bytes=limit))
+    say(charts.session_chart(history, session.columns, limit_bytes=limit))
     return None
+
+
+def _postmortem(session: Session, pid: int | None) -> None:
+    from ..blackbox import postmortem, postmortem_text
+
+    found = postmortem.find_dead(pid, session.record_dir)
+    say(postmortem_text.describe_newest(found, session.record_dir, pid=pid))
 
 
 def _save(session: Session, path: str) -> None:
@@ -260,14 +250,14 @@ def _complete_path(typed: str) -> list[str]:
 
 
 COMMANDS: dict[str, Command] = {
-    "on": Command("Watch every cell, including this one.", _on),
+    "on": Command("Watch every cell.", _on),
     "off": Command("Stop watching.", _off),
     "status": Command("Show what is watched, and how exactly.", _status),
     "last": Command(
         "Show all figures of the last cell.",
         _last,
         details="Also asks malloc how much free memory it retains, which takes a"
-        " moment.\nSkips cells that only show reports (%memwatch last, top, ...).",
+        " moment.",
     ),
     "top": Command(
         "Show which cells kept most and rose highest.",
@@ -280,6 +270,11 @@ COMMANDS: dict[str, Command] = {
         Argument("N", "Number of reports (default: 20).", parse_count, default=20),
     ),
     "plot": Command("Plot the memory of the session.", _plot),
+    "postmortem": Command(
+        "Show what a killed process was doing.",
+        _postmortem,
+        Argument("PID", "Process that was killed (default: the newest).", parse_count),
+    ),
     "save": Command(
         "Write all reports to a file, .json or .csv.",
         _save,

@@ -31,7 +31,11 @@ def _candidates(words: list[str], typed: str) -> list[str]:
     if words[0].startswith("%%"):
         return list(CELL_OPTIONS) if len(words) == 1 else []
     if len(words) == 1:
-        return [*COMMANDS, *([_HELP] if typed.startswith("-") else [])]
+        return [
+            *COMMANDS,
+            "help",
+            *([_HELP, "--version"] if typed.startswith("-") else []),
+        ]
     command = COMMANDS.get(words[1])
     if command is None or len(words) > 2:
         return []

@@ -1,23 +1,30 @@
-"""%memwatch, %%memwatch and %%memwatch_quiet; loading and unloading the extension."""
+"""%memwatch, %%memwatch and %%memwatch_quiet, and what changed traits do."""
 
 from __future__ import annotations
 
+import builtins
 import os
+import shutil
 import sys
 from typing import Any
 from weakref import WeakSet
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
+from IPython.core.magic import (
+    Magics,
+    cell_magic,
+    line_cell_magic,
+    magics_class,
+    no_var_expand,
+)
 from traitlets import TraitError, observe, validate
 from traitlets.config import Config
 
 from .. import _core
 from ..blackbox import recording
-from ..blackbox.reader import find_boxes, list_files, prune_boxes
 from ..display import lines
 from ..measure.children import watch_children
-from ..measure.window import history, warn_if_peaks_are_sampled
+from ..measure.window import history
 from ..report import CellReport
 from ..state import keep
 from ..stream import publishing
@@ -25,13 +32,9 @@ from ..warn import cause_of, say, warn_once
 from . import command_line
 from .cell_watcher import CellWatcher
 from .commands import CommandError
-from .completion import complete
 from .configuration import Configuration
-from .running_cells import is_inside_cell
 
 _MIB = 2**20
-_MAGICS = {"line": ["memwatch"], "cell": ["memwatch", "memwatch_quiet"]}
-_COMPLETED = ("%memwatch", "%%memwatch")
 
 
 @magics_class
@@ -49,7 +52,7 @@ class MemWatch(Configuration, Magics):
         self.watcher = CellWatcher(shell, self._print, self._should_print)
         history.max_reports = self.max_history_reports
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
-        _all.add(self)
+        shells.add(self)
         if self.record:
             recording.start(shell, self.record_dir)
         if self.publish:
@@ -81,7 +84,7 @@ class MemWatch(Configuration, Magics):
         if self._is_ready:
             if self.record:
                 recording.start(self.shell, self.record_dir)
-            _stop_unneeded()
+            stop_unneeded()
 
     @observe("record_dir")
     def _record_dir_changed(self, change: Any) -> None:
@@ -161,9 +164,21 @@ class MemWatch(Configuration, Magics):
     def _print(self, number: int, report: CellReport) -> None:
         # One write; print() makes two, and in a kernel each takes 10 us.
         if sys.stdout is not None:
-            sys.stdout.write(lines.STYLES[self.style](number, report) + "\n")
+            line = lines.STYLES[self.style](number, report)
+            if self.style == "short" and self._has_colour():
+                line = lines.coloured(line, report)
+            sys.stdout.write(line + "\n")
         if self.display != "line":
             self._show_chart(report)
+
+    def _has_colour(self) -> bool:
+        """Whether stdout is a terminal in which IPython and the user want colour."""
+        shell: Any = self.shell
+        return (
+            sys.stdout.isatty()
+            and not os.environ.get("NO_COLOR")
+            and str(shell.colors).lower() != "nocolor"
+        )
 
     def _show_chart(self, report: CellReport) -> None:
         try:
@@ -189,47 +204,99 @@ class MemWatch(Configuration, Magics):
 
         return charts.has_shape(report)
 
+    @property
+    def columns(self) -> int:
+        """The terminal's width; where it is unknown, as in a notebook, 80."""
+        return shutil.get_terminal_size().columns
+
+    @no_var_expand  # expanding the {f()} of code would call f
     @line_cell_magic
     def memwatch(self, line: str, cell: str | None = None) -> Any:
         """Replaced below."""
         # A traceback need not show the frames above the user's code.
         __tracebackhide__ = True
-        try:
-            if cell is None:
-                return command_line.run(self, line)
-            runs = command_line.parse_cell_line(line)
-        except (CommandError, TraitError) as error:
-            raise UsageError(str(error)) from None
+        shell: Any = self.shell
+        if cell is not None:
+            line = shell.var_expand(line, 2)
+        runs, code = self._parse(line, cell)
+        if code is None:
+            return self._run_subcommand(shell.var_expand(line, 2))
         if runs == 0:
             return say(command_line.describe())
         from .cell_body import CellBody
 
-        body = CellBody(self.shell, cell)
+        body = CellBody(self.shell, code)
         if runs is None:
             self.watcher.watch_this_cell()
             return body.run()
-        from ..display import tables
-
-        return say(tables.repeats(body.repeat(runs)))
+        return self._show_repeats(body.repeat(runs))
 
     memwatch.__doc__ = command_line.describe()
 
     @cell_magic
     def memwatch_quiet(self, line: str, cell: str) -> Any:
-        """Run this cell without printing a line; its report is in ``memwatch.history``.
+        """Run this cell without printing a line.
 
-        ::
+        Its report is in memwatch.history.
 
             %%memwatch_quiet
             frame = load()
         """
         __tracebackhide__ = True
-        if line.strip():
-            raise UsageError(f"%%memwatch_quiet: unexpected argument: '{line.strip()}'")
+        self._parse_quiet(line)
         from .cell_body import CellBody
 
         self.watcher.print_this_cell(False)
         return CellBody(self.shell, cell).run()
+
+    async def run_awaiting(self, magic: str, line: str, cell: str | None) -> Any:
+        """Run `magic` for code that awaits; see awaiting.py."""
+        __tracebackhide__ = True
+        from .cell_body import CellBody
+
+        if magic == "memwatch_quiet":
+            self._parse_quiet(line)
+            self.watcher.print_this_cell(False)
+            return await CellBody(self.shell, cell or "", may_await=True).run_async()
+        if cell is not None:
+            shell: Any = self.shell
+            line = shell.var_expand(line, 1)
+        runs, code = self._parse(line, cell)
+        body = CellBody(self.shell, code or "", may_await=True)
+        if runs is None:
+            self.watcher.watch_this_cell()
+            return await body.run_async()
+        return self._show_repeats(await body.repeat_async(runs))
+
+    def _parse(self, line: str, cell: str | None) -> tuple[int | None, str | None]:
+        """The number of runs and the code; no code: a subcommand. UsageError."""
+        try:
+            if cell is not None:
+                return command_line.parse_cell_line(line), cell
+            return command_line.parse_code(line, self._is_name) or (None, None)
+        except CommandError as error:
+            raise UsageError(str(error)) from None
+
+    def _parse_quiet(self, line: str) -> None:
+        if line.strip():
+            raise UsageError(f"%%memwatch_quiet: unexpected argument: '{line.strip()}'")
+
+    def _run_subcommand(self, line: str) -> Any:
+        try:
+            return command_line.run(self, line)
+        except (CommandError, TraitError) as error:
+            raise UsageError(str(error)) from None
+        finally:
+            self.watcher.ignore_this_cell()
+
+    def _is_name(self, word: str) -> bool:
+        shell: Any = self.shell
+        return word in shell.user_ns or hasattr(builtins, word)
+
+    def _show_repeats(self, reports: list[CellReport]) -> None:
+        from ..display import tables
+
+        say(tables.repeats(reports))
 
 
 def _cpu_reader() -> object:
@@ -249,110 +316,25 @@ def _without_libproc2(part: str) -> TraitError:
     return TraitError(f"{part}: {describe_missing(part)}")
 
 
-def _complete(shell: Any, event: Any) -> list[str]:
-    return complete(event.text_until_cursor, event.symbol)
-
-
-_all: WeakSet[MemWatch] = keep("shells", WeakSet)
+shells: WeakSet[MemWatch] = keep("shells", WeakSet)
 """All shells with memwatch loaded: ``embed()`` adds a second one."""
 
 
 def _forget_cells() -> None:
-    for each in _all:
+    for each in shells:
         each.watcher.forget_cells()
 
 
 os.register_at_fork(after_in_child=_forget_cells)
 
 
-def _stop_unneeded() -> None:
+def stop_unneeded() -> None:
     """Stop the services of this process that no shell needs any more."""
-    if not any(each.record and each.publish for each in _all):
+    if not any(each.record and each.publish for each in shells):
         publishing.stop()
-    if not any(each.record for each in _all):
+    if not any(each.record for each in shells):
         recording.stop()
-    if not any(each.style == "cpu" for each in _all):
+    if not any(each.style == "cpu" for each in shells):
         _core.set_cpu_reader(None)
-    if not any(each.children for each in _all):
+    if not any(each.children for each in shells):
         watch_children(False)
-
-
-def _loaded(shell: Any) -> MemWatch | None:
-    magics = shell.magics_manager.registry.get(MemWatch.__name__)
-    # Compared by module: a reload of this module creates another class.
-    return magics if type(magics).__module__ == __name__ else None
-
-
-def load(shell: Any) -> None:
-    """Register the magics with `shell` and watch its cells. Idempotent."""
-    magics = _loaded(shell)
-    if magics is None:
-        magics = MemWatch(shell)
-        shell.register_magics(magics)
-        for typed in _COMPLETED:
-            shell.set_hook("complete_command", _complete, str_key=typed)
-    warn_if_peaks_are_sampled()
-    magics.watcher.start()
-    _report_predecessor(shell, magics.record_dir)
-
-
-def _report_predecessor(shell: Any, record_dir: str) -> None:
-    """Print, once, what killed the kernel before this one."""
-    own = recording.box_path()
-    if own is None:
-        return
-    try:
-        message = None
-        files = list_files(record_dir)
-        if len(find_boxes(files=files)) > 1:  # usually only this process's
-            from ..blackbox.postmortem import find_predecessor
-            from ..blackbox.postmortem_text import in_one_line
-
-            found = find_predecessor(own, record_dir)
-            message = None if found is None else in_one_line(found)
-        prune_boxes(files=files)  # not before it was reported
-    except Exception as error:
-        warn_once(
-            "predecessor",
-            f"cannot check whether the previous kernel was killed: {cause_of(error)}",
-        )
-        return
-    if message is None:
-        return
-    if is_inside_cell(shell) or not hasattr(shell, "kernel"):
-        say(message)
-        return
-
-    # A kernel that is starting has no output yet: print with its first cell.
-    def report(_: Any) -> None:
-        shell.events.unregister("pre_run_cell", report)
-        say(message)
-
-    shell.events.register("pre_run_cell", report)
-
-
-def unload(shell: Any) -> None:
-    """Stop watching and remove the magics. Idempotent."""
-    magics = _loaded(shell)
-    if magics is None:
-        return
-    magics.watcher.stop()
-    _all.discard(magics)
-    _stop_unneeded()
-    manager = shell.magics_manager
-    del manager.registry[MemWatch.__name__]
-    for kind, names in _MAGICS.items():
-        for name in names:
-            manager.magics[kind].pop(name, None)
-    for typed in _COMPLETED:
-        # IPython has no unset_hook(); these keys have no other hooks.
-        shell.strdispatchers["complete_command"].strs.pop(typed, None)
-    if magics in shell.configurables:
-        shell.configurables.remove(magics)
-
-
-def stop(shell: Any) -> None:
-    """Stop watching; the magics stay. Idempotent."""
-    magics = _loaded(shell)
-    if magics is not None:
-        magics.watcher.stop()

@@ -227,11 +227,30 @@ class History(Sequence[CellReport]):
 
         return plot(self, ax, capabilities.find_limit({})[0]["limit_bytes"])
 
+    def cell(self, execution_count: int) -> CellReport:
+        """The newest report of the cell with this number. KeyError.
+
+        >>> history = History()
+        >>> history.append(CellReport(label="In [3]", execution_count=3))
+        >>> history.cell(3) is history["In [3]"]
+        True
+        """
+        for report in reversed(self):
+            if report.execution_count == execution_count:
+                return report
+        raise KeyError(f"no report of cell {execution_count} in memwatch.history")
+
     @overload
-    def __getitem__(self, index: int) -> CellReport: ...
+    def __getitem__(self, index: int | str) -> CellReport: ...
     @overload
     def __getitem__(self, index: slice) -> list[CellReport]: ...
-    def __getitem__(self, index: int | slice) -> CellReport | list[CellReport]:
+    def __getitem__(self, index: int | str | slice) -> CellReport | list[CellReport]:
+        """By position, or by label: then the newest one. IndexError, KeyError."""
+        if isinstance(index, str):
+            for report in reversed(self):
+                if report.label == index:
+                    return report
+            raise KeyError(f"no report '{index}' in memwatch.history")
         with self._lock:
             if isinstance(index, slice):
                 return [*self._bare, *self._shaped][index]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from array import array
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any, TypeVar, cast
 
 from .. import _core
 from ..report import DEFAULTS, CellReport, Status
@@ -13,6 +15,8 @@ from ..state import keep
 from ..warn import FailureWarning, warn_once
 from .children import close_window, open_window
 from .history import History
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 history = keep("history", History)
 """The reports of all cells and blocks of this process, oldest first."""
@@ -91,6 +95,11 @@ class OpenWindow:
                 " tries again",
             )
 
+    def cancel(self) -> None:
+        """Close the window without a report."""
+        self._window.cancel()
+        close_window(self._children)
+
     def close(
         self,
         *,
@@ -132,7 +141,7 @@ class OpenWindow:
 
 
 class watch:
-    """Measure a block of code.
+    """Measure a block of code, or each call of a function.
 
     >>> with watch("load") as w:
     ...     table = bytearray(2**26)
@@ -145,10 +154,21 @@ class watch:
     ``memwatch.history``. It is None while the block runs, and if measuring failed: then
     one MemwatchWarning says why, and the block is not disturbed. Blocks may nest and
     overlap in threads; each has its own peak of the whole process. RuntimeError if the
-    same watch is entered again before it has ended.
+    same watch is entered again before it has ended. In a coroutine ``async with`` works
+    as well.
+
+    As a decorator it measures each call, of a coroutine function until it returns:
+
+    >>> @watch("parse")
+    ... def parse(text):
+    ...     return text.split()
+    >>> parse("a b")
+    ['a', 'b']
     """
 
     def __init__(self, label: str | None = None) -> None:
+        if callable(label):
+            raise TypeError("expected a label; as a decorator: @memwatch.watch('name')")
         self.label = label
         self.report: CellReport | None = None
         self._window: OpenWindow | None = None
@@ -182,3 +202,45 @@ class watch:
             _failure.warn(failure)
         if self.report is not None:
             history.append(self.report)
+
+    async def __aenter__(self) -> watch:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def __call__(self, function: F) -> F:
+        """`function`, measured in each call; without a label under its own name.
+
+        TypeError for a generator function, whose call runs none of its code.
+        """
+        from functools import wraps
+        from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, iscoroutinefunction
+
+        label = self.label or function.__qualname__
+        code = getattr(function, "__code__", None)
+        if code is not None and code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+            raise TypeError(
+                f"cannot measure the generator function {label}; use memwatch.watch()"
+                " around the loop"
+            )
+        if iscoroutinefunction(function):
+
+            @wraps(function)
+            async def run_async(*args: Any, **named: Any) -> Any:
+                with watch(label):
+                    return await function(*args, **named)
+
+            return cast("F", run_async)
+
+        @wraps(function)
+        def run(*args: Any, **named: Any) -> Any:
+            with watch(label):
+                return function(*args, **named)
+
+        return cast("F", run)

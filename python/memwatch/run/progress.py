@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from ..display.units import mib, printable, seconds
-from ..report import first_line
+from ..report import telling_line
 from .kernels import KernelMemory
 from .results import NotebookRun
 
@@ -88,7 +88,7 @@ class Table(Listener):
         """Show the cell in the notebook's row."""
         row = self._rows[notebook]
         row.place, row.memory, row.since = place, memory, time.monotonic()
-        row.source = first_line(source)
+        row.source = telling_line(source)
 
     def ended(self, run: NotebookRun) -> None:
         """Replace the row with a line above the table."""

@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 
 from ..display.units import mib
 from ..measure import capabilities
-from ..report import Status, first_line, iso_8601
+from ..report import Status, iso_8601, telling_line
 from ..warn import cause_of
 from .execution import (
     Options,
@@ -380,7 +380,7 @@ class Runner:
             "label": f"In [{count}]",
             "execution_count": count,
             "cell_id": cell.get("id"),
-            "source": first_line(cell.source),
+            "source": telling_line(cell.source),
         }
 
     def cell_run(self, index: int) -> CellRun:

@@ -217,15 +217,13 @@ def test_a_terminal_shows_the_running_cell(tmp_path):
     """In a pseudo-terminal: the live table, and the line that stays."""
     import pexpect
 
-    wait = (
-        "import os, time  # the cell\nwhile not os.path.exists('go'): time.sleep(0.01)"
-    )
+    wait = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)"
     write(tmp_path, "a.ipynb", wait)
     shown = pexpect.spawn(
         MEMWATCH, ["run", "a.ipynb"], cwd=str(tmp_path), encoding="utf-8", timeout=60,
         dimensions=(24, 100), env=os.environ | {"TERM": "xterm"},
     )  # fmt: skip
-    shown.expect("a.ipynb +1/1 .*the cell")
+    shown.expect("a.ipynb +1/1 .*while not os.path")
     (tmp_path / "go").touch()
     shown.expect("a.ipynb: ok: 1 cell in")
     shown.expect(pexpect.EOF)

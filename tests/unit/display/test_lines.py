@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from memwatch import CellReport
 from memwatch.display import lines
 from support import CLASSIC, CPU
@@ -81,9 +83,45 @@ def test_cpu_without_a_tick_is_0_percent_as_in_version_1_8():
 
 
 def test_duration_by_a_clock_that_stood_is_not_zero():
-    for style in lines.STYLES.values():
+    for style in lines.classic, lines.cpu:
         assert re.search(r" RAM in n/a[ ,]", style(1, report(duration_ns=None)))
 
 
 def test_unknown_is_not_zero():
     assert "used ? MiB RAM in n/a, peaked ? MiB" in lines.classic(1, CellReport())
+
+
+@pytest.mark.parametrize(
+    ("used", "peaked", "total", "line"),
+    [
+        (14.3, 0, 66.2, "[3] +14.3 MiB, peak +0.0, 0.72 s, total 66.2 MiB"),
+        (-300, 30, 512, "[3] -300.0 MiB, peak +30.0, 0.72 s, total 512 MiB"),
+        (2048, 1536, 4096, "[3] +2.00 GiB, peak +1.50 GiB, 0.72 s, total 4.00 GiB"),
+        (-0.01, 0, 66, "[3] +0.0 MiB, peak +0.0, 0.72 s, total 66.0 MiB"),
+    ],
+)
+def test_short(used, peaked, total, line):
+    made = report(
+        used_bytes=int(used * MIB),
+        peaked_bytes=int(peaked * MIB),
+        rss_end_bytes=int(total * MIB),
+    )
+    assert lines.short(3, made) == line
+    assert len(line) <= 80
+
+
+def test_short_without_figures():
+    assert lines.short(1, CellReport()) == "[1] ?, peak ?, ? s, total ?"
+
+
+@pytest.mark.parametrize(
+    ("used", "figure"),
+    [
+        (14.3, "\x1b[33m+14.3 MiB\x1b[0m"),
+        (-2, "\x1b[32m-2.0 MiB\x1b[0m"),
+        (0.5, "+0.5 MiB"),
+    ],
+)
+def test_short_in_colour(used, figure):
+    made = report(used_bytes=int(used * MIB))
+    assert lines.coloured(lines.short(3, made), made).startswith(f"[3] {figure}, peak ")

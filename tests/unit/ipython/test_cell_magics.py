@@ -17,13 +17,14 @@ def test_one_cell_is_watched_while_watching_is_off(ip, lines):
     assert abs(line.used - 32) < 1
     report = memwatch.history[-1]
     assert report.label == "In [3]"
-    assert report.source == "%%memwatch"
+    assert report.source == "kept = pages(32)"
     assert lines("pass") == []
     assert _core.sampler()["open_windows"] == 0
     (line,) = lines("%%memwatch\n1/0")
     assert memwatch.history[-1].status == "error"
     assert lines("pass") == []
-    assert len(lines("%memwatch on")) == 1
+    assert lines("%memwatch on") == []
+    assert len(lines("pass")) == 1
 
 
 def test_one_line_while_watching_is_on(ip, lines):
@@ -109,3 +110,51 @@ def test_quiet_cell_has_a_report_but_no_line(ip, lines):
     assert lines("%%memwatch_quiet\nran = True") == []
     assert ip.user_ns["ran"]
     assert len(memwatch.history) == before + 2
+
+
+AWAITING = "import asyncio\nawait asyncio.sleep(0)\nkept = pages(8)\n"
+
+
+@pytest.mark.parametrize(
+    "body", [AWAITING, AWAITING + "async for _ in numbers(): pass\n", "await number()"]
+)
+def test_body_may_await(ip, lines, show, body):
+    ip.run_cell(
+        "async def number(): return 7\nasync def numbers():\n    yield 1",
+        store_history=True,
+    )
+    show("%memwatch off")
+    (line,) = lines(f"%%memwatch\n{body}")
+    assert line.n == 3
+    if "kept" in body:
+        assert abs(line.used - 8) < 1
+    else:
+        assert ip.user_ns["_"] == 7
+        assert ip.user_ns["_3"] == 7
+    assert "2 runs" in show(f"%%memwatch -r 2\n{body}")
+    before = len(memwatch.history)
+    show("%memwatch on")
+    assert lines(f"%%memwatch_quiet\n{body}") == []
+    assert len(memwatch.history) == before + 1
+
+
+def test_a_line_may_await(ip, lines, show):
+    show("%memwatch off\nasync def number(n): return n")
+    assert "12" in show("%memwatch await number(12)")
+    (line,) = lines("%memwatch await number(3)")
+    assert line.n == 3
+    assert "3 runs" in show("%memwatch -r 3 await number(1)")
+    show("async def inside():\n    return await number(5)")
+    assert "coroutine" in show("%memwatch inside()")  # awaits in a function only
+
+
+def test_errors_of_a_body_that_awaits(ip, show):
+    show("async def fail(): raise KeyError('x')")
+    assert "KeyError" in show("%%memwatch\nawait fail()")
+    report = memwatch.history[-1]
+    assert (report.source, report.status) == ("await fail()", "error")
+    text = show("%%memwatch -r x\nawait fail()")
+    assert text == "UsageError: %%memwatch: expected a positive integer, got 'x'"
+    assert "SyntaxError" in show("%%memwatch\nawait fail(")
+    show("%autoawait False")
+    assert "SyntaxError" in show("%%memwatch\nawait fail()")

@@ -12,6 +12,7 @@ import pytest
 
 import memwatch
 from memwatch import CellReport, _core
+from shells import open_windows
 from support import MIB, run_python
 
 
@@ -46,11 +47,9 @@ def test_top_ranks_by_use_and_by_rise(show):
     ]
     assert rose.splitlines()[0] == "Rose the highest, of 5 reports"
     assert cells_in(rose) == [1, 3]
-    _, rose = show("%memwatch top").split("\n\n")
-    assert cells_in(rose)[:3] == [1, 3, 4]
-    kept, _ = show("%memwatch top").split("\n\n")
-    assert cells_in(kept)[:3] == [3, 4, 1]
-    assert len(cells_in(kept)) == 5
+    kept, rose = show("%memwatch top").split("\n\n")
+    assert cells_in(kept) == [3, 4, 1, 2]
+    assert cells_in(rose) == [1, 3, 4, 2]
 
 
 def test_rows_have_80_characters_and_no_escape_sequences(show):
@@ -71,7 +70,7 @@ def test_history_shows_the_newest(show):
         add(number)
     text = show("%memwatch history 3")
     assert cells_in(text) == [28, 29, 30]
-    assert text.endswith("27 older: %memwatch history 30, or memwatch.history")
+    assert text.endswith("27 older; to show them: %memwatch history 30")
     assert len(cells_in(show("%memwatch history"))) == 20
     assert "older" not in show("%memwatch history 100")
 
@@ -99,15 +98,89 @@ def test_last_shows_all_figures(show):
     assert max(map(len, text.splitlines())) <= 88
 
 
-def test_last_skips_cells_that_only_show_reports(show):
-    show("interesting = 1")
-    for _ in range(2):
-        show("%memwatch")
-        show("%memwatch top")
-        show("memwatch history")
-        assert show("%memwatch last").startswith("In [1] interesting = 1")
-    show("%memwatch style classic")
-    assert "style classic" in show("%memwatch last").splitlines()[0]
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "%memwatch", "%memwatch top", "memwatch history", "%memwatch style classic",
+        "%memwatch tpo", "%memwatch --help", "%memwatch on", "%memwatch help",
+        "# which?\n%memwatch top\n\n%memwatch history 3\n",
+    ],
+)  # fmt: skip
+def test_subcommands_have_no_line_and_no_report(ip, lines, show, typed):
+    lines("interesting = 1")
+    before = list(memwatch.history)
+    assert lines(typed) == []
+    assert list(memwatch.history) == before
+    assert open_windows() == 0
+    assert show("%memwatch last").startswith("In [1] interesting = 1")
+    (line,) = lines("x = 1")
+    assert line.n == 4
+    assert memwatch.history[-1].drift_bytes is not None
+
+
+@pytest.mark.parametrize("code", ["kept = 1\n%memwatch top", "%memwatch top\n1 / 0"])
+def test_cells_with_code_beside_subcommands_are_reported(lines, code):
+    before = len(memwatch.history)
+    assert len(lines(code)) == 1
+    assert len(memwatch.history) == before + 1
+
+
+def test_code_after_memwatch_is_watched(ip, lines, show):
+    show("%memwatch off")
+    (line,) = lines("%memwatch kept = pages(32)")
+    assert abs(line.used - 32) < 1
+    assert len(ip.user_ns["kept"]) == 32 * MIB
+    (line,) = lines("%memwatch top\n%memwatch kept")
+    assert line.n == 3
+    assert memwatch.history[-1].label == "In [3]"
+    ip.user_ns["calls"] = []
+    assert "3" in show("%memwatch {calls.append(1): 3}.popitem()[1]")
+    assert ip.user_ns["calls"] == [1]  # not by IPython's expansion, too
+    assert "'xyz'" in show("%memwatch 'xy' + 'z'")
+    assert "ZeroDivisionError" in show("%memwatch 1 / 0")
+    assert lines("pass") == []
+
+
+def test_code_after_memwatch_is_repeated(ip, show):
+    ip.user_ns["runs"] = []
+    text = show("%memwatch -r 5 runs.append(pages(8 if len(runs) == 2 else 4))")
+    assert text.startswith("5 runs\nused ")
+    assert len(ip.user_ns["runs"]) == 5
+    show("%memwatch --repeat=2 runs.append(1)")
+    assert len(ip.user_ns["runs"]) == 7
+
+
+def test_names_are_expanded_in_subcommands(ip, show, tmp_path):
+    ip.user_ns["path"] = tmp_path / "kept.json"
+    show("x = 1")
+    show("%memwatch save $path")
+    assert ip.user_ns["path"].exists()
+    assert show("%memwatch history {1}").count("\n") == 1
+
+
+def test_tables_are_as_wide_as_the_terminal(show, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    show(f"kept = {'1' * 200}")
+    for typed in "%memwatch top", "%memwatch history":
+        assert max(map(len, show(typed).splitlines())) == 120
+
+
+def test_version(show):
+    assert show("%memwatch --version") == f"memwatch {memwatch.__version__}"
+
+
+def test_postmortem(ip, show):
+    assert show("%memwatch postmortem 1").startswith("no black box of process 1 in ")
+    program = (
+        "import os, signal, memwatch; from memwatch.blackbox import recording;"
+        "recording.start(None, ''); w = memwatch.watch('grow');"
+        "w.__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.Popen([sys.executable, "-c", program])
+    assert done.wait(timeout=60) == -9
+    text = show(f"%memwatch postmortem {done.pid}")
+    assert text.startswith(f"process    {done.pid}")
+    assert "\ncell       grow, began " in text
 
 
 def test_last_without_timeline_and_figures(show):
@@ -167,6 +240,7 @@ def test_save(show, tmp_path):
     path = tmp_path / "my cells.JSON"
     assert show(f"%memwatch save '{path}'") == f"1 report in {path}"
     assert json.loads(path.read_text())["reports"][0]["source"] == "x = 1"
+    show("y = 2")
     assert show(f"%memwatch save {tmp_path}/kept.csv").startswith("2 reports in ")
     assert (tmp_path / "kept.csv").read_text().count("\n") == 3
 
@@ -180,6 +254,10 @@ def test_save_expands_the_home_directory(show, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
+        ("%memwatch top5 now", "%memwatch: unknown subcommand: 'top5'; did you mean"),
+        ("%memwatch -r x f()", "%memwatch -r: expected a positive integer, got 'x'"),
+        ("%memwatch -r 3", "%memwatch -r: expected code after the number of runs"),
+        ("%memwatch postmortem x", "postmortem: expected a positive integer, got 'x'"),
         ("%memwatch tpo", "%memwatch: unknown subcommand: 'tpo'; did you mean 'top'?"),
         ("%memwatch stauts", "unknown subcommand: 'stauts'; did you mean 'status'?"),
         (

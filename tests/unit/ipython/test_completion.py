@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings(
     [
         ("%memwatch to", ["top"]),
         ("%memwatch s", ["status", "save", "style"]),
-        ("%memwatch style ", ["classic", "cpu"]),
+        ("%memwatch style ", ["classic", "cpu", "short"]),
         ("%memwatch style cl", ["classic"]),
         ("%memwatch top --", ["--help"]),
         ("%memwatch --h", ["--help"]),

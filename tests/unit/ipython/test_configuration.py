@@ -25,7 +25,7 @@ def test_cpu_style(ip, capsys):
     assert int(match["max"][:-1]) >= int(match["mean"][:-1])
     assert memwatch.history[-1].single_max_cpu_percent == int(match["max"][:-1])
     ip.run_cell("%memwatch style")
-    assert "style cpu; others: classic" in capsys.readouterr().out
+    assert "style cpu; others: classic, short" in capsys.readouterr().out
     # Cells shorter than a tick of the kernel's clock have numbers too.
     for _ in range(20):
         ip.run_cell("x = 1", store_history=True)
@@ -58,7 +58,7 @@ def test_cpu_style_that_fails_keeps_the_old_style(ip, capsys, caplog):
             assert "cpu style: " in shown
             assert "Traceback" not in shown
             ip.run_cell("%memwatch style")
-            assert "style classic; others: cpu" in capsys.readouterr().out
+            assert "style classic; others: cpu, short" in capsys.readouterr().out
 
 
 def test_max_history_reports(shell, capsys):

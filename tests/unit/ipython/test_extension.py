@@ -50,9 +50,13 @@ def test_unloading_removes_everything(ip, capsys):
 
 
 def test_off_and_on(ip, capsys):
-    assert run_cell(ip, "%memwatch off", capsys) == []
+    ip.run_cell("%memwatch off", store_history=True)
+    answer = "not watching; to watch again: %memwatch on\n"
+    assert capsys.readouterr().out == answer
     assert run_cell(ip, "pass", capsys) == []
-    assert len(run_cell(ip, "%memwatch on", capsys)) == 1
+    ip.run_cell("%memwatch on", store_history=True)
+    assert capsys.readouterr().out == "watching every cell\n"
+    assert len(run_cell(ip, "pass", capsys)) == 1
 
 
 def test_reloaded_modules_continue():

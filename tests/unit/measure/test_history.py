@@ -318,3 +318,16 @@ def test_frame_of_neither_names_both(history, monkeypatch):
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(ImportError, match=r"pip install pandas or pip install pol"):
         history.to_frame()
+
+
+def test_reports_by_number_and_by_label():
+    history = History()
+    for number in (3, 4, 3):
+        history.append(CellReport(label=f"In [{number}]", execution_count=number))
+    history.append(CellReport(label="load"))
+    assert history.cell(3) is history[2] is history["In [3]"]
+    assert history["load"] is history[3]
+    with pytest.raises(KeyError, match=r"no report of cell 5 in memwatch.history"):
+        history.cell(5)
+    with pytest.raises(KeyError, match=r"no report 'store' in memwatch.history"):
+        history["store"]

@@ -294,5 +294,4 @@ def test_the_earlier_run_of_a_notebook():
 def test_cells_that_take_no_part():
     empty = dataclasses.replace(cell(0), source="", report=None)
     assert violations.ran(run(empty, not_run(1), cell(2, "x"))) == [cell(2, "x")]
-    assert violations.first_line(cell(0, "\n\n  x = 1\ny")) == "x = 1"
     assert violations.label_of(not_run(4)) == "cell 5"

@@ -99,7 +99,7 @@ def test_a_worker_that_is_killed(two_workers, tmp_path):
     assert [each.state for each in runs] == ["ok"] * 5
     assert runs[0].attempts == 2
     assert "attempt 1 was lost with the worker tcp://" in runs[0].message
-    assert "in code cell 2 of 2 (import os" in runs[0].message
+    assert "in code cell 2 of 2 (path = pathlib." in runs[0].message
     assert runs[0].message.endswith("MiB, its last sample")
     assert jobs[0].notebook.cells[1].outputs[0].text == "through\n"
     # A kernel sees that who started it is gone.

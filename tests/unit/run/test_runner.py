@@ -144,7 +144,7 @@ def test_a_killed_kernel():
     assert report.used_bytes == pytest.approx(80 * MIB, abs=2 * MIB)
     assert re.fullmatch(
         r"the kernel was killed by signal 9 \(SIGKILL\) in code cell 2 of 3"
-        r" \(import os, time\) at \d+\.\d\d MiB, its last sample",
+        r" \(def until_sampled.*\) at \d+\.\d\d MiB, its last sample",
         found.message,
     )
 

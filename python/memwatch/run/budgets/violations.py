@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ...display.units import mib
-from ...report import CellReport
+from ...report import CellReport, telling_line
 from ..results import CellRun, NotebookRun
 
 What = Literal["peak", "used"]
@@ -23,7 +23,7 @@ class Violation:
     label: str
     """``In [3]``, ``cell 4`` for one without a number, ``the notebook``."""
     source: str | None
-    """The cell's first line."""
+    """The cell's line, as in CellReport.source."""
     what: What
     scope: Scope
     """What the limit is for: each cell of the notebook, or this cell only."""
@@ -67,12 +67,6 @@ def label_of(cell: CellRun) -> str:
     return f"cell {cell.cell_index + 1}"
 
 
-def first_line(cell: CellRun) -> str | None:
-    """Its first line that is not empty, at most 120 characters."""
-    lines = (line.strip() for line in cell.source.splitlines())
-    return next((line[:120] for line in lines if line), None)
-
-
 def ran(run: NotebookRun) -> list[CellRun]:
     """The cells that were executed."""
     # Kernels do not execute a cell without text.
@@ -108,7 +102,7 @@ class Subject:
             notebook=self.run.notebook,
             cell_index=None if cell is None else cell.cell_index,
             label="the notebook" if cell is None else label_of(cell),
-            source=None if cell is None else first_line(cell),
+            source=None if cell is None else telling_line(cell.source),
             what=what,
             scope=scope,
             rule=rule,

@@ -17,7 +17,7 @@ from distributed.utils import sync
 from nbformat import NotebookNode
 
 from ... import __version__
-from ...report import first_line, iso_8601
+from ...report import iso_8601, telling_line
 from ..execution import Options
 from ..kernels import KernelMemory
 from ..progress import Listener
@@ -192,7 +192,7 @@ class _Reporter(Listener):
         self._send(
             "cell",
             cell_index=index,
-            source=first_line(source),
+            source=telling_line(source),
             cell_id=self.runner.notebook.cells[index].get("id"),
             kernel_pid=self.runner.progress.pid,
             rss_bytes=None if memory is None else memory.rss_bytes(),

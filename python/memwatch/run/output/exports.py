@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ...files import csv_pieces, drop_stdout, json_pieces, write_whole
 from ...measure.history import COLUMNS
 from ...optional import need
-from ..budgets.violations import Violation, first_line
+from ...report import telling_line
+from ..budgets.violations import Violation
 from ..notebook_files import InputError, read_whole
 from ..results import NotebookRun
 
@@ -84,7 +85,7 @@ def _rows(runs: Iterable[NotebookRun]) -> Iterator[Sequence[Any]]:
         for cell in run.cells:
             figures = [getattr(cell.report, name, None) for name in COLUMNS]
             if cell.report is None:
-                figures[COLUMNS.index("source")] = first_line(cell)
+                figures[COLUMNS.index("source")] = telling_line(cell.source)
             yield run.notebook, run.state, cell.cell_index, cell.state, *figures
 
 

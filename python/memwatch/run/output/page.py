@@ -12,11 +12,10 @@ from typing import Any
 from ...display.units import mib, seconds
 from ...measure.capability_text import SET_BY
 from ...optional import need
-from ...report import CellReport
+from ...report import CellReport, telling_line
 from ..budgets.violations import (
     Violation,
     describe_figure,
-    first_line,
     label_of,
     used_by,
 )
@@ -148,7 +147,7 @@ def _cell(row: str, cell: CellRun, violations: Sequence[Violation]) -> dict[str,
         "cell_index": cell.cell_index,
         "label": label_of(cell),
         "state": cell.state,
-        "first": first_line(cell) or "",
+        "first": telling_line(cell.source),
         "source": source,
         "used": _size(report.used_bytes),
         "peak": _size(report.rss_peak_bytes, at_least),

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 
 from ...display.units import mib, seconds
+from ...report import telling_line
 from ..budgets.violations import (
     Violation,
     describe_figure,
-    first_line,
     label_of,
     ran,
     used_by,
@@ -95,7 +95,7 @@ def _highest(runs: Sequence[NotebookRun]) -> str:
     rows = [
         [
             _text(run.notebook),
-            f"{_text(label_of(cell))} {_code(first_line(cell))}",
+            f"{_text(label_of(cell))} {_code(telling_line(cell.source))}",
             mib(cell.report.used_bytes),
             mib(cell.report.risen_bytes),
             mib(cell.report.rss_peak_bytes),
