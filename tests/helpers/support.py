@@ -77,6 +77,9 @@ def wait_for(
     return found
 
 
+UNTIL_INTERRUPTED = "import time\nwhile True: time.sleep(0.01)"
+"""Code; one long sleep() would miss a signal that comes just before it begins."""
+
 UNTIL_SAMPLED = """
 def until_sampled():
     import glob, os, time

@@ -109,7 +109,9 @@ def test_sparkline_in_a_terminal_is_blocks(terminal):
 
 def test_interrupt(terminal):
     ipython = terminal("--ext=memwatch")
-    ipython.child.sendline("print('running'); import time; time.sleep(600)")
+    # One long sleep() would miss a signal that comes just before it begins.
+    forever = "[time.sleep(0.01) for _ in iter(int, 1)]"
+    ipython.child.sendline(f"import time; print('running'); {forever}")
     ipython.child.expect("running\r\n")
     ipython.child.sendintr()
     text = ipython.read()

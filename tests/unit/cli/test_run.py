@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from command import MEMWATCH, NONESUCH, run, write
-from support import MIB, UNTIL_SAMPLED, wait_for
+from support import MIB, UNTIL_INTERRUPTED, UNTIL_SAMPLED, wait_for
 
 
 def test_in_and_out(tmp_path):
@@ -87,7 +87,7 @@ def test_a_kernel_that_the_control_group_kills(tmp_path, group):
 def test_interrupt_writes_executed_cells(tmp_path):
     write(
         tmp_path, "a.ipynb", "print('first')",
-        "open('mark', 'w').close()\nimport time; time.sleep(600)", "2",
+        f"open('mark', 'w').close()\n{UNTIL_INTERRUPTED}", "2",
     )  # fmt: skip
     write(tmp_path, "b.ipynb", "1")
     started = subprocess.Popen(

@@ -19,7 +19,7 @@ from nbformat.v4 import (
 )
 
 from command import MEMWATCH, NONESUCH, OLD, old, run, save, start
-from support import wait_for
+from support import UNTIL_INTERRUPTED, wait_for
 
 
 def kept(cell):
@@ -156,7 +156,7 @@ def test_a_file_is_rewritten_only_if_something_ran(tmp_path):
 
 
 def test_those_that_were_not_begun_are_left_as_they_are(tmp_path):
-    save(tmp_path, "a.ipynb", "open('mark', 'w')\nimport time; time.sleep(600)", "2")
+    save(tmp_path, "a.ipynb", f"open('mark', 'w')\n{UNTIL_INTERRUPTED}", "2")
     save(tmp_path, "b.ipynb", "1")
     before = (tmp_path / "b.ipynb").read_bytes()
     started = start("a.ipynb", "b.ipynb", "--in-place", cwd=tmp_path)
@@ -246,7 +246,7 @@ def test_a_terminal_that_hangs_up(tmp_path, ignored):
 
 def test_sighup_writes_everything(tmp_path):
     save(tmp_path, "a.ipynb", "print('first')",
-         "open('mark', 'w')\nimport time; time.sleep(600)", "2")  # fmt: skip
+         f"open('mark', 'w')\n{UNTIL_INTERRUPTED}", "2")  # fmt: skip
     started = start("a.ipynb", "--in-place", "--json", "r.json", "--html", "r.html",
                     cwd=tmp_path)  # fmt: skip
     wait_for(lambda: (tmp_path / "mark").exists())

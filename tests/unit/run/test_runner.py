@@ -32,7 +32,7 @@ from runners import (
     states,
     text_of,
 )
-from support import MIB, UNTIL_SAMPLED, wait_for
+from support import MIB, UNTIL_INTERRUPTED, UNTIL_SAMPLED, wait_for
 
 
 @needs_mark
@@ -285,7 +285,7 @@ def test_interrupt(tmp_path):
         jobs_of(
             notebook_of(
                 "1",
-                f"import time; open({str(mark)!r}, 'w').close(); time.sleep(600)",
+                f"open({str(mark)!r}, 'w').close()\n{UNTIL_INTERRUPTED}",
                 "2",
             ),
             notebook_of("1"),
