@@ -32,6 +32,7 @@ static atomic_int open_errno;        /* nothing can be opened */
 static atomic_int fstat_errno;       /* nor looked at */
 static atomic_long status_is_cut_at; /* NEVER, or how much of it is read */
 static atomic_long statm_is_cut_at;  /* likewise */
+static _Thread_local bool is_opener; /* only the sampler's own thread is held */
 static atomic_bool hold_status;      /* the thread keeps what it read of status back */
 static atomic_bool status_is_held;   /* and does so now */
 static atomic_bool clock_stands;     /* at clock_ns */
@@ -100,7 +101,7 @@ __wrap_pread64(int fd, void *text, size_t room, off_t offset)
     long cut_at = is_status ? status_is_cut_at : statm_is_cut_at;
 
     reads++;
-    if (is_status && gettid() != getpid()) {
+    if (is_status && gettid() != getpid() && !is_opener) {
         while (hold_status) {
             status_is_held = true;
             sched_yield();

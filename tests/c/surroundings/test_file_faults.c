@@ -176,6 +176,7 @@ open_in_thread(void *argument)
 {
     struct opener *opener = argument;
 
+    is_opener = true;
     if (mw_sampler_open(sampler, &opener->watch, NULL) != 0) {
         abort();
     }
