@@ -131,6 +131,25 @@ exit_status_of(int (*check)(void))
     return WEXITSTATUS(status);
 }
 
+/* What a check returns that is not allowed to make its namespaces or mounts. */
+enum { NO_NAMESPACE = 200 };
+
+/* Fails unless `check` returns 0; it runs in a child, as root, and may mount. */
+static inline void
+assert_passes_with_mounts(int (*check)(void))
+{
+    int found;
+
+    if (geteuid() != 0) {
+        skip(); /* only root can mount */
+    }
+    found = exit_status_of(check);
+    if (found == NO_NAMESPACE) {
+        skip(); /* not even root, in a container */
+    }
+    assert_int_equal(found, 0);
+}
+
 static inline int64_t
 distance(int64_t a, int64_t b)
 {

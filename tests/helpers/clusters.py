@@ -214,7 +214,7 @@ def run(jobs, cluster, retries=2, beside=None):
 
 CLIENT = """import sys, json
 sys.path[:0] = {paths!r}
-from test_cluster import job, hanging
+from clusters import job, hanging
 from memwatch.run.dask.cluster import run_on_cluster
 from pathlib import Path
 folder = Path({folder!r})

@@ -58,28 +58,27 @@ def command(
     Reports 'OOM-killed' only if the signal is known and the cgroup's OOM-kill counter
     increased.
     """
-    found = _boxes(which, record_dir)
+    pid = int(which) if which and which.isascii() and which.isdigit() else None
+    if which is None or pid is not None:
+        found = find_dead(pid, record_dir)
+    else:
+        found = [_box(which)]
+    if pid is not None and not found:
+        raise click.UsageError(
+            describe_newest([], record_dir, pid=pid)
+            + "; `memwatch postmortem` without a PID reads the newest one"
+        )
     if as_json:
         report = examine(*found[0], signal).to_dict() if found else None
         click.echo(json.dumps(report, indent=2))
     else:
-        click.echo(describe_newest(found, record_dir, signal=signal))
+        click.echo(describe_newest(found, record_dir, pid=pid, signal=signal))
 
 
-def _boxes(which: str | None, record_dir: str) -> list[tuple[Path, Box]]:
-    if which is None:
-        return find_dead(record_dir=record_dir)
-    if which.isascii() and which.isdigit():
-        found = find_dead(int(which), record_dir)[:1]
-        if not found:
-            raise click.UsageError(
-                describe_newest([], record_dir, pid=int(which))
-                + "; `memwatch postmortem` without a PID reads the newest one"
-            )
-        return found
+def _box(path: str) -> tuple[Path, Box]:
     try:
-        return [(Path(which), read_box(which))]
+        return Path(path), read_box(path)
     except BlackBoxError as error:
-        raise click.UsageError(f"{which}: {error}") from None
+        raise click.UsageError(f"{path}: {error}") from None
     except OSError as error:
-        raise click.UsageError(f"{which}: {cause_of(error)}") from None
+        raise click.UsageError(f"{path}: {cause_of(error)}") from None

@@ -68,26 +68,26 @@ def short(number: int, report: CellReport) -> str:
     >>> short(3, report)
     '[3] +15.0 MiB, peak +0.0, 0.10 s, total 66.0 MiB'
     """
-    peaked = signed(report.peaked_bytes).removesuffix(" MiB")
-    return (
-        f"[{number}] {signed(report.used_bytes)}, peak {peaked},"
-        f" {seconds(report.duration_ns)} s, total {short_size(report.rss_end_bytes)}"
-        f"{_children(report)}"
-    )
+    return _short(number, report, signed(report.used_bytes))
 
 
-def coloured(line: str, report: CellReport) -> str:
+def short_in_colour(number: int, report: CellReport) -> str:
     """The line of short() for a terminal: the use yellow if it grew, green if it fell.
 
     From 1 MiB on.
     """
     used = report.used_bytes or 0
     colour = 33 if used >= MIB else 32 if used <= -MIB else 0
-    if not colour:
-        return line
-    head, comma, rest = line.partition(",")
-    label, space, figure = head.partition(" ")
-    return f"{label}{space}\x1b[{colour}m{figure}\x1b[0m{comma}{rest}"
+    text = signed(report.used_bytes)
+    return _short(number, report, f"\x1b[{colour}m{text}\x1b[0m" if colour else text)
+
+
+def _short(number: int, report: CellReport, used: str) -> str:
+    peaked = signed(report.peaked_bytes).removesuffix(" MiB")
+    return (
+        f"[{number}] {used}, peak {peaked}, {seconds(report.duration_ns)} s,"
+        f" total {short_size(report.rss_end_bytes)}{_children(report)}"
+    )
 
 
 STYLES: dict[str, Callable[[int, CellReport], str]] = {

@@ -63,8 +63,8 @@ def signed(size_bytes: int | None) -> str:
         return "?"
     if abs(size_bytes) >= 1000 * MIB:
         return f"{size_bytes / _GIB:+.2f} GiB"
-    # Adding 0.0: a small negative rounds to -0.0.
-    return f"{round(size_bytes / MIB, 1) + 0.0:+.1f} MiB"
+    value = mib(size_bytes, 1)
+    return f"{value} MiB" if value.startswith("-") else f"+{value} MiB"
 
 
 def seconds(duration_ns: float | None) -> str:

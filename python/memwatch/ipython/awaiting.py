@@ -11,8 +11,7 @@ from typing import Any
 
 from .command_line import parse_code
 from .commands import CommandError
-
-_MAGICS = ("memwatch", "memwatch_quiet")
+from .magics import MemWatch
 
 
 class AwaitingMagics:
@@ -31,7 +30,7 @@ class AwaitingMagics:
         magic = word.lstrip("%")
         is_cell = word.startswith("%%")
         body = "".join(lines[1:])
-        if magic not in _MAGICS or (body.strip() and not is_cell):
+        if magic not in MemWatch.magics["cell"] or (body.strip() and not is_cell):
             return lines
         if not self._awaits(body if is_cell else _code_in(line)):
             return lines

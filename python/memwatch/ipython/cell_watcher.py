@@ -54,9 +54,12 @@ class _Cell:
 
 
 def _is_only_memwatch(text: str) -> bool:
-    lines = filter(None, map(str.strip, text.splitlines()))
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
     # Without "%" as well: IPython's %automagic.
-    return all(line.startswith(("%memwatch", "memwatch ", "#")) for line in lines)
+    return all(
+        line.startswith("#") or line.split()[0] in ("%memwatch", "memwatch")
+        for line in lines
+    )
 
 
 class CellWatcher:
@@ -143,9 +146,12 @@ class CellWatcher:
             cell.is_ignored = False
 
     def ignore_this_cell(self) -> None:
-        """Make no report of the running cell if it has only lines of %memwatch."""
+        """Make no report of the running cell if it has only lines of %memwatch.
+
+        Unless one of them has watched code: watch_this_cell().
+        """
         cell = self._cell_of_this_thread()
-        if cell is None or cell.info is None:
+        if cell is None or cell.info is None or cell.should_print:
             return
         info = cell.info()
         if info is not None:

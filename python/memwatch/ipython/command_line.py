@@ -149,8 +149,8 @@ def describe() -> str:
     table = "\n".join(f"    {typed:<{width}}  {text}" for typed, text in rows.items())
     return (
         f"Show what every cell costs in memory.\n\n{table}\n\n"
-        "For details: %memwatch SUBCOMMAND --help. Cells of subcommands only have no\n"
-        "report. For the reports of all other cells: import memwatch; memwatch.history"
+        "For details: %memwatch SUBCOMMAND --help. A cell that has only subcommands\n"
+        "has no report. For all reports: import memwatch; memwatch.history"
     )
 
 

@@ -33,9 +33,6 @@ class Configuration(HasTraits):
         c.MemWatch.min_used_mib = 1
     """
 
-    warn_percent: float | None = 80.0
-    """The value of `warn`; None: never."""
-
     style = Enum(
         sorted(lines.STYLES),
         "classic",
@@ -156,8 +153,12 @@ class Configuration(HasTraits):
             raise TraitError(
                 f"MemWatch.warn: expected for example '80%', or '', got '{value}'"
             )
-        self.warn_percent = float(share[1]) if share is not None else None
         return value
+
+    @property
+    def warn_percent(self) -> float | None:
+        """The value of `warn`; None: never."""
+        return float(self.warn.rstrip(" %")) if self.warn else None
 
     @validate("publish_hz")
     def _check_rate(self, proposal: Any) -> float:

@@ -13,7 +13,6 @@ from .completion import complete
 from .magics import MemWatch, shells, stop_unneeded
 from .running_cells import is_inside_cell
 
-_MAGICS = {"line": ["memwatch"], "cell": ["memwatch", "memwatch_quiet"]}
 _COMPLETED = ("%memwatch", "%%memwatch")
 
 
@@ -86,7 +85,7 @@ def unload(shell: Any) -> None:
     stop_unneeded()
     manager = shell.magics_manager
     del manager.registry[MemWatch.__name__]
-    for kind, names in _MAGICS.items():
+    for kind, names in magics.magics.items():
         for name in names:
             manager.magics[kind].pop(name, None)
     for typed in _COMPLETED:

@@ -166,9 +166,10 @@ class MemWatch(Configuration, Magics):
     def _print(self, number: int, report: CellReport) -> None:
         # One write; print() makes two, and in a kernel each takes 10 us.
         if sys.stdout is not None:
-            line = lines.STYLES[self.style](number, report)
+            describe = lines.STYLES[self.style]
             if self.style == "short" and self._has_colour():
-                line = lines.coloured(line, report)
+                describe = lines.short_in_colour
+            line = describe(number, report)
             warning = self._limit_warning.text(report, self.warn_percent)
             sys.stdout.write(f"{line}\n{warning}\n" if warning else line + "\n")
         if self.display != "line":
@@ -265,6 +266,8 @@ class MemWatch(Configuration, Magics):
             shell: Any = self.shell
             line = shell.var_expand(line, 1)
         runs, code = self._parse(line, cell)
+        if runs == 0:
+            return say(command_line.describe())
         body = CellBody(self.shell, code or "", may_await=True)
         if runs is None:
             self.watcher.watch_this_cell()

@@ -235,10 +235,15 @@ class History(Sequence[CellReport]):
         >>> history.cell(3) is history["In [3]"]
         True
         """
-        for report in reversed(self):
-            if report.execution_count == execution_count:
-                return report
-        raise KeyError(f"no report of cell {execution_count} in memwatch.history")
+        report = self._newest("execution_count", execution_count)
+        if report is None:
+            raise KeyError(f"no report of cell {execution_count} in memwatch.history")
+        return report
+
+    def _newest(self, field: str, value: object) -> CellReport | None:
+        return next(
+            (each for each in reversed(self) if getattr(each, field) == value), None
+        )
 
     @overload
     def __getitem__(self, index: int | str) -> CellReport: ...
@@ -247,10 +252,10 @@ class History(Sequence[CellReport]):
     def __getitem__(self, index: int | str | slice) -> CellReport | list[CellReport]:
         """By position, or by label: then the newest one. IndexError, KeyError."""
         if isinstance(index, str):
-            for report in reversed(self):
-                if report.label == index:
-                    return report
-            raise KeyError(f"no report '{index}' in memwatch.history")
+            report = self._newest("label", index)
+            if report is None:
+                raise KeyError(f"no report '{index}' in memwatch.history")
+            return report
         with self._lock:
             if isinstance(index, slice):
                 return [*self._bare, *self._shaped][index]

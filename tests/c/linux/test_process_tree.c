@@ -86,38 +86,52 @@ wait_for_end(void *peer)
     return 0;
 }
 
-/* As between vfork() and exec(), where posix_spawn() and Python's subprocess are for a
- * while: what such a child holds is what its parent holds, and is not to be told twice.
- */
+/* A child in this process's memory, as one is between vfork() and exec(), where
+ * posix_spawn() and Python's subprocess are for a while: what it holds is what its
+ * parent holds, and is not to be told twice. */
+enum { STACK = 65536 };
+static char *stack;
+static int peers[2];
+static pid_t child_in_memory;
+
+static void
+start_child_in_memory(void)
+{
+    stack = map_touched(STACK);
+    assert_int_equal(pipe(peers), 0);
+    child_in_memory = clone(wait_for_end, stack + STACK, CLONE_VM | SIGCHLD, &peers[0]);
+    assert_true(child_in_memory > 0);
+}
+
+static void
+end_child_in_memory(void)
+{
+    assert_int_equal(write(peers[1], "x", 1), 1);
+    assert_int_equal(waitpid(child_in_memory, NULL, 0), child_in_memory);
+    close(peers[0]);
+    close(peers[1]);
+    unmap(stack, STACK);
+}
+
 static void
 test_child_in_its_parents_memory_holds_nothing(void **state)
 {
-    enum { STACK = 65536 };
     struct mw_process_tree *tree;
     struct mw_process_tree_reading reading;
-    char *stack = map_touched(STACK);
-    int peers[2];
-    pid_t child;
 
     (void)state;
     SKIP_UNDER_VALGRIND(); /* it knows fork() only */
     SKIP_UNDER_TSAN();
-    assert_int_equal(pipe(peers), 0);
     assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
     assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
-    child = clone(wait_for_end, stack + STACK, CLONE_VM | SIGCHLD, &peers[0]);
-    assert_true(child > 0);
+    start_child_in_memory();
     assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
     assert_int_equal(reading.count, 0);
     assert_int_equal(reading.rss_bytes, 0);
     assert_int_equal(reading.pss_bytes, 0);
     assert_int_equal(reading.first_seen, 0);
-    assert_int_equal(write(peers[1], "x", 1), 1);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-    close(peers[0]);
-    close(peers[1]);
+    end_child_in_memory();
     mw_process_tree_free(&tree);
-    unmap(stack, STACK);
 }
 
 static void *
@@ -133,15 +147,12 @@ change_memory(void *stop)
 static void
 test_child_in_changing_memory_holds_nothing(void **state)
 {
-    enum { STACK = 65536, READINGS = 300 };
+    enum { READINGS = 300 };
     struct mw_process_tree *tree;
     struct mw_process_tree_reading reading;
-    char *stack = map_touched(STACK);
     atomic_bool stop = false;
     pthread_t thread;
-    int peers[2];
     int64_t most = 0;
-    pid_t child;
 
     (void)state;
     SKIP_UNDER_VALGRIND();
@@ -149,10 +160,8 @@ test_child_in_changing_memory_holds_nothing(void **state)
     if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0UL, 0UL) != 0) {
         skip(); /* forbidden here */
     }
-    assert_int_equal(pipe(peers), 0);
     assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
-    child = clone(wait_for_end, stack + STACK, CLONE_VM | SIGCHLD, &peers[0]);
-    assert_true(child > 0);
+    start_child_in_memory();
     assert_int_equal(pthread_create(&thread, NULL, change_memory, &stop), 0);
     for (int i = 0; i < READINGS; i++) {
         assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
@@ -160,13 +169,9 @@ test_child_in_changing_memory_holds_nothing(void **state)
     }
     atomic_store(&stop, true);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_int_equal(write(peers[1], "x", 1), 1);
-    assert_int_equal(waitpid(child, NULL, 0), child);
+    end_child_in_memory();
     assert_int_equal(most, 0);
-    close(peers[0]);
-    close(peers[1]);
     mw_process_tree_free(&tree);
-    unmap(stack, STACK);
 }
 
 static void

@@ -4,6 +4,13 @@
 #include "surroundings.h"
 
 static void
+open_before_spike(struct mw_watch *watch)
+{
+    assert_int_equal(mw_sampler_open(sampler, watch, NULL), 0);
+    spike(64 * MIB);
+}
+
+static void
 test_no_mark_at_the_close(void **state)
 {
     struct mw_watch watch;
@@ -11,8 +18,7 @@ test_no_mark_at_the_close(void **state)
 
     (void)state;
     NEEDS_MARK();
-    assert_int_equal(mw_sampler_open(sampler, &watch, NULL), 0);
-    spike(64 * MIB);
+    open_before_spike(&watch);
     mark_is_hidden = true;
     result = close_window(&watch);
     assert_sampled(&result);
@@ -47,8 +53,7 @@ test_inner_window_without_a_mark_leaves_the_outer_one_its_own(void **state)
 
     (void)state;
     NEEDS_MARK();
-    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
-    spike(64 * MIB);
+    open_before_spike(&outer);
     mark_is_hidden = true;
     assert_int_equal(mw_sampler_open(sampler, &inner, NULL), 0);
     result = close_window(&inner);
@@ -67,8 +72,7 @@ test_no_mark_once_it_is_reset(void **state)
 
     (void)state;
     NEEDS_MARK();
-    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
-    spike(64 * MIB);
+    open_before_spike(&outer);
     reset_hides_mark = true;
     assert_int_equal(mw_sampler_open(sampler, &inner, NULL), 0);
     assert_true(mark_is_hidden);
@@ -90,8 +94,7 @@ test_reset_that_fails_in_between(void **state)
 
     (void)state;
     NEEDS_MARK();
-    assert_int_equal(mw_sampler_open(sampler, &outer, NULL), 0);
-    spike(64 * MIB);
+    open_before_spike(&outer);
     reset_errno = EACCES;
     assert_int_equal(mw_sampler_open(sampler, &inner, NULL), 0);
     result = close_window(&inner);

@@ -124,4 +124,4 @@ def test_short_without_figures():
 )
 def test_short_in_colour(used, figure):
     made = report(used_bytes=int(used * MIB))
-    assert lines.coloured(lines.short(3, made), made).startswith(f"[3] {figure}, peak ")
+    assert lines.short_in_colour(3, made).startswith(f"[3] {figure}, peak ")

@@ -101,8 +101,9 @@ def test_last_shows_all_figures(show):
 @pytest.mark.parametrize(
     "typed",
     [
-        "%memwatch", "%memwatch top", "memwatch history", "%memwatch style classic",
-        "%memwatch tpo", "%memwatch --help", "%memwatch on", "%memwatch help",
+        "%memwatch", "memwatch", "%memwatch top", "memwatch history",
+        "%memwatch style classic", "%memwatch tpo", "%memwatch --help",
+        "%memwatch on", "%memwatch help",
         "# which?\n%memwatch top\n\n%memwatch history 3\n",
     ],
 )  # fmt: skip
@@ -118,7 +119,13 @@ def test_subcommands_have_no_line_and_no_report(ip, lines, show, typed):
     assert memwatch.history[-1].drift_bytes is not None
 
 
-@pytest.mark.parametrize("code", ["kept = 1\n%memwatch top", "%memwatch top\n1 / 0"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "kept = 1\n%memwatch top", "%memwatch top\n1 / 0",
+        "%memwatch kept = 1\n%memwatch top", "%memwatch top\n%memwatch kept = 1",
+    ],
+)  # fmt: skip
 def test_cells_with_code_beside_subcommands_are_reported(lines, code):
     before = len(memwatch.history)
     assert len(lines(code)) == 1

@@ -160,7 +160,7 @@ def test_a_kernel_that_dies_is_not_run_again(two_workers):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(two_workers, tmp_path, stop):
     text = CLIENT.format(
-        paths=[str(HELPERS), str(Path(__file__).parent)],
+        paths=[str(HELPERS)],
         folder=str(tmp_path),
         address=two_workers.address,
     )

@@ -151,7 +151,7 @@ def test_interrupted_while_a_worker_hangs(tmp_path):
 def test_a_client_that_is_killed(two_workers, tmp_path):
     """Nobody waits for its notebooks any more: their kernels end."""
     text = CLIENT.format(
-        paths=[str(HELPERS), str(Path(__file__).parent)],
+        paths=[str(HELPERS)],
         folder=str(tmp_path),
         address=two_workers.address,
     )
