@@ -26,6 +26,13 @@ mw_clock_mono_ns(void)
     return mw_clock_ns(CLOCK_MONOTONIC);
 }
 
+/* Processor time of the calling thread. */
+static inline int64_t
+mw_clock_thread_cpu_ns(void)
+{
+    return mw_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 /* As the monotonic clock, but it goes on while the machine is suspended. */
 static inline int64_t
 mw_clock_boot_ns(void)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -81,6 +82,19 @@ mw_proc_file_close(struct mw_proc_file *file)
         close(file->fd);
     }
     file->fd = -1;
+}
+
+pid_t
+mw_proc_own_pid(void)
+{
+    char text[16];
+    ssize_t length = readlink(MW_PROC_ROOT "/self", text, sizeof text - 1);
+
+    if (length <= 0) {
+        return getpid();
+    }
+    text[length] = '\0';
+    return (pid_t)strtol(text, NULL, 10);
 }
 
 int

@@ -35,6 +35,10 @@ bool mw_proc_file_is_ours(const struct mw_proc_file *file);
 /* Close it if it still is that file. No effect if it is not open. */
 void mw_proc_file_close(struct mw_proc_file *file);
 
+/* The pid of the caller's process in /proc, which may belong to another pid namespace
+ * than getpid(). */
+pid_t mw_proc_own_pid(void);
+
 struct mw_proc {
     struct mw_proc_file statm;
     struct mw_proc_file status;

@@ -8,7 +8,8 @@
 
 #include "linux/procps/machine.h"
 #include "python/cpu_capsule.h"
-#include "sampler/children_sampler.h"
+#include "sampler/children/children_sampler.h"
+#include "sampler/children/starts.h"
 
 struct procps_state {
     /* Whether the module has acquired the children's sampler, until its end.
@@ -35,22 +36,52 @@ raise_children_error(int err, bool no_thread)
 
 typedef struct {
     PyObject_HEAD
-    PyObject *module; /* has acquired the sampler */
+    PyObject *module;                  /* has acquired the sampler */
+    struct mw_children_target *target; /* NULL: this process's children */
     struct mw_children_watch watch;
 } WindowObject;
 
+/* On the pids in a sequence. -1 with an exception set. */
+static int
+target_of(PyObject *sequence, struct mw_children_target **out)
+{
+    Py_ssize_t count = PySequence_Size(sequence);
+    pid_t *pids;
+
+    if (count < 0) {
+        return -1;
+    }
+    pids = PyMem_Malloc((size_t)count * sizeof *pids);
+    if (pids == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PySequence_GetItem(sequence, i);
+
+        pids[i] = item == NULL ? -1 : (pid_t)PyLong_AsLong(item);
+        Py_XDECREF(item);
+    }
+    if (!PyErr_Occurred()) {
+        int err = mw_children_target_new(out, pids, (size_t)count);
+
+        if (err != 0) {
+            raise_children_error(err, false);
+        }
+    }
+    PyMem_Free(pids);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 static PyObject *
-window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+window_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
     PyObject *module = PyType_GetModule(type);
+    PyObject *pids = NULL;
     WindowObject *self;
     int err;
 
-    if (module == NULL) {
-        return NULL;
-    }
-    if (PyTuple_Size(args) != 0 || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
-        PyErr_SetString(PyExc_TypeError, "ChildrenWindow() takes no arguments");
+    if (module == NULL || !PyArg_ParseTuple(args, "|O:ChildrenWindow", &pids)) {
         return NULL;
     }
     if (!atomic_load(&get_state(module)->acquired)) {
@@ -63,8 +94,14 @@ window_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->module = Py_NewRef(module);
+    self->target = NULL;
+    self->watch.open = false;
+    if (pids != NULL && target_of(pids, &self->target) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
     Py_BEGIN_ALLOW_THREADS;
-    err = mw_children_open(&self->watch);
+    err = mw_children_open(&self->watch, self->target);
     Py_END_ALLOW_THREADS;
     if (err != 0) {
         PyObject *raised = raise_children_error(err, self->watch.no_thread);
@@ -81,7 +118,10 @@ window_dealloc(PyObject *op)
     WindowObject *self = (WindowObject *)op;
     PyTypeObject *type = Py_TYPE(op);
 
+    Py_BEGIN_ALLOW_THREADS; /* the target is freed after a reading */
     mw_children_cancel(&self->watch);
+    mw_children_target_free(&self->target);
+    Py_END_ALLOW_THREADS;
     Py_DECREF(self->module);
     PyObject_Free(op);
     Py_DECREF(type);
@@ -114,7 +154,10 @@ window_close(PyObject *op, PyObject *Py_UNUSED(ignored))
         {"children_count", result.count},
         {"children_pss_bytes", result.pss_bytes},
         {"children_rss_bytes", result.rss_bytes},
+        {"children_count_peak", result.count_peak},
         {"children_rss_peak_bytes", result.rss_peak_bytes},
+        {"children_pss_peak_bytes", result.pss_peak_bytes},
+        {"tree_pss_peak_bytes", result.tree_pss_peak_bytes},
         {"children_missed", result.missed},
         {"own_pss_bytes", result.own_pss_bytes},
     };
@@ -139,8 +182,9 @@ static PyMethodDef window_methods[] = {
 
 PyDoc_STRVAR(
     window_doc,
-    "ChildrenWindow()\n--\n\n"
-    "An open window on this process's children; needs start_children(). OSError.");
+    "ChildrenWindow(pids=None, /)\n--\n\n"
+    "An open window on the children of this process, or of the processes `pids`,\n"
+    "without these; needs start_children(). OSError.");
 
 static PyType_Slot window_slots[] = {
     {Py_tp_doc, (void *)window_doc},

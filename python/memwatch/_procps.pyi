@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import TypedDict, final
 
 class _Memory(TypedDict):
@@ -8,13 +9,16 @@ class ChildrenFigures(TypedDict, total=False):
     children_count: int | None
     children_pss_bytes: int | None
     children_rss_bytes: int | None
+    children_count_peak: int | None
     children_rss_peak_bytes: int | None
+    children_pss_peak_bytes: int | None
+    tree_pss_peak_bytes: int | None
     children_missed: int | None
     own_pss_bytes: int | None
 
 @final
 class ChildrenWindow:
-    def __new__(cls) -> ChildrenWindow: ...
+    def __new__(cls, pids: Sequence[int] = ..., /) -> ChildrenWindow: ...
     def close(self) -> ChildrenFigures | None: ...
     def cancel(self) -> None: ...
 

@@ -121,9 +121,19 @@ class CellReport:
         where that of one of them cannot be read.
     ``children_rss_bytes``
         Bytes, at the end: the sum of their RSS, in which a shared page counts for each.
+    ``children_count_peak``
+        The most such processes at the same time that were seen, every 20 ms or less
+        often: a lower bound, as the peaks below.
     ``children_rss_peak_bytes``
-        Bytes. The highest such sum that was seen, every 20 ms or less often: a lower
-        bound.
+        Bytes. The highest sum of their RSS that was seen, in which a shared page counts
+        for each.
+    ``children_pss_peak_bytes``
+        Bytes. The highest sum of their PSS that was seen. Reading it takes longer, so
+        it is read less often. None where their RSS was once more than an eighth higher
+        than in any reading with PSS.
+    ``tree_pss_peak_bytes``
+        Bytes. The highest PSS of this process and its children together that was seen:
+        each page counted once. None where it was not read.
     ``children_missed``
         Children that were started and had ended before they were seen: at least so
         many. None where more were seen than are known to have been started.
@@ -159,7 +169,10 @@ class CellReport:
     children_count: int | None = None
     children_pss_bytes: int | None = None
     children_rss_bytes: int | None = None
+    children_count_peak: int | None = None
     children_rss_peak_bytes: int | None = None
+    children_pss_peak_bytes: int | None = None
+    tree_pss_peak_bytes: int | None = None
     children_missed: int | None = None
     own_pss_bytes: int | None = None
     status: Status = "ok"

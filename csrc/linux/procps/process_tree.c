@@ -3,32 +3,19 @@
 #include <errno.h>
 #include <linux/kcmp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <libproc2/pids.h>
 
-/* Without libproc2's macro PIDS_VAL: it has four parameters up to 4.0.4, and three from
- * 4.0.5. */
+#include "linux/procps/process_list.h"
 
-enum { PID, PARENT, STATE, FLAGS, BEGAN, SIZE, RSS, ITEMS };
+/* Without libproc2's macro PIDS_VAL; see process_list.c. */
 enum { PSS_PID, PSS_RSS, PSS_PSS, PSS_ITEMS };
 
 /* procps_pids_select() takes 255 at once. */
 enum { BATCH = 200 };
-
-/* PF_FORKNOEXEC, of the kernel's flags of a process. */
-#define FORKED_ONLY 0x40UL
-
-struct process {
-    int pid;
-    int parent;
-    bool has_execed;
-    unsigned long size_kib;
-    int64_t rss_bytes;        /* 0: has ended, or has no memory of its own */
-    unsigned long long began; /* identifies it with its pid */
-    bool descends;            /* from the root */
-};
 
 struct child {
     int pid;
@@ -36,34 +23,39 @@ struct child {
 };
 
 struct mw_process_tree {
-    pid_t root;
-    struct pids_info *all;
+    struct mw_process_list list;
     struct pids_info *some;
-    struct process *processes; /* of the newest reading, by pid */
-    size_t count;
-    size_t room;
-    struct child *children; /* the root's, of the newest reading, by pid */
+    struct child *children; /* the roots', of the newest reading, by pid */
     size_t child_count;
     size_t child_room;
     int64_t first_seen;
+    size_t root_count;
+    pid_t roots[];
 };
 
-int
-mw_process_tree_new(struct mw_process_tree **out, pid_t root)
+static bool
+is_root(const struct mw_process_tree *self, pid_t pid)
 {
-    enum pids_item all[ITEMS] = {
-        [PID] = PIDS_ID_PID,  [PARENT] = PIDS_ID_PPID,   [STATE] = PIDS_STATE,
-        [FLAGS] = PIDS_FLAGS, [BEGAN] = PIDS_TICS_BEGAN, [SIZE] = PIDS_MEM_VIRT,
-        [RSS] = PIDS_MEM_RES,
-    };
-    struct mw_process_tree *self = calloc(1, sizeof *self);
+    for (size_t i = 0; i < self->root_count; i++) {
+        if (self->roots[i] == pid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int
+mw_process_tree_new(struct mw_process_tree **out, const pid_t *roots, size_t count)
+{
+    struct mw_process_tree *self = calloc(1, sizeof *self + count * sizeof *roots);
     int err;
 
     if (self == NULL) {
         return -ENOMEM;
     }
-    self->root = root;
-    err = procps_pids_new(&self->all, all, ITEMS);
+    self->root_count = count;
+    memcpy(self->roots, roots, count * sizeof *roots);
+    err = mw_process_list_init(&self->list);
     if (err == 0) {
         enum pids_item some[PSS_ITEMS] = {
             [PSS_PID] = PIDS_ID_PID,
@@ -90,91 +82,20 @@ mw_process_tree_free(struct mw_process_tree **self)
     if ((*self)->some != NULL) {
         procps_pids_unref(&(*self)->some);
     }
-    if ((*self)->all != NULL) {
-        procps_pids_unref(&(*self)->all);
-    }
-    free((*self)->processes);
+    mw_process_list_release(&(*self)->list);
     free((*self)->children);
     free(*self);
     *self = NULL;
 }
 
-/* libproc2 sets errno, but not always. */
-static int
-last_error(void)
-{
-    return errno != 0 ? -errno : -EIO;
-}
-
-/* ---- all processes ---- */
-
-static int
-by_pid(const void *a, const void *b)
-{
-    const struct process *left = a;
-    const struct process *right = b;
-
-    return (left->pid > right->pid) - (left->pid < right->pid);
-}
-
-static const struct process *
-find(const struct mw_process_tree *self, int pid)
-{
-    struct process wanted = {.pid = pid};
-
-    return self->count == 0 ? NULL
-                            : bsearch(&wanted, self->processes, self->count,
-                                      sizeof *self->processes, by_pid);
-}
-
-static int
-read_all(struct mw_process_tree *self)
-{
-    struct pids_fetch *fetch;
-    size_t total;
-
-    errno = 0;
-    fetch = procps_pids_reap(self->all, PIDS_FETCH_TASKS_ONLY);
-    if (fetch == NULL) {
-        return last_error();
-    }
-    total = (size_t)fetch->counts->total;
-    if (total > self->room) {
-        size_t room = total + total / 2;
-        struct process *processes = realloc(self->processes, room * sizeof *processes);
-
-        if (processes == NULL) {
-            return -ENOMEM;
-        }
-        self->processes = processes;
-        self->room = room;
-    }
-    for (size_t i = 0; i < total; i++) {
-        const struct pids_result *of = fetch->stacks[i]->head;
-        bool ended = of[STATE].result.s_ch == 'Z' || of[STATE].result.s_ch == 'X';
-
-        self->processes[i] = (struct process){
-            .pid = of[PID].result.s_int,
-            .parent = of[PARENT].result.s_int,
-            .has_execed = (of[FLAGS].result.ul_int & FORKED_ONLY) == 0,
-            .size_kib = of[SIZE].result.ul_int,
-            /* libproc2 gives KiB, and 0 where statm was gone. */
-            .rss_bytes = ended ? 0 : (int64_t)of[RSS].result.ul_int * 1024,
-            .began = of[BEGAN].result.ull_int,
-        };
-    }
-    self->count = total;
-    if (total > 0) {
-        qsort(self->processes, total, sizeof *self->processes, by_pid);
-    }
-    return 0;
-}
+/* ---- descendants ---- */
 
 /* Between vfork() and exec() a child uses its parent's memory. */
 static bool
-borrows(const struct mw_process_tree *self, const struct process *process)
+borrows(const struct mw_process_tree *self, const struct mw_process *process)
 {
-    const struct process *parent = find(self, process->parent);
+    const struct mw_process *parent =
+        mw_process_list_find(&self->list, process->parent);
     long order;
 
     if (process->has_execed || parent == NULL) {
@@ -198,16 +119,16 @@ mark_descendants(struct mw_process_tree *self)
 
     while (found) {
         found = false;
-        for (size_t i = 0; i < self->count; i++) {
-            struct process *process = &self->processes[i];
-            const struct process *parent;
+        for (size_t i = 0; i < self->list.count; i++) {
+            struct mw_process *process = &self->list.processes[i];
+            const struct mw_process *parent;
 
-            if (process->descends || process->pid == self->root) {
+            if (process->descends || is_root(self, process->pid)) {
                 continue;
             }
-            parent = find(self, process->parent);
+            parent = mw_process_list_find(&self->list, process->parent);
             process->descends =
-                process->parent == self->root || (parent != NULL && parent->descends);
+                is_root(self, process->parent) || (parent != NULL && parent->descends);
             if (process->descends && borrows(self, process)) {
                 process->rss_bytes = 0;
             }
@@ -216,10 +137,10 @@ mark_descendants(struct mw_process_tree *self)
     }
 }
 
-/* ---- the root's own children, seen for the first time ---- */
+/* ---- the roots' own children, seen for the first time ---- */
 
 static bool
-was_there(const struct mw_process_tree *self, const struct process *process)
+was_there(const struct mw_process_tree *self, const struct mw_process *process)
 {
     for (size_t i = 0; i < self->child_count; i++) {
         if (self->children[i].pid == process->pid &&
@@ -231,9 +152,10 @@ was_there(const struct mw_process_tree *self, const struct process *process)
 }
 
 static bool
-is_child(const struct mw_process_tree *self, const struct process *process)
+is_child(const struct mw_process_tree *self, const struct mw_process *process)
 {
-    return process->parent == self->root && process->rss_bytes > 0;
+    return process->descends && is_root(self, process->parent) &&
+           process->rss_bytes > 0;
 }
 
 static int
@@ -241,8 +163,8 @@ meet_children(struct mw_process_tree *self)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < self->count; i++) {
-        count += is_child(self, &self->processes[i]);
+    for (size_t i = 0; i < self->list.count; i++) {
+        count += is_child(self, &self->list.processes[i]);
     }
     if (count > self->child_room) {
         struct child *children = realloc(self->children, 2 * count * sizeof *children);
@@ -253,14 +175,14 @@ meet_children(struct mw_process_tree *self)
         self->children = children;
         self->child_room = 2 * count;
     }
-    for (size_t i = 0; i < self->count; i++) {
-        const struct process *process = &self->processes[i];
+    for (size_t i = 0; i < self->list.count; i++) {
+        const struct mw_process *process = &self->list.processes[i];
 
         self->first_seen += is_child(self, process) && !was_there(self, process);
     }
     self->child_count = 0;
-    for (size_t i = 0; i < self->count; i++) {
-        const struct process *process = &self->processes[i];
+    for (size_t i = 0; i < self->list.count; i++) {
+        const struct mw_process *process = &self->list.processes[i];
 
         if (is_child(self, process)) {
             self->children[self->child_count++] =
@@ -272,7 +194,14 @@ meet_children(struct mw_process_tree *self)
 
 /* ---- PSS ---- */
 
-/* Add the PSS of `pids`; the root's separately. */
+/* MW_ABSENT once one is not known. */
+static void
+add(int64_t *sum, int64_t pss_bytes)
+{
+    *sum = pss_bytes == 0 || *sum == MW_ABSENT ? MW_ABSENT : *sum + pss_bytes;
+}
+
+/* Add the PSS of `pids`; the roots' separately. */
 static int
 add_pss(struct mw_process_tree *self, unsigned *pids, int count,
         struct mw_process_tree_reading *sum)
@@ -282,7 +211,7 @@ add_pss(struct mw_process_tree *self, unsigned *pids, int count,
     errno = 0;
     fetch = procps_pids_select(self->some, pids, count, PIDS_SELECT_PID);
     if (fetch == NULL) {
-        return last_error();
+        return mw_procps_error();
     }
     for (int i = 0; i < fetch->counts->total; i++) {
         const struct pids_result *of = fetch->stacks[i]->head;
@@ -290,39 +219,51 @@ add_pss(struct mw_process_tree *self, unsigned *pids, int count,
         /* 0: smaps_rollup could not be read, because RSS implies PSS. */
         int64_t pss_bytes = (int64_t)of[PSS_PSS].result.ul_int * 1024;
 
-        if (of[PSS_PID].result.s_int == self->root) {
-            sum->own_pss_bytes = pss_bytes > 0 ? pss_bytes : MW_ABSENT;
+        if (rss_bytes == 0) {
+            continue; /* it has ended since */
         }
-        else if (rss_bytes > 0) { /* else it has ended since */
-            sum->count++;
-            sum->rss_bytes += rss_bytes;
-            if (pss_bytes == 0 || sum->pss_bytes == MW_ABSENT) {
-                sum->pss_bytes = MW_ABSENT;
-            }
-            else {
-                sum->pss_bytes += pss_bytes;
-            }
+        if (is_root(self, of[PSS_PID].result.s_int)) {
+            add(&sum->own_pss_bytes, pss_bytes);
+            continue;
         }
+        sum->count++;
+        sum->rss_bytes += rss_bytes;
+        add(&sum->pss_bytes, pss_bytes);
     }
     return 0;
+}
+
+/* A hash (FNV-1a) of which processes descend from the roots. */
+static uint64_t
+identify(const struct mw_process_tree *self)
+{
+    uint64_t hash = 14695981039346656037U;
+
+    for (size_t i = 0; i < self->list.count; i++) {
+        const struct mw_process *process = &self->list.processes[i];
+
+        if (process->descends && process->rss_bytes > 0) {
+            hash = (hash ^ (uint64_t)process->pid) * 1099511628211U;
+            hash = (hash ^ process->began) * 1099511628211U;
+            hash = (hash ^ process->has_execed) * 1099511628211U;
+        }
+    }
+    return hash;
 }
 
 static int
 read_pss(struct mw_process_tree *self, struct mw_process_tree_reading *out)
 {
-    struct mw_process_tree_reading sum = {
-        .first_seen = out->first_seen,
-        .own_pss_bytes = MW_ABSENT,
-    };
+    struct mw_process_tree_reading sum = {.first_seen = out->first_seen};
     unsigned pids[BATCH];
     int count = 0;
     int err = 0;
 
-    pids[count++] = (unsigned)self->root;
-    for (size_t i = 0; i < self->count && err == 0; i++) {
-        const struct process *process = &self->processes[i];
+    for (size_t i = 0; i < self->list.count && err == 0; i++) {
+        const struct mw_process *process = &self->list.processes[i];
 
-        if (!process->descends || process->rss_bytes == 0) {
+        if (process->rss_bytes == 0 ||
+            !(process->descends || is_root(self, process->pid))) {
             continue;
         }
         pids[count++] = (unsigned)process->pid;
@@ -346,7 +287,7 @@ mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
 {
     struct mw_process_tree_reading reading = {.pss_bytes = MW_ABSENT,
                                               .own_pss_bytes = MW_ABSENT};
-    int err = read_all(self);
+    int err = mw_process_list_read(&self->list);
 
     if (err == 0) {
         mark_descendants(self);
@@ -356,17 +297,24 @@ mw_process_tree_read(struct mw_process_tree *self, bool with_pss,
         return err;
     }
     reading.first_seen = self->first_seen;
-    for (size_t i = 0; i < self->count; i++) {
-        if (self->processes[i].descends && self->processes[i].rss_bytes > 0) {
+    for (size_t i = 0; i < self->list.count; i++) {
+        if (self->list.processes[i].descends && self->list.processes[i].rss_bytes > 0) {
             reading.count++;
-            reading.rss_bytes += self->processes[i].rss_bytes;
+            reading.rss_bytes += self->list.processes[i].rss_bytes;
         }
     }
     if (with_pss && reading.count == 0) {
         reading.pss_bytes = 0; /* no descendants */
+        reading.is_steady = true;
     }
     else if (with_pss) {
+        uint64_t before = identify(self);
+
         err = read_pss(self, &reading);
+        if (err == 0 && mw_process_list_read(&self->list) == 0) {
+            mark_descendants(self);
+            reading.is_steady = identify(self) == before;
+        }
     }
     if (err == 0) {
         *out = reading;

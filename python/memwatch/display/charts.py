@@ -40,11 +40,11 @@ def has_shape(report: CellReport) -> bool:
 def sparkline(report: CellReport) -> str:
     """HTML with an inline SVG: the memory of `report` over time, its peak marked.
 
-    Less than 4 KiB, in the colours and text size of the page; no scripts, no ids.
-    ``aria-label`` describes it in words. In notebooks that are not trusted JupyterLab
-    drops the SVG, and the caption remains. A peak of the kernel's high-water mark
-    between two samples is a dashed line: its time is unknown. Without samples there is
-    only the caption.
+    Less than 4 KiB, in the colours and text size of the page; no scripts, no ids. The
+    scale is from 0 to the peak. ``aria-label`` describes it in words. In notebooks that
+    are not trusted JupyterLab drops the SVG, and blocks and the caption remain. A peak
+    of the kernel's high-water mark between two samples is a dashed line: its time is
+    unknown. Without samples there is only the caption.
     """
     from html import escape  # not at load
 
@@ -66,11 +66,14 @@ def bundle(report: CellReport) -> dict[str, str]:
     """The sparkline by MIME type, as a kernel's display message has it."""
     points = points_of(report)
     top, bottom = _caption(report, points)
-    shape = blocks(over_time(points, 40), 40) if points else ""
     return {
         "text/html": sparkline(report),
-        "text/plain": f"{shape} {top}; {bottom}".strip(),
+        "text/plain": f"{_blocks(points)} {top}; {bottom}".strip(),
     }
+
+
+def _blocks(points: Points) -> str:
+    return blocks(over_time(points, 40), 40) if points else ""
 
 
 def describe(report: CellReport) -> str:
@@ -87,18 +90,17 @@ def describe(report: CellReport) -> str:
 
 
 def blocks(values: Sequence[int], width: int) -> str:
-    """`values` as a line of at most `width` blocks, from ``▁`` to ``█``.
+    """`values` as a line of at most `width` blocks, from ``▁`` for 0 to ``█``.
 
-    If there are more values than blocks, each block is the highest of its share. Equal
-    values are ``▁``, no values the empty string. ValueError for a width below 1.
+    If there are more values than blocks, each block is the highest of its share. No
+    values are the empty string. ValueError for a width below 1.
+
+    >>> blocks([100, 50, 0, 99], 4)
+    '█▄▁▇'
     """
     columns = _thinned(values, width)
-    if not columns:
-        return ""
-    low, extent = min(columns), max(columns) - min(columns)
-    return "".join(
-        _BLOCKS[(value - low) * 7 // extent if extent else 0] for value in columns
-    )
+    high = max(columns, default=0) or 1
+    return "".join(_BLOCKS[value * 7 // high] for value in columns)
 
 
 def session_chart(
@@ -107,7 +109,7 @@ def session_chart(
     height: int = 8,
     limit_bytes: int | None = None,
 ) -> str:
-    """The memory of a session, cell after cell, in `height` lines of blocks.
+    """The memory of a session, cell after cell, in `height` lines of blocks from 0.
 
     All cells have the same width; if there are more cells than columns, neighbours
     share one. A line of figures is above, the cells' numbers are below (· without one).
@@ -118,8 +120,8 @@ def session_chart(
     if not cells:
         return NOTHING
     peaks = [peak_of(report, points) for report, points in cells]
-    low, high = min(_lowest(points) for _, points in cells), max(peaks)
-    scale = _scale(low, high, height)
+    high = max(peaks)
+    scale = _scale(high, height)
     margin = len(scale[0])
     room = max(1, width - margin)
 
@@ -142,7 +144,7 @@ def session_chart(
     if limit_bytes is not None:
         head += f", limit {mib(limit_bytes)}"
     foot = " " * margin + numbers
-    rows = _rows(columns, low, high, scale)
+    rows = _rows(columns, high, scale)
     return "\n".join([head, *(row.rstrip() for row in rows), foot.rstrip()])
 
 
@@ -213,25 +215,20 @@ def over_time(points: Points, width: int) -> list[int]:
     return filled
 
 
-def _scale(low: int, high: int, height: int) -> list[str]:
+def _scale(high: int, height: int) -> list[str]:
     """The scale before each line, highest first."""
     if height < 2:
         raise ValueError(f"expected a height of at least 2, got {height}")
-    top = low + max(high - low, _MIN_SHAPE_BYTES)
-    labels = [mib(top), *[""] * (height - 2), mib(low)]
+    labels = [mib(high), *[""] * (height - 2), "0"]
     width = max(map(len, labels))
     return [f"{each:>{width}} ┤" for each in labels]
 
 
-def _rows(
-    columns: Sequence[int | None], low: int, high: int, scale: list[str]
-) -> list[str]:
+def _rows(columns: Sequence[int | None], high: int, scale: list[str]) -> list[str]:
     """Lines of blocks after their scale, highest first; None is a gap."""
-    # A jitter of some pages must look flat.
-    extent = max(high - low, _MIN_SHAPE_BYTES)
     most = 8 * len(scale) - 1
     eighths = [
-        0 if size is None else 1 + (size - low) * most // extent for size in columns
+        0 if size is None else 1 + size * most // max(high, 1) for size in columns
     ]
     rows = []
     for below, label in zip(reversed(range(len(scale))), scale, strict=True):
@@ -278,17 +275,14 @@ colour-blind, and the mark is round besides."""
 
 
 def _svg(report: CellReport, points: Points) -> str:
-    begin, low = points[0][0], _lowest(points)
+    begin = points[0][0]
     highest, peak = max(points, key=_size), peak_of(report, points)
     time_extent = max(points[-1][0] - begin, 1)
-    # A jitter of some pages must look flat.
-    extent = max(peak - low, _MIN_SHAPE_BYTES)
 
     def place(t_ns: int, size: int) -> tuple[int, int]:
         x = (t_ns - begin) * _WIDTH // time_extent
-        return x, _FREE + round((peak_top - size) * _HEIGHT / extent)
+        return x, _FREE + round((peak - size) * _HEIGHT / max(peak, 1))
 
-    peak_top = low + extent
     drawn = [place(*point) for point in simplified(points, _COLUMNS)]
     if len(drawn) == 1:
         drawn.append((_WIDTH, drawn[0][1]))
@@ -320,7 +314,8 @@ def _svg(report: CellReport, points: Points) -> str:
         ' fill="currentColor" fill-opacity=".15"/>'
         f'<path d="M0 {start_y}h{_WIDTH}" stroke="currentColor" stroke-width="1.5"'
         ' stroke-opacity=".6" stroke-dasharray="2 6"/></svg>'
-        f"{mark}</svg>"
+        # Never rendered. A sanitizer that drops the tags keeps their text.
+        f"{mark}<metadata>{_blocks(points)}</metadata></svg>"
     )
 
 

@@ -23,12 +23,15 @@ COLOURS = {
     "RSS": "#1a7fc0",
     "kept": "#e69f00",
     "given back": "#009e73",
+    "with children": "#9467bd",
     "peak": "#d55e00",
     "limit": "#cc79a7",
     "text": "#797979",
 }
 
 _POINTS = 4000
+_LABELLED = 3
+"""So many of the highest peaks have their MiB."""
 _DPI = 100
 _SHARP = 2
 """Pixels of the picture per pixel of the page: sharp at 200 % zoom."""
@@ -67,8 +70,9 @@ def plot(
 
     Each cell is a span of the time axis (seconds, without the pauses between cells)
     with its RSS over time (MiB), a bar from RSS at its start to RSS at its end, and its
-    peak. The limit is drawn if it is at most twice the highest peak. Without `ax` the
-    figure is new and unknown to pyplot.
+    peak, labelled where it is among the three highest. Where children ran, a line is at
+    the highest PSS of the process and its children. The limit is drawn if it is at most
+    twice the highest of these. Without `ax` the figure is new and unknown to pyplot.
     """
     axes = _new_axes() if ax is None else ax
     if isinstance(axes, SessionAxes):
@@ -85,13 +89,16 @@ def plot(
     _draw_memory(axes, cells, begins)
     _draw_kept(axes, cells, begins)
     _draw_peaks(axes, cells, begins)
-    top = max(peak_of(report, points) for report, points in cells)
+    _draw_trees(axes, cells, begins)
+    trees = (report.tree_pss_peak_bytes or 0 for report, _ in cells)
+    top = max(*trees, *(peak_of(report, points) for report, points in cells))
     if limit_bytes is not None and limit_bytes <= 2 * top:
         label = f"limit, {mib(limit_bytes)} MiB"
         axes.axhline(in_mib(limit_bytes), color=COLOURS["limit"], ls="--", label=label)
     _draw_numbers(axes, cells, begins, end)
     axes.set_xlim(begins[0], end)
     axes.margins(y=0.12)
+    axes.set_ylim(bottom=0)
     legend = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
     if ax is None:
         legend["labelcolor"] = COLOURS["text"]
@@ -128,6 +135,10 @@ def _one_after_the_other(series: list[Points]) -> tuple[list[float], float]:
     return begins, at or 1e-3
 
 
+def _end(points: Points, begin: float) -> float:
+    return begin + (points[-1][0] - points[0][0]) / 1e9
+
+
 def _draw_memory(axes: Axes, cells: Cells, begins: list[float]) -> None:
     times: list[float] = []
     sizes: list[float] = []
@@ -146,7 +157,7 @@ def _draw_kept(axes: Axes, cells: Cells, begins: list[float]) -> None:
     for (report, points), begin in zip(cells, begins, strict=True):
         if report.rss_start_bytes is None or report.rss_end_bytes is None:
             continue
-        end = begin + (points[-1][0] - points[0][0]) / 1e9
+        end = _end(points, begin)
         start, stop = in_mib(report.rss_start_bytes), in_mib(report.rss_end_bytes)
         name = "kept" if stop >= start else "given back"
         boxes[name].append([(begin, start), (end, start), (end, stop), (begin, stop)])
@@ -175,6 +186,25 @@ def _draw_peaks(axes: Axes, cells: Cells, begins: list[float]) -> None:
         times, sizes, ls="", marker="v", ms=6, color=COLOURS["peak"], label="peak",
         clip_on=False,
     )  # fmt: skip
+
+    highest = sorted(zip(sizes, times, strict=True), reverse=True)[:_LABELLED]
+    for size, time in highest:
+        axes.annotate(
+            f"{size:,.0f}", (time, size), xytext=(0, 5), textcoords="offset points",
+            ha="center", fontsize="small", color=COLOURS["text"],
+        )  # fmt: skip
+
+
+def _draw_trees(axes: Axes, cells: Cells, begins: list[float]) -> None:
+    """What process and children held together, if children ran."""
+    lines = [
+        (in_mib(report.tree_pss_peak_bytes), begin, _end(points, begin))
+        for (report, points), begin in zip(cells, begins, strict=True)
+        if report.tree_pss_peak_bytes is not None
+    ]
+    if lines:
+        colour = COLOURS["with children"]
+        axes.hlines(*zip(*lines, strict=True), color=colour, label="with children")
 
 
 def _draw_numbers(axes: Axes, cells: Cells, begins: list[float], end: float) -> None:

@@ -18,16 +18,45 @@ def _percent(share: int | None) -> str:
     return f"{share or 0}%"
 
 
-def _children(report: CellReport) -> str:
-    """What follows the total if there are children, with a space before it."""
-    count, pss_bytes = report.children_count, report.children_pss_bytes
+def children(report: CellReport) -> str:
+    """The child processes that ran, the most that they held, and what they hold now.
+
+    "" without children. Where the highest PSS was not seen, RSS is an upper bound: it
+    counts a shared page for each process.
+
+    >>> children(CellReport(children_count=0, children_count_peak=3,
+    ...                     children_pss_peak_bytes=461 * 2**20))
+    '3 children, peak 461 MiB PSS'
+    """
+    count = report.children_count_peak
     if not count:
-        return ""
-    if pss_bytes is not None and round(pss_bytes / MIB, 2) >= 1024:
-        size = f"{pss_bytes / MIB / 1024:.2f} GiB"
+        missed = report.children_missed
+        return f"{_count(missed)}, too short to measure" if missed else ""
+    return f"{_count(count)}, {children_sizes(report)}"
+
+
+def children_sizes(report: CellReport) -> str:
+    """The same without their number, for a report that has seen children."""
+    if report.children_pss_peak_bytes is not None:
+        text = f"peak {short_size(report.children_pss_peak_bytes)} PSS"
     else:
-        size = f"{mib(pss_bytes)} MiB"
-    return f" (+{count} {'child' if count == 1 else 'children'} {size} PSS)"
+        text = f"up to {short_size(report.children_rss_peak_bytes)} RSS"
+    if report.children_count:
+        held, unit = report.children_pss_bytes, "PSS"
+        if held is None:
+            held, unit = report.children_rss_bytes, "RSS"
+        text += f", now {short_size(held)} {unit}"
+    return text
+
+
+def _count(children: int) -> str:
+    return "1 child" if children == 1 else f"{children} children"
+
+
+def _children(report: CellReport) -> str:
+    """What follows the total, with a space before it."""
+    text = children(report)
+    return f" (+{text})" if text else ""
 
 
 def classic(number: int, report: CellReport) -> str:

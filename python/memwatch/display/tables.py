@@ -7,8 +7,9 @@ from heapq import nlargest
 from typing import TypedDict
 
 from ..report import CellReport
+from . import lines
 from .charts import blocks, over_time, points_of
-from .units import duration, mib, printable, size
+from .units import duration, mib, printable, short, size
 
 _WIDTH = 80
 """Characters per line where nothing wider is known."""
@@ -21,50 +22,6 @@ class Allocator(TypedDict):
     retained_bytes: int
     duration_ns: int
     """How long reading it took."""
-
-
-def top_tables(reports: Iterable[CellReport], count: int, width: int = _WIDTH) -> str:
-    """The `count` reports that kept the most, and those that rose the highest.
-
-    In lines of `width` characters, but at least 80.
-    """
-    kept = list(reports)
-    if not kept:
-        return NOTHING
-    of = f"of {len(kept):,} report" + ("s" if len(kept) > 1 else "")
-
-    def table(title: str, size: Callable[[CellReport], int | None]) -> list[str]:
-        # Equal ones: the older first, as nlargest() does.
-        known = ((size(each), each) for each in kept)
-        ranked = nlargest(
-            count,
-            ((value, report) for value, report in known if value is not None),
-            key=lambda pair: pair[0],
-        )
-        rows = (_row(report, width) for _, report in ranked)
-        return [f"{title}, {of}", _HEADER, *rows]
-
-    return "\n".join(
-        [
-            *table("Kept the most", lambda report: report.used_bytes),
-            "",
-            *table("Rose the highest", lambda report: report.risen_bytes),
-        ]
-    )
-
-
-def history_table(
-    reports: Sequence[CellReport], count: int, width: int = _WIDTH
-) -> str:
-    """The newest `count`, oldest first, in lines as those of top_tables()."""
-    if not reports:
-        return NOTHING
-    shown = list(reports[-count:])
-    lines = [_HEADER, *(_row(report, width) for report in shown)]
-    older = len(reports) - len(shown)
-    if older:
-        lines.append(f"{older:,} older; to show them: %memwatch history {len(reports)}")
-    return "\n".join(lines)
 
 
 NOTHING = "no reports yet: they come with the next cell"
@@ -80,6 +37,20 @@ def _row(report: CellReport, width: int) -> str:
         f"{mib(report.peaked_bytes):>11}"
         f"{mib(report.rss_end_bytes):>11}{duration(report.duration_ns):>9}  "
     )
+    count = report.children_count_peak
+    end = f" (+{count}, {short(children_peak(report))})" if count else ""
+    return start + printable(_name(report), max(width, _WIDTH) - len(start + end)) + end
+
+
+_CHILDREN_HEADER = f"{'peak MiB':>14}{'number':>8}{'time':>10}  cell"
+
+
+def _children_row(report: CellReport, width: int) -> str:
+    unit = "RSS" if report.children_pss_peak_bytes is None else "PSS"
+    start = (
+        f"{mib(children_peak(report)):>10} {unit}"
+        f"{report.children_count_peak or 0:>8}{duration(report.duration_ns):>10}  "
+    )
     return start + printable(_name(report), max(width, _WIDTH) - len(start))
 
 
@@ -87,6 +58,70 @@ def _name(report: CellReport) -> str:
     status = "" if report.status == "ok" else f"({report.status})"
     words = (report.label or "a block", status, report.source or "")
     return " ".join(word for word in words if word)
+
+
+def top_tables(reports: Iterable[CellReport], count: int, width: int = _WIDTH) -> str:
+    """The `count` reports that kept the most, and those that rose the highest.
+
+    In lines of `width` characters, but at least 80.
+    """
+    kept = list(reports)
+    if not kept:
+        return NOTHING
+    of = f"of {len(kept):,} report" + ("s" if len(kept) > 1 else "")
+
+    def table(
+        title: str,
+        size: Callable[[CellReport], int | None],
+        header: str = _HEADER,
+        row: Callable[[CellReport, int], str] = _row,
+    ) -> list[str]:
+        # Equal ones: the older first, as nlargest() does.
+        known = ((size(each), each) for each in kept)
+        ranked = nlargest(
+            count,
+            ((value, report) for value, report in known if value is not None),
+            key=lambda pair: pair[0],
+        )
+        rows = (row(report, width) for _, report in ranked)
+        return [f"{title}, {of}", header, *rows]
+
+    tables = [
+        *table("Kept the most", lambda report: report.used_bytes),
+        "",
+        *table("Rose the highest", lambda report: report.risen_bytes),
+    ]
+    if any(map(children_peak, kept)):
+        title = "Had the largest child processes"
+        of_children = (children_peak, _CHILDREN_HEADER, _children_row)
+        tables += ["", *table(title, *of_children)]
+    return "\n".join(tables)
+
+
+def children_peak(report: CellReport) -> int | None:
+    """The most that child processes held, in bytes: PSS if it was seen, else RSS.
+
+    None if none was seen.
+    """
+    if not report.children_count_peak:
+        return None
+    if report.children_pss_peak_bytes is not None:
+        return report.children_pss_peak_bytes
+    return report.children_rss_peak_bytes
+
+
+def history_table(
+    reports: Sequence[CellReport], count: int, width: int = _WIDTH
+) -> str:
+    """The newest `count`, oldest first, in lines as those of top_tables()."""
+    if not reports:
+        return NOTHING
+    shown = list(reports[-count:])
+    rows = [_HEADER, *(_row(report, width) for report in shown)]
+    older = len(reports) - len(shown)
+    if older:
+        rows.append(f"{older:,} older; to show them: %memwatch history {len(reports)}")
+    return "\n".join(rows)
 
 
 def story(report: CellReport, allocator: Allocator | None) -> str:
@@ -108,6 +143,7 @@ def story(report: CellReport, allocator: Allocator | None) -> str:
             printable(_name(report), _WIDTH),
             f"ran      {duration(report.duration_ns)}, from {began}",
             *(_size(*each) for each in sizes),
+            *_children(report),
             f"accuracy {_accuracy(report)}",
             *_shape(report),
             _retained(allocator),
@@ -117,6 +153,22 @@ def story(report: CellReport, allocator: Allocator | None) -> str:
 
 def _size(name: str, size_bytes: int | None, meaning: str) -> str:
     return f"{name:<8}{size(size_bytes, 4):>15}  {meaning}"
+
+
+def _children(report: CellReport) -> list[str]:
+    count = report.children_count_peak
+    if not count:
+        ran = lines.children(report)
+        return [f"children {ran}"] if ran else []
+    is_pss = report.children_pss_peak_bytes is not None
+    remark = "sampled: at least" if is_pss else "shared pages count for each"
+    rows = [f"children {count} at a time, {lines.children_sizes(report)} ({remark})"]
+    if report.children_missed:
+        rows.append(f"{'':9}and {report.children_missed} too short to measure")
+    if report.tree_pss_peak_bytes is not None:
+        meaning = "this process and its children: their highest PSS, at least"
+        rows.append(_size("tree", report.tree_pss_peak_bytes, meaning))
+    return rows
 
 
 def _accuracy(report: CellReport) -> str:
@@ -154,17 +206,17 @@ def _retained(allocator: Allocator | None) -> str:
 
 def repeats(reports: Sequence[CellReport]) -> str:
     """Median and range of several runs of one cell."""
-    lines = [f"{len(reports)} run{'s' if len(reports) > 1 else ''}"]
+    rows = [f"{len(reports)} run{'s' if len(reports) > 1 else ''}"]
 
     import statistics  # takes 1 ms
 
     def add(name: str, values: list[int | None], text: Callable[[float], str]) -> None:
         known = [value for value in values if value is not None]
         if not known:
-            lines.append(f"{name:<8}unknown")
+            rows.append(f"{name:<8}unknown")
             return
         middle = text(statistics.median(known))
-        lines.append(f"{name:<8}{middle}  ({text(min(known))} to {text(max(known))})")
+        rows.append(f"{name:<8}{middle}  ({text(min(known))} to {text(max(known))})")
 
     def rounded(value: float) -> str:
         return size(round(value))
@@ -172,4 +224,4 @@ def repeats(reports: Sequence[CellReport]) -> str:
     add("used", [report.used_bytes for report in reports], rounded)
     add("peaked", [report.peaked_bytes for report in reports], rounded)
     add("time", [report.duration_ns for report in reports], duration)
-    return "\n".join(lines)
+    return "\n".join(rows)

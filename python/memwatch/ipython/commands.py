@@ -28,6 +28,7 @@ class Session(Protocol):
     """What the subcommands act on: the shell's MemWatch."""
 
     style: Any
+    children: Any
     publish: Any
     record_dir: Any
     watcher: CellWatcher
@@ -112,6 +113,7 @@ def _describe_status(session: Session) -> list[str]:
         f"memwatch {__version__}: {watching}, style {session.style}",
         f"peak: {capability_text.describe_peak(found, why)}",
         f"RSS: {capability_text.describe_rss(rss, why)}",
+        f"children: {_describe_children(session)}",
         f"this process: {now} MiB now, peak {peak} MiB since its start",
         f"limit: {capability_text.describe_limit(limit, why)}",
         f"history: {len(history)} of at most {history.max_reports} reports",
@@ -119,6 +121,14 @@ def _describe_status(session: Session) -> list[str]:
         f"black box: {recording.describe()}",
         f"published: {publishing.describe()}",
     ]
+
+
+def _describe_children(session: Session) -> str:
+    if not session.children:
+        return "not measured; to measure them: %config MemWatch.children = True"
+    if not history:
+        return "measured"
+    return f"measured; last cell: {lines.children(history[-1]) or 'none'}"
 
 
 def _publish(session: Session, endpoint: str | None) -> None:

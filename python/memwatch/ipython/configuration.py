@@ -54,8 +54,8 @@ class Configuration(HasTraits):
 
     children = Bool(
         False,
-        help="Measure child processes too: their RSS during a cell, and their PSS at"
-        " its end, which the line then includes (default: False).",
+        help="Measure child processes too (default: False). The most that they held"
+        " during a cell then follows its line, as PSS, which counts shared pages once.",
     ).tag(config=True)
 
     record = Bool(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..state import keep
@@ -33,14 +34,17 @@ def watch_children(on: bool) -> None:
     _own.watching = on
 
 
-def open_window() -> ChildrenWindow | None:
-    """A window on the children; None: off, or not possible."""
-    if not _own.watching:
+def open_window(*pids: Sequence[int]) -> ChildrenWindow | None:
+    """A window on the children, or on those of other processes, without these.
+
+    None: off, or not possible. For other processes _procps.start_children() is needed.
+    """
+    if not (pids or _own.watching):
         return None
     from .. import _procps
 
     try:
-        return _procps.ChildrenWindow()
+        return _procps.ChildrenWindow(*pids)
     except OSError as error:
         _warn(error)
         return None

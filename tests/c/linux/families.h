@@ -94,6 +94,12 @@ __wrap_procps_pids_select(struct pids_info *info, unsigned *these, int count,
     return fetch;
 }
 
+static inline int
+new_own_tree(struct mw_process_tree **out)
+{
+    return mw_process_tree_new(out, &(pid_t){getpid()}, 1);
+}
+
 /* A child that holds so much of its own, and has `children` that do; they end with
  * it. */
 static inline pid_t

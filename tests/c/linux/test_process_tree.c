@@ -14,7 +14,7 @@ test_no_children(void **state)
     struct mw_process_tree_reading reading;
 
     (void)state;
-    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(new_own_tree(&tree), 0);
     assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
     assert_int_equal(reading.count, 0);
     assert_int_equal(reading.rss_bytes, 0);
@@ -37,7 +37,7 @@ test_children_and_theirs(void **state)
     pid_t two;
 
     (void)state;
-    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(new_own_tree(&tree), 0);
     one = start_child(0, 0);
     assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
     assert_int_equal(reading.count, 1);
@@ -68,7 +68,7 @@ test_zombie_holds_nothing(void **state)
     (void)state;
     kill(child, SIGKILL);
     assert_int_equal(waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT), 0);
-    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(new_own_tree(&tree), 0);
     assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
     assert_int_equal(reading.count, 0);
     assert_int_equal(reading.first_seen, 0);
@@ -122,7 +122,7 @@ test_child_in_its_parents_memory_holds_nothing(void **state)
     (void)state;
     SKIP_UNDER_VALGRIND(); /* it knows fork() only */
     SKIP_UNDER_TSAN();
-    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(new_own_tree(&tree), 0);
     assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
     start_child_in_memory();
     assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
@@ -160,7 +160,7 @@ test_child_in_changing_memory_holds_nothing(void **state)
     if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0UL, 0UL) != 0) {
         skip(); /* forbidden here */
     }
-    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(new_own_tree(&tree), 0);
     start_child_in_memory();
     assert_int_equal(pthread_create(&thread, NULL, change_memory, &stop), 0);
     for (int i = 0; i < READINGS; i++) {
@@ -188,7 +188,7 @@ test_private_pages_count_for_each_and_shared_ones_once(void **state)
     (void)state;
     SKIP_UNDER_VALGRIND();
     SKIP_UNDER_TSAN();
-    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(new_own_tree(&tree), 0);
     idle = start_child(0, 1);
     assert_int_equal(mw_process_tree_read(tree, true, &none), 0);
     end_it(idle);
@@ -223,7 +223,7 @@ test_many_children(void **state)
 
     (void)state;
     SKIP_UNDER_VALGRIND();
-    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(new_own_tree(&tree), 0);
     assert_int_equal(mw_process_tree_read(tree, false, &reading), 0);
     child = start_child(0, MANY);
     assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);

@@ -19,7 +19,7 @@ test_pss_that_cannot_be_read_is_absent(void **state)
     pid_t two = start_child(0, 0);
 
     (void)state;
-    assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+    assert_int_equal(new_own_tree(&tree), 0);
     selected = PSS_DENIED;
     assert_int_equal(mw_process_tree_read(tree, true, &reading), 0);
     assert_int_equal(reading.count, 2);
@@ -49,7 +49,7 @@ test_tree_that_cannot_be_created(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         start_failing(calls[i].call, ENOMEM, calls[i].after);
-        assert_int_equal(mw_process_tree_new(&tree, getpid()), -ENOMEM);
+        assert_int_equal(new_own_tree(&tree), -ENOMEM);
         start_failing(NULL, 0, 0);
         assert_null(tree);
     }
@@ -74,7 +74,7 @@ test_tree_that_cannot_be_read(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        assert_int_equal(mw_process_tree_new(&tree, getpid()), 0);
+        assert_int_equal(new_own_tree(&tree), 0);
         start_failing(calls[i].call, calls[i].err, calls[i].after);
         assert_int_equal(mw_process_tree_read(tree, true, &reading), calls[i].told);
         start_failing(NULL, 0, 0);

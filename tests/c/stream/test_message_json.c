@@ -136,7 +136,9 @@ test_closed(void **state)
         "\"system_mean_cpu_percent\":null,\"single_max_cpu_percent\":100,"
         "\"peak_method\":\"kernel\","
         "\"children_count\":null,\"children_pss_bytes\":null,"
-        "\"children_rss_bytes\":null,\"children_rss_peak_bytes\":null,"
+        "\"children_rss_bytes\":null,\"children_count_peak\":null,"
+        "\"children_rss_peak_bytes\":null,\"children_pss_peak_bytes\":null,"
+        "\"tree_pss_peak_bytes\":null,"
         "\"children_missed\":null,\"own_pss_bytes\":null,\"status\":\"ok\","
         "\"timeline\":null}}");
 }

@@ -23,7 +23,8 @@ def test_plot_returns_axes_with_units_and_no_pyplot(plotting):
     assert axes.get_xlabel() == "time in cells (s), pauses left out"
     assert axes.get_ylabel() == "RSS (MiB)"
     numbers = [text.get_text() for text in axes.texts]
-    assert numbers == ["[1]", "[2]", "[3]"]
+    assert numbers == ["400", "200", "100", "[1]", "[2]", "[3]"]
+    assert axes.get_ylim()[0] == 0
     (peaks,) = [line for line in axes.lines if line.get_label() == "peak"]
     assert list(peaks.get_ydata()) == [100, 200, 400]
     begins, ends = axes.get_xlim()
@@ -72,6 +73,26 @@ def test_plot_of_every_shape(plotting, name):
     assert int.from_bytes(png[16:20], "big") == 2 * size["width"]
 
 
+def test_plot_shows_the_peak_with_children(plotting):
+    from dataclasses import replace
+
+    alone, pool = session(100, 100)
+    axes = plotting.plot([alone, replace(pool, tree_pss_peak_bytes=700 * MIB)])
+    (trees,) = [
+        each for each in axes.collections if each.get_label() == "with children"
+    ]
+    ((begin, end),) = trees.get_segments()
+    assert begin[1] == end[1] == 700
+    assert begin[0] == pytest.approx(end[0] / 2)
+    assert axes.get_ylim()[1] > 700
+
+
+def test_plot_labels_the_highest_peaks(plotting):
+    axes = plotting.plot(session(100, 2000, 300, 400, 50))
+    labels = [each.get_text() for each in axes.texts]
+    assert labels[:3] == ["2,000", "400", "300"]
+
+
 def test_plot_of_nothing(plotting):
     axes = plotting.plot([])
     assert [text.get_text() for text in axes.texts] == ["no cells with figures so far"]
@@ -99,7 +120,7 @@ def contrast(one, other):
 @pytest.mark.parametrize("page", ["#ffffff", "#111111"])
 def test_colours_stand_out_from_light_and_dark(plotting, page):
     """As WCAG 2 counts: 3 for what is drawn. The bars are hatched besides."""
-    for name in ("RSS", "peak"):
+    for name in ("RSS", "peak", "with children"):
         assert contrast(plotting.COLOURS[name], page) >= 3, name
     assert contrast(plotting.COLOURS["text"], page) >= 4.3
 

@@ -37,24 +37,47 @@ def test_classic_negative_use_and_peak():
     assert CLASSIC.fullmatch(line)
 
 
-def test_children_follow_the_total():
-    def told(**values):
-        return lines.classic(4, report(**values)).partition(" total ")[2]
-
-    usage = "RAM usage 25.10 MiB"
-    assert told(children_count=0, children_pss_bytes=0) == usage
-    one = told(children_count=1, children_pss_bytes=round(12.5 * MIB))
-    assert one == f"{usage} (+1 child 12.50 MiB PSS)"
-    three = told(children_count=3, children_pss_bytes=1239 * MIB)
-    assert three == f"{usage} (+3 children 1.21 GiB PSS)"
-    assert "1023.99 MiB" in told(children_count=2, children_pss_bytes=2**30 - MIB // 99)
-    assert "+2 children 1.00 GiB" in told(children_count=2, children_pss_bytes=2**30)
-    # It rounds to a GiB, so it is told as one.
-    assert "1.00 GiB" in told(children_count=2, children_pss_bytes=2**30 - 1)
-    assert "(+2 children ? MiB PSS)" in told(children_count=2)
-    assert lines.cpu(3, report(children_count=1, children_pss_bytes=MIB)).endswith(
-        " current RAM usage now 25.1 MiB (+1 child 1.00 MiB PSS)"
+def of_children(most=0, peak=None, rss_peak=None, now=0, pss=None, rss=None, missed=0):
+    """A report; sizes in MiB."""
+    sizes = {
+        "children_pss_peak_bytes": peak,
+        "children_rss_peak_bytes": rss_peak,
+        "children_pss_bytes": pss,
+        "children_rss_bytes": rss,
+    }
+    return report(
+        children_count_peak=most,
+        children_count=now,
+        children_missed=missed,
+        **{name: each and round(each * MIB) for name, each in sizes.items()},
     )
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (report(), ""),
+        (of_children(), ""),
+        (of_children(3, peak=461, rss_peak=700), "3 children, peak 461 MiB PSS"),
+        # Where PSS was not read in time: no figure that counts a page twice is a peak.
+        (of_children(3, rss_peak=700), "3 children, up to 700 MiB RSS"),
+        (
+            of_children(1, peak=12.5, now=1, pss=11),
+            "1 child, peak 12.5 MiB PSS, now 11.0 MiB PSS",
+        ),
+        (
+            of_children(2, rss_peak=1239, now=2, rss=1024),
+            "2 children, up to 1.21 GiB RSS, now 1.00 GiB RSS",
+        ),
+        (of_children(missed=1), "1 child, too short to measure"),
+        (of_children(missed=40), "40 children, too short to measure"),
+    ],
+)
+def test_children_follow_the_total(made, text):
+    end = f" (+{text})" if text else ""
+    assert lines.classic(4, made).endswith(f" total RAM usage 25.10 MiB{end}")
+    assert lines.cpu(4, made).endswith(f" current RAM usage now 25.1 MiB{end}")
+    assert lines.short(4, made).endswith(f" total 25.1 MiB{end}")
 
 
 def test_cpu_is_the_line_of_version_1_8():

@@ -1,4 +1,4 @@
-"""%%memwatch and %%memwatch_quiet."""
+"""%%memwatch, %%memwatch_quiet, and code after %memwatch."""
 
 import re
 
@@ -158,3 +158,28 @@ def test_errors_of_a_body_that_awaits(ip, show):
     assert "SyntaxError" in show("%%memwatch\nawait fail(")
     show("%autoawait False")
     assert "SyntaxError" in show("%%memwatch\nawait fail()")
+
+
+def test_code_after_memwatch_is_watched(ip, lines, show):
+    show("%memwatch off")
+    (line,) = lines("%memwatch kept = pages(32)")
+    assert abs(line.used - 32) < 1
+    assert len(ip.user_ns["kept"]) == 32 * MIB
+    (line,) = lines("%memwatch top\n%memwatch kept")
+    assert line.n == 3
+    assert memwatch.history[-1].label == "In [3]"
+    ip.user_ns["calls"] = []
+    assert "3" in show("%memwatch {calls.append(1): 3}.popitem()[1]")
+    assert ip.user_ns["calls"] == [1]  # not by IPython's expansion, too
+    assert "'xyz'" in show("%memwatch 'xy' + 'z'")
+    assert "ZeroDivisionError" in show("%memwatch 1 / 0")
+    assert lines("pass") == []
+
+
+def test_code_after_memwatch_is_repeated(ip, show):
+    ip.user_ns["runs"] = []
+    text = show("%memwatch -r 5 runs.append(pages(8 if len(runs) == 2 else 4))")
+    assert text.startswith("5 runs\nused ")
+    assert len(ip.user_ns["runs"]) == 5
+    show("%memwatch --repeat=2 runs.append(1)")
+    assert len(ip.user_ns["runs"]) == 7

@@ -52,6 +52,32 @@ def test_top_ranks_by_use_and_by_rise(show):
     assert cells_in(rose) == [1, 3, 4, 2]
 
 
+def test_children_are_in_last_top_history_and_status(ip, show):
+    memwatch.history.clear()
+    add(1, 1, source="alone()")
+    ran = {
+        "children_count": 0, "children_count_peak": 3, "children_missed": 2,
+        "children_pss_peak_bytes": 461 * MIB, "children_rss_peak_bytes": 700 * MIB,
+        "tree_pss_peak_bytes": 530 * MIB,
+    }  # fmt: skip
+    add(2, 2, source="pool.map(work, range(3))", **ran)
+    last = show("%memwatch last").splitlines()
+    assert "children 3 at a time, peak 461 MiB PSS (sampled: at least)" in last
+    assert "         and 2 too short to measure" in last
+    assert any(line.startswith("tree       530.0000 MiB  ") for line in last)
+    children = show("%memwatch top").split("\n\n")[2]
+    assert children.splitlines() == [
+        "Had the largest child processes, of 2 reports",
+        "      peak MiB  number      time  cell",
+        "    461.00 PSS       3    2.00 s  In [2] pool.map(work, range(3))",
+    ]
+    alone, pool = show("%memwatch history").splitlines()[1:]
+    assert alone.endswith("  In [1] alone()")
+    assert pool.endswith("  In [2] pool.… (+3, 461 MiB)")
+    assert len(pool) == 80
+    assert "\nchildren: not measured; to measure them: " in show("%memwatch status")
+
+
 def test_rows_have_80_characters_and_no_escape_sequences(show):
     add(1, source="print('\x1b[31m\x07" + "x" * 200)
     add(2, source="first\rsecond", status="error")
@@ -130,31 +156,6 @@ def test_cells_with_code_beside_subcommands_are_reported(lines, code):
     before = len(memwatch.history)
     assert len(lines(code)) == 1
     assert len(memwatch.history) == before + 1
-
-
-def test_code_after_memwatch_is_watched(ip, lines, show):
-    show("%memwatch off")
-    (line,) = lines("%memwatch kept = pages(32)")
-    assert abs(line.used - 32) < 1
-    assert len(ip.user_ns["kept"]) == 32 * MIB
-    (line,) = lines("%memwatch top\n%memwatch kept")
-    assert line.n == 3
-    assert memwatch.history[-1].label == "In [3]"
-    ip.user_ns["calls"] = []
-    assert "3" in show("%memwatch {calls.append(1): 3}.popitem()[1]")
-    assert ip.user_ns["calls"] == [1]  # not by IPython's expansion, too
-    assert "'xyz'" in show("%memwatch 'xy' + 'z'")
-    assert "ZeroDivisionError" in show("%memwatch 1 / 0")
-    assert lines("pass") == []
-
-
-def test_code_after_memwatch_is_repeated(ip, show):
-    ip.user_ns["runs"] = []
-    text = show("%memwatch -r 5 runs.append(pages(8 if len(runs) == 2 else 4))")
-    assert text.startswith("5 runs\nused ")
-    assert len(ip.user_ns["runs"]) == 5
-    show("%memwatch --repeat=2 runs.append(1)")
-    assert len(ip.user_ns["runs"]) == 7
 
 
 def test_names_are_expanded_in_subcommands(ip, show, tmp_path):
@@ -361,11 +362,14 @@ def test_characters_that_the_encoding_lacks(ip, monkeypatch, encoding):
 
 
 def test_status(show):
-    first, peak, rss, process, limit, history, *_ = show("%memwatch").splitlines()
+    first, peak, rss, children, process, limit, history, *_ = show(
+        "%memwatch"
+    ).splitlines()
     version = memwatch.__version__
     assert first == f"memwatch {version}: watching every cell, style classic"
     assert peak.startswith("peak: ")
     assert rss.startswith("RSS: ")
+    assert children.startswith("children: not measured; to measure them: ")
     assert process.startswith("this process: ")
     assert limit.startswith("limit: ")
     assert history.startswith("history: ")

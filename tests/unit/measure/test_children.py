@@ -33,7 +33,10 @@ FIELDS = [
     "children_count",
     "children_pss_bytes",
     "children_rss_bytes",
+    "children_count_peak",
     "children_rss_peak_bytes",
+    "children_pss_peak_bytes",
+    "tree_pss_peak_bytes",
     "children_missed",
     "own_pss_bytes",
 ]
@@ -105,12 +108,13 @@ def test_off_tells_nothing():
     children.watch_children(False)
     with cat():
         report = measure()
-    assert [getattr(report, name) for name in FIELDS] == [None] * 6
+    assert [getattr(report, name) for name in FIELDS] == [None] * 9
 
 
 def test_without_children():
     report = measure()
-    assert [getattr(report, name) for name in FIELDS] == [0, 0, 0, 0, 0, None]
+    figures = [getattr(report, name) for name in FIELDS]
+    assert figures == [0, 0, 0, 0, 0, 0, None, 0, None]
 
 
 def test_four_spawned_workers_with_200_mib_each():
@@ -169,6 +173,52 @@ def test_peak_of_children_that_ended():
     assert w.report.children_pss_bytes == 0
     assert w.report.children_rss_bytes == 0
     assert w.report.children_rss_peak_bytes > 100 * MIB
+    assert w.report.children_count_peak == 1
+    # The window in between has read PSS at the highest RSS.
+    peak = w.report.children_pss_peak_bytes
+    assert 100 * MIB < peak <= w.report.children_rss_peak_bytes
+    assert w.report.tree_pss_peak_bytes > peak
+
+
+def test_peak_counts_shared_pages_once():
+    from memwatch import _procps
+
+    def measure_workers():
+        with memwatch.watch() as w, workers("fork", 4):
+            _procps.ChildrenWindow().close()
+        return w.report
+
+    before = measure_workers()
+    shared = pages(200)
+    report = measure_workers()
+    del shared
+    rss = report.children_rss_peak_bytes - before.children_rss_peak_bytes
+    tree = report.tree_pss_peak_bytes - before.tree_pss_peak_bytes
+    children_part = report.children_pss_peak_bytes - before.children_pss_peak_bytes
+    assert rss == pytest.approx(800 * MIB, rel=0.05)
+    assert tree == pytest.approx(200 * MIB, rel=0.05)
+    # Each of the five has a fifth of it.
+    assert children_part == pytest.approx(160 * MIB, rel=0.05)
+
+
+def test_children_of_other_processes():
+    """Without those processes themselves, though one descends from the other."""
+    from memwatch import _procps
+
+    _procps.start_children()
+    with cat("sh", "-c", "cat") as shell:
+        (inner,) = map(
+            int,
+            Path(f"/proc/{shell.pid}/task/{shell.pid}/children").read_text().split(),
+        )
+        for pids, count in ([shell.pid], 1), ([shell.pid, inner], 0), ([inner], 0):
+            figures = children.open_window(pids).close()
+            assert figures["children_count"] == count
+            assert figures["children_missed"] is None
+    with pytest.raises(TypeError):
+        _procps.ChildrenWindow(3)
+    with pytest.raises(TypeError):
+        _procps.ChildrenWindow(["x"])
 
 
 def test_grandchildren_count_and_orphans_do_not():
@@ -277,7 +327,9 @@ assert report.children_count == 1, report
 assert report.children_rss_bytes > 0, report
 assert report.children_pss_bytes is None, report
 assert report.own_pss_bytes > 0, report
-assert lines.classic(1, report).endswith(" MiB (+1 child ? MiB PSS)")
+text = lines.children(report)
+assert text.startswith("1 child, up to ") and " RSS, now " in text, text
+assert text.endswith(" RSS"), text
 """
     )
 
