@@ -154,7 +154,7 @@ def _print(
         processes = view.refresh()
         now_ns = time.monotonic_ns()
         if once:
-            processes = [each for each in processes if each.state(now_ns) != "gone"]
+            processes = [each for each in processes if each.gone_ns is None]
         processes = sort(processes, column, now_ns, reverse=reverse)
         if as_json:
             values = {

@@ -86,15 +86,23 @@ def describe(report: CellReport) -> str:
     )
 
 
-def blocks(values: Sequence[int], width: int) -> str:
+def blocks(values: Sequence[int], width: int, top: int | None = None) -> str:
     """`values` as a line of at most `width` blocks, from ``▁`` to ``█``.
 
-    If there are more values than blocks, each block is the highest of its share. Equal
-    values are ``▁``, no values the empty string. ValueError for a width below 1.
+    The scale is from the lowest value to the highest, or from 0 to `top`; higher values
+    are ``█``. If there are more values than blocks, each block is the highest of its
+    share. Without `top` equal values are ``▁``. No values are the empty string.
+    ValueError for a width below 1.
+
+    >>> blocks([99, 100, 99], 3), blocks([99, 100, 99], 3, top=200)
+    ('▁█▁', '▄▅▄')
     """
     columns = _thinned(values, width)
     if not columns:
         return ""
+    if top is not None:
+        each = max(top, 1)
+        return "".join(_BLOCKS[min(7, value * 8 // each)] for value in columns)
     low, extent = min(columns), max(columns) - min(columns)
     return "".join(
         _BLOCKS[(value - low) * 7 // extent if extent else 0] for value in columns
@@ -144,6 +152,15 @@ def session_chart(
     foot = " " * margin + numbers
     rows = _rows(columns, low, high, scale)
     return "\n".join([head, *(row.rstrip() for row in rows), foot.rstrip()])
+
+
+def curve(values: Sequence[int], top: int, height: int) -> str:
+    """`values` in `height` lines of blocks after a scale from 0 to `top` in MiB.
+
+    One column each. ValueError for a height below 2.
+    """
+    rows = _rows(values, 0, top, _scale(0, top, height))
+    return "\n".join(row.rstrip() for row in rows)
 
 
 # ---- points ----

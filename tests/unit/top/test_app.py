@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from memwatch.top.processes import Process
-from messages import frames, message, process
+from messages import SECOND, frames, message, process
 from support import MIB, wait_for
 
 pytest.importorskip("textual")
 
+import memwatch.top.app as app_module
 from memwatch.top.app import Screen, Table
 
 
@@ -31,7 +32,10 @@ class View:
 
     def refresh(self) -> list[Process]:
         self.refreshes += 1
-        return self.processes
+        return [each for each in self.processes if not each.is_dismissed]
+
+    def read_box(self, process: Process) -> None:
+        return None
 
 
 def seen(processes, *keys, size=(120, 12), steps=None):
@@ -60,6 +64,10 @@ def lines_of(app):
     ]
 
 
+def named(name, **values):
+    return fresh(kernel_id=name, notebook=name, **values)
+
+
 def fresh(**values):
     return process(now_ns=time.monotonic_ns(), **values)
 
@@ -71,9 +79,10 @@ def test_no_processes():
 
 
 def test_rows_are_below_the_titles():
-    lines, _ = seen([fresh(kernel_id="a"), fresh(kernel_id="b", rss_bytes=950 * MIB)])
+    few = [named("a"), named("b", rss_bytes=950 * MIB)]
+    lines, _ = seen(few)
     assert lines[0].startswith("2 processes, 2 running")
-    assert lines[1].startswith("KERNEL")
+    assert lines[1].startswith("NOTEBOOK")
     assert "RSS▼" in lines[1]
     assert lines[2].startswith("b ")
     assert "95 % !!!" in lines[2]
@@ -84,9 +93,9 @@ def test_rows_are_below_the_titles():
 
 def test_keys_sort_and_reverse():
     few = [
-        fresh(kernel_id="a", rss_bytes=3 * MIB, pid=1),
-        fresh(kernel_id="b", rss_bytes=2 * MIB, pid=3),
-        fresh(kernel_id="c", rss_bytes=1 * MIB, pid=2),
+        named("a", rss_bytes=3 * MIB, pid=1),
+        named("b", rss_bytes=2 * MIB, pid=3),
+        named("c", rss_bytes=1 * MIB, pid=2),
     ]
 
     def order(*keys):
@@ -112,7 +121,7 @@ def test_pause_stops_refreshing():
 
     lines, _ = seen([fresh()], steps=steps)
     assert lines[0].endswith("PAUSED".ljust(len(lines[0]) - lines[0].index("PAUSED")))
-    assert lines[2].startswith("kernel")
+    assert lines[2].startswith("a.ipynb")
 
 
 def test_colours_show_the_level():
@@ -133,16 +142,172 @@ def test_colours_show_the_level():
     seen(few, steps=steps)
 
 
-def test_gone_process_is_dim():
-    gone = fresh()
-    gone.gone_ns = time.monotonic_ns()
+@pytest.mark.parametrize("died", [False, True])
+def test_dead_process_is_red_and_one_that_ended_cleanly_dim(died):
+    over = fresh(rss_bytes=950 * MIB)
+    over.end(time.monotonic_ns(), died=died)
 
     async def steps(app, pilot):
-        segments = list(app.query_one(Table).render_line(0))
-        assert all(each.style.dim for each in segments if each.text.strip())
+        for each in app.query_one(Table).render_line(1):
+            style = each.style
+            if each.text.strip():
+                assert style.dim == (not died or None)
+                assert (style.color and style.color.name) == ("red" if died else None)
 
-    lines, _ = seen([gone], steps=steps)
-    assert " gone " in lines[2]
+    lines, _ = seen([over, fresh(rss_bytes=960 * MIB)], steps=steps)
+    assert (" died " if died else " gone ") in lines[3]
+
+
+def test_silent_publisher_is_red():
+    silent = process(now_ns=time.monotonic_ns() - 60 * SECOND)
+
+    async def steps(app, pilot):
+        assert {
+            each.style.color.name
+            for each in app.query_one(Table).render_line(0)
+            if each.text.strip()
+        } == {"red"}
+
+    lines, _ = seen([silent], steps=steps)
+    assert " silent " in lines[2]
+
+
+def dead(name, **values):
+    found = named(name, **values)
+    found.end(time.monotonic_ns(), died=True)
+    return found
+
+
+def test_dead_processes_are_dismissed():
+    def few():
+        return [
+            dead("a", rss_bytes=9 * MIB), named("b", rss_bytes=8 * MIB),
+            dead("c", rss_bytes=7 * MIB), dead("d", rss_bytes=6 * MIB),
+        ]  # fmt: skip
+
+    def left(*keys):
+        lines, _ = seen(few(), *keys)
+        return "".join(line[0] for line in lines[2:6]).strip()
+
+    assert left() == "abcd"
+    assert left("d") == "bcd"
+    assert left("delete") == "bcd"
+    assert left("down", "down", "d") == "abd"
+    assert left("end", "d", "d") == "ab"
+    assert left("down", "d") == "abcd"  # it is alive
+    assert left("D") == "b"
+    assert left("p", "D") == "b"
+
+
+def test_selection_stays_on_the_process_when_the_order_changes():
+    few = [
+        named(name, rss_bytes=size * MIB, pid=9 - size)
+        for name, size in (("a", 3), ("b", 2), ("c", 1))
+    ]
+
+    async def steps(app, pilot):
+        table = app.query_one(Table)
+        assert table.selected is few[0]
+        few[0].rss_bytes = 0
+        app._refresh_all()
+        assert table.selected is few[1]  # nothing was chosen: it stays at the top
+        await pilot.press("down")
+        assert table.selected is few[2]
+        few[2].rss_bytes = 9 * MIB
+        app._refresh_all()
+        assert (table.selected, table.place) == (few[2], 0)
+        await pilot.press("r")
+        assert (table.selected, table.place) == (few[2], 2)
+        reverse = [
+            any(each.style.reverse for each in table.render_line(y)) for y in range(3)
+        ]
+        assert reverse == [False, False, True]
+        await pilot.press("up", "up", "up", "up")
+        assert table.place == 0
+        await pilot.press("end", "down")
+        assert table.place == 2
+        app._view.processes = few[:1]
+        app._refresh_all()
+        assert table.selected is few[0]
+        app._view.processes = []
+        app._refresh_all()
+        assert table.selected is None
+        await pilot.press("down", "enter", "d", "D")
+
+    seen(few, steps=steps)
+
+
+def test_keys_and_clicks_scroll_to_the_selection():
+    many = [named(f"{number:03}", rss_bytes=number) for number in range(100)]
+
+    async def steps(app, pilot):
+        table = app.query_one(Table)
+        await pilot.press("pagedown", "pagedown")
+        await pilot.pause()
+        first = int(table.scroll_offset.y)
+        assert first <= table.place < first + table.size.height
+        await pilot.click(Table, offset=(3, 1))
+        assert table.place == first + 1
+        await pilot.press("home")
+        await pilot.pause()
+        assert (table.place, table.scroll_offset.y) == (0, 0)
+        many[99].rss_bytes = 0  # from the top to the bottom
+        app._refresh_all()
+        await pilot.pause()
+        assert table.selected is many[99]
+        assert table.scroll_offset.y > 80
+
+    seen(many, steps=steps)
+
+
+def opened(processes, *keys, size=(100, 40)):
+    """The text of the screen after `keys`."""
+    lines, _ = seen(processes, *keys, size=size)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def test_enter_opens_the_details_and_escape_closes_them():
+    few = [named("train.ipynb")]
+    few[0].history.extend([100 * MIB, 200 * MIB])
+    text = opened(few, "enter")
+    assert text.startswith("Details of train.ipynb\nprocess    123, kernel train.ipynb")
+    assert "cell       In [4], running for" in text
+    assert "Back" in text
+    for key in ("escape", "q"):
+        assert opened(few, "enter", key).startswith("1 process, 1 running")
+
+
+def test_details_follow_a_living_process():
+    one = named("a")
+
+    async def steps(app, pilot):
+        await pilot.press("enter")
+        await pilot.pause()
+        one.rss_bytes = 123 * MIB
+        app._refresh_all()
+
+    lines, _ = seen([one], steps=steps, size=(80, 24))
+    assert any("RSS        123.00 MiB" in line for line in lines)
+
+
+def test_question_mark_shows_all_keys():
+    text = opened([], "question_mark", size=(80, 40))
+    for key, column, _ in app_module._SORT_KEYS:
+        assert f"\n{key} {'':22}sort by {column.upper()}" in text
+    for each in ("Enter", "dismiss", "pause", "10 minutes", "HISTORY", "eighth"):
+        assert each in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("keys", [(), ("enter",), ("question_mark",)])
+def test_footer_fits_80_columns(keys):
+    lines, _ = seen([fresh()], *keys, size=(80, 24))
+    footer = lines[-1]
+    bound = ("Enter Details", "d Dismiss", "D Dismiss all", "p Pause", "r Reverse")
+    wanted = ("Esc Back",) if keys else (*bound, "? Keys", "q Quit")
+    for each in wanted:
+        assert each in footer
+    assert footer.endswith("  ")
 
 
 def test_markup_is_not_interpreted():
@@ -153,7 +318,7 @@ def test_markup_is_not_interpreted():
 
 
 def test_only_visible_rows_are_drawn():
-    many = [fresh(kernel_id=f"{number:05}") for number in range(5000)]
+    many = [named(f"{number:05}") for number in range(5000)]
     drawn = 0
 
     async def steps(app, pilot):
