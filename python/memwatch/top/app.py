@@ -1,37 +1,18 @@
-"""The live table of `memwatch top`. The only module that imports textual."""
+"""The live table of `memwatch top`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.events import Click
-from textual.geometry import Size
-from textual.screen import Screen as TextualScreen
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 from textual.widgets import Footer, Static
 
 from .details import details, wrap
 from .processes import Process, is_ascending, sort
-from .table import (
-    NO_PROCESSES,
-    Column,
-    choose,
-    fit,
-    headline,
-    level,
-    name_of,
-    row,
-    title,
-)
+from .table import headline, name_of
+from .widgets import SORT_KEYS, Table, TextScreen, Titles
 
 if TYPE_CHECKING:
     from .overview import Overview
@@ -40,30 +21,6 @@ _DRAIN_S = 0.05
 _DRAIN_FOR_S = 0.025
 """Short, so that keys are answered in between."""
 
-_PLAIN = Style()
-_TITLE = Style(bold=True, underline=True)
-_GONE = Style(dim=True)
-_DEAD = Style(color="red", bold=True)
-_SELECTED = Style(reverse=True)
-_LEVELS = (
-    _PLAIN,
-    Style(color="yellow"),
-    Style(color="dark_orange", bold=True),
-    Style(color="bright_white", bgcolor="red", bold=True),
-)
-_COLOURED_COLUMNS = {"rss", "share"}
-
-_SORT_KEYS = (
-    ("m", "rss", "Memory"),
-    ("s", "share", "Share"),
-    ("k", "peak", "Peak"),
-    ("h", "highest", "Highest"),
-    ("l", "limit", "Limit"),
-    ("t", "time", "Time"),
-    ("i", "pid", "Pid"),
-    ("n", "notebook", "Notebook"),
-    ("a", "age", "Age"),
-)
 _KEYS = (
     ("q, Ctrl-C", "quit"),
     ("↑ ↓ PgUp PgDn Home End", "select a process; or click on it"),
@@ -72,7 +29,7 @@ _KEYS = (
     ("D", "dismiss all that are dead or silent"),
     ("p", "pause or resume refreshing"),
     ("r", "reverse the order"),
-    *((key, f"sort by {column.upper()}") for key, column, _ in _SORT_KEYS),
+    *((key, f"sort by {column.upper()}") for key, column in SORT_KEYS.items()),
 )
 _MEANING = """\
 A process that died without a clean end is red and is shown for 10 minutes, or until it
@@ -82,155 +39,6 @@ SHARE is RSS as a percentage of the memory limit: !, !! and !!! from 60, 80 and 
 
 HISTORY is RSS at the last refreshes, the newest at the right, scaled from 0 to the
 limit; below an eighth of the limit it is scaled from 0 to its own maximum."""
-_TO_THE_END = 2**31
-
-
-class Table(ScrollView, can_focus=True):
-    """Draws only the visible rows: there may be thousands.
-
-    The selected process stays selected when the order changes. Before the user has
-    selected one it is the first.
-    """
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "app.details", "Details", key_display="Enter"),
-        Binding("d", "app.dismiss", "Dismiss"),
-        Binding("delete", "app.dismiss", show=False),
-        Binding("D", "app.dismiss_all", "Dismiss all", key_display="D"),
-        Binding("p", "app.pause", "Pause"),
-        Binding("r", "app.reverse", "Reverse"),
-        Binding("question_mark", "app.keys", "Keys", key_display="?"),
-        *(
-            Binding(key, f"app.sort('{column}')", name, show=False)
-            for key, column, name in _SORT_KEYS
-        ),
-        *(
-            Binding(key, f"select({steps})", show=False)
-            for key, steps in (
-                ("up", -1),
-                ("down", 1),
-                ("home", -_TO_THE_END),
-                ("end", _TO_THE_END),
-            )
-        ),
-        Binding("pageup", "select_page(-1)", show=False),
-        Binding("pagedown", "select_page(1)", show=False),
-    ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.place = 0
-        """Of the selected process."""
-        self._is_chosen = False
-        self.processes: list[Process] = []
-        self.columns: list[Column] = []
-        self.now_ns = 0
-
-    def show(self, processes: list[Process], now_ns: int) -> None:
-        """Show these processes in the given order."""
-        before, was_visible = self.selected, self._is_visible(self.place)
-        self.processes, self.now_ns = processes, now_ns
-        last = max(0, len(processes) - 1)
-        if not self._is_chosen:
-            self.place = 0
-        elif before is not None:
-            with suppress(ValueError):
-                self.place = processes.index(before)
-        self.place = min(self.place, last)
-        width = self.scrollable_content_region.width
-        self.columns = choose(processes, width)
-        self.virtual_size = Size(width, len(processes))
-        if was_visible and self._is_chosen:
-            self._scroll_to_selected()
-        self.refresh()
-
-    @property
-    def selected(self) -> Process | None:
-        """The selected process; None without any."""
-        return self.processes[self.place] if self.processes else None
-
-    def action_select(self, steps: int) -> None:
-        """Move the selection by so many rows."""
-        self._select(self.place + steps)
-
-    def action_select_page(self, pages: int) -> None:
-        """Move the selection by the height of the table."""
-        self._select(self.place + pages * max(1, self.size.height - 1))
-
-    def on_click(self, event: Click) -> None:
-        """Select the row; at a double click open its details."""
-        place = event.y + int(self.scroll_offset.y)
-        if place < len(self.processes):
-            self._select(place)
-            if event.chain == 2:
-                self.app.call_later(self.app.run_action, "details")
-
-    def _select(self, place: int) -> None:
-        self._is_chosen = True
-        self.place = max(0, min(place, len(self.processes) - 1))
-        self._scroll_to_selected()
-        self.refresh()
-
-    def _is_visible(self, place: int) -> bool:
-        first = int(self.scroll_offset.y)
-        return first <= place < first + self.size.height
-
-    def _scroll_to_selected(self) -> None:
-        first, height = int(self.scroll_offset.y), self.size.height
-        if self.place < first:
-            self.scroll_to(y=self.place, animate=False)
-        elif self.place >= first + height:
-            self.scroll_to(y=self.place - height + 1, animate=False)
-
-    def render_line(self, y: int) -> Strip:
-        """One row; `y` counts from the top of the visible part."""
-        width = self.size.width
-        place = y + int(self.scroll_offset.y)
-        if not self.processes and y == 0:
-            return Strip([Segment(fit(NO_PROCESSES, width))], width)
-        if place >= len(self.processes):
-            return Strip.blank(width)
-        process = self.processes[place]
-        style_of_row = _PLAIN
-        if process.is_lost(self.now_ns):
-            style_of_row = _DEAD
-        elif process.state(self.now_ns) in ("gone", "silent"):
-            style_of_row = _GONE
-        style_of_level = style_of_row or _LEVELS[level(process)]
-        if place == self.place:
-            style_of_row += _SELECTED
-            style_of_level += _SELECTED
-        segments = []
-        for column, text in zip(
-            self.columns, row(process, self.columns, self.now_ns), strict=True
-        ):
-            is_coloured = column.name in _COLOURED_COLUMNS
-            style = style_of_level if is_coloured else style_of_row
-            segments += [Segment(text, style), Segment(" ", style_of_row)]
-        return Strip(segments).crop_extend(0, width, style_of_row)
-
-
-class Titles(Static):
-    """The titles of the columns, with an arrow at the sorted one."""
-
-    def __init__(self) -> None:
-        super().__init__(markup=False)
-        self.strip = Strip([])
-
-    def show(self, columns: list[Column], sorted_by: str, ascending: bool) -> None:
-        """Show the titles of these columns."""
-        arrow = "▲" if ascending else "▼"
-        self.strip = Strip(
-            [
-                Segment(title(each, arrow if each.name == sorted_by else ""), _TITLE)
-                for each in columns
-            ]
-        )
-        self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        """The only line."""
-        return self.strip.crop_extend(0, self.size.width, _TITLE)
 
 
 def _describe_keys(width: int) -> str:
@@ -238,41 +46,6 @@ def _describe_keys(width: int) -> str:
     for paragraph in _MEANING.split("\n\n"):
         lines += ["", *wrap(" ".join(paragraph.split()), width)]
     return "\n".join(lines)
-
-
-class TextScreen(TextualScreen[None]):
-    """A text over the whole terminal, which scrolls; `text(width)` returns it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss", "Back", key_display="Esc"),
-        Binding("enter,question_mark", "dismiss", show=False),
-    ]
-
-    def __init__(self, heading: str, text: Callable[[int], str]) -> None:
-        super().__init__()
-        self._text = text
-        self._heading = Static(heading, id="headline", markup=False)
-        self._body = Static(markup=False)
-        self._scroll = VerticalScroll(self._body)
-
-    def compose(self) -> ComposeResult:
-        """The widgets from top to bottom."""
-        yield self._heading
-        yield self._scroll
-        yield Footer()
-
-    def on_mount(self) -> None:
-        """Let the keys scroll."""
-        self._scroll.focus()
-        self.call_after_refresh(self.show)
-
-    def on_resize(self) -> None:
-        """Use the new width."""
-        self.call_after_refresh(self.show)
-
-    def show(self) -> None:
-        """Show the text as of now."""
-        self._body.update(self._text(max(1, self._scroll.size.width)))
 
 
 class Screen(App[None]):
@@ -416,10 +189,10 @@ class Screen(App[None]):
         parts = [headline(processes, self._now_ns)]
         collector = self._view.collector
         if collector is not None:
-            parts.append(
-                f"messages {collector.received:,}, lost {collector.lost:,},"
-                f" refused {collector.refused:,}"
-            )
+            text = f"messages {collector.received:,}, lost {collector.lost:,}"
+            if collector.refused:
+                text += f", refused {collector.refused:,}"
+            parts.append(text)
         if self._view.unreadable_reason is not None:
             parts.append(f"{self._view.unreadable} unreadable boxes")
         if self._column not in {each.name for each in self._table.columns}:

@@ -110,10 +110,10 @@ def _cell(process: Process, now_ns: int) -> list[tuple[str, str]]:
     cell = process.cell
     if cell is None or cell.status != "running":
         return []
-    if process.is_running:
+    if process.state(now_ns) == "running":
         ran = f"running for {clock(process.running_ns(now_ns)) or 'unknown time'}"
     else:
-        ran = "was running"
+        ran = "was running at the last sample"
     rows = [("cell", f"{cell.label or 'a block'}, {ran}")]
     if cell.source:
         rows.append(("source", cell.source))

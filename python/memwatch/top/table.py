@@ -81,6 +81,12 @@ def _share(process: Process, now_ns: int) -> str:
     return f"{int(min(process.share, 999)):>3} % {'!' * level(process)}"
 
 
+def _time(process: Process, now_ns: int) -> str:
+    # Whether the cell of a silent process still runs is unknown.
+    is_known = process.state(now_ns) == "running"
+    return clock(process.running_ns(now_ns)) if is_known else ""
+
+
 def _size(size_bytes: int | None) -> str:
     return "" if size_bytes is None else short(size_bytes)
 
@@ -144,8 +150,7 @@ _COLUMNS = (
         lambda each, now_ns: str(each.lost) if each.received else "", is_figure=True,
     ),
     Column(
-        "time", "TIME", 8, lambda each, now_ns: clock(each.running_ns(now_ns)),
-        is_figure=True,
+        "time", "TIME", 8, _time, is_figure=True,
     ),
     Column("cell", "CELL", _MIN_CELL, _cell),
 )  # fmt: skip

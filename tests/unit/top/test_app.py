@@ -1,75 +1,13 @@
 """The live table of `memwatch top`, in textual's test driver and in tmux."""
 
-import asyncio
-import os
-import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from memwatch.top.processes import Process
+from memwatch.top.widgets import Table
 from messages import SECOND, frames, message, process
 from support import MIB, wait_for
-
-pytest.importorskip("textual")
-
-import memwatch.top.app as app_module
-from memwatch.top.app import Screen, Table
-
-
-class View:
-    """Takes the place of an Overview; its processes are given."""
-
-    collector = None
-    unreadable, unreadable_reason = 0, None
-
-    def __init__(self, processes: list[Process]) -> None:
-        self.processes = processes
-        self.refreshes = 0
-
-    def refresh(self) -> list[Process]:
-        self.refreshes += 1
-        return [each for each in self.processes if not each.is_dismissed]
-
-    def read_box(self, process: Process) -> None:
-        return None
-
-
-def seen(processes, *keys, size=(120, 12), steps=None):
-    """The lines of the screen after `keys` and `steps(app, pilot)`; and the app."""
-
-    async def render():
-        app = Screen(View(processes), 0.1)
-        async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            for key in keys:
-                await pilot.press(key)
-            if steps is not None:
-                await steps(app, pilot)
-            await pilot.pause()
-            return lines_of(app), app
-
-    return asyncio.run(render())
-
-
-def lines_of(app):
-    """The lines of the screen from the top."""
-    width, height = app.size
-    return [
-        "".join(segment.text for segment in strip)[:width]
-        for strip in app.screen._compositor.render_strips()[:height]
-    ]
-
-
-def named(name, **values):
-    return fresh(kernel_id=name, notebook=name, **values)
-
-
-def fresh(**values):
-    return process(now_ns=time.monotonic_ns(), **values)
+from top_app import fresh, in_tmux, named, seen
 
 
 def test_no_processes():
@@ -172,144 +110,6 @@ def test_silent_publisher_is_red():
     assert " silent " in lines[2]
 
 
-def dead(name, **values):
-    found = named(name, **values)
-    found.end(time.monotonic_ns(), died=True)
-    return found
-
-
-def test_dead_processes_are_dismissed():
-    def few():
-        return [
-            dead("a", rss_bytes=9 * MIB), named("b", rss_bytes=8 * MIB),
-            dead("c", rss_bytes=7 * MIB), dead("d", rss_bytes=6 * MIB),
-        ]  # fmt: skip
-
-    def left(*keys):
-        lines, _ = seen(few(), *keys)
-        return "".join(line[0] for line in lines[2:6]).strip()
-
-    assert left() == "abcd"
-    assert left("d") == "bcd"
-    assert left("delete") == "bcd"
-    assert left("down", "down", "d") == "abd"
-    assert left("end", "d", "d") == "ab"
-    assert left("down", "d") == "abcd"  # it is alive
-    assert left("D") == "b"
-    assert left("p", "D") == "b"
-
-
-def test_selection_stays_on_the_process_when_the_order_changes():
-    few = [
-        named(name, rss_bytes=size * MIB, pid=9 - size)
-        for name, size in (("a", 3), ("b", 2), ("c", 1))
-    ]
-
-    async def steps(app, pilot):
-        table = app.query_one(Table)
-        assert table.selected is few[0]
-        few[0].rss_bytes = 0
-        app._refresh_all()
-        assert table.selected is few[1]  # nothing was chosen: it stays at the top
-        await pilot.press("down")
-        assert table.selected is few[2]
-        few[2].rss_bytes = 9 * MIB
-        app._refresh_all()
-        assert (table.selected, table.place) == (few[2], 0)
-        await pilot.press("r")
-        assert (table.selected, table.place) == (few[2], 2)
-        reverse = [
-            any(each.style.reverse for each in table.render_line(y)) for y in range(3)
-        ]
-        assert reverse == [False, False, True]
-        await pilot.press("up", "up", "up", "up")
-        assert table.place == 0
-        await pilot.press("end", "down")
-        assert table.place == 2
-        app._view.processes = few[:1]
-        app._refresh_all()
-        assert table.selected is few[0]
-        app._view.processes = []
-        app._refresh_all()
-        assert table.selected is None
-        await pilot.press("down", "enter", "d", "D")
-
-    seen(few, steps=steps)
-
-
-def test_keys_and_clicks_scroll_to_the_selection():
-    many = [named(f"{number:03}", rss_bytes=number) for number in range(100)]
-
-    async def steps(app, pilot):
-        table = app.query_one(Table)
-        await pilot.press("pagedown", "pagedown")
-        await pilot.pause()
-        first = int(table.scroll_offset.y)
-        assert first <= table.place < first + table.size.height
-        await pilot.click(Table, offset=(3, 1))
-        assert table.place == first + 1
-        await pilot.press("home")
-        await pilot.pause()
-        assert (table.place, table.scroll_offset.y) == (0, 0)
-        many[99].rss_bytes = 0  # from the top to the bottom
-        app._refresh_all()
-        await pilot.pause()
-        assert table.selected is many[99]
-        assert table.scroll_offset.y > 80
-
-    seen(many, steps=steps)
-
-
-def opened(processes, *keys, size=(100, 40)):
-    """The text of the screen after `keys`."""
-    lines, _ = seen(processes, *keys, size=size)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def test_enter_opens_the_details_and_escape_closes_them():
-    few = [named("train.ipynb")]
-    few[0].history.extend([100 * MIB, 200 * MIB])
-    text = opened(few, "enter")
-    assert text.startswith("Details of train.ipynb\nprocess    123, kernel train.ipynb")
-    assert "cell       In [4], running for" in text
-    assert "Back" in text
-    for key in ("escape", "q"):
-        assert opened(few, "enter", key).startswith("1 process, 1 running")
-
-
-def test_details_follow_a_living_process():
-    one = named("a")
-
-    async def steps(app, pilot):
-        await pilot.press("enter")
-        await pilot.pause()
-        one.rss_bytes = 123 * MIB
-        app._refresh_all()
-
-    lines, _ = seen([one], steps=steps, size=(80, 24))
-    assert any("RSS        123.00 MiB" in line for line in lines)
-
-
-def test_question_mark_shows_all_keys():
-    text = opened([], "question_mark", size=(80, 40))
-    for key, column, _ in app_module._SORT_KEYS:
-        assert f"\n{key} {'':22}sort by {column.upper()}" in text
-    for each in ("Enter", "dismiss", "pause", "10 minutes", "HISTORY", "eighth"):
-        assert each in text
-    assert max(map(len, text.splitlines())) <= 80
-
-
-@pytest.mark.parametrize("keys", [(), ("enter",), ("question_mark",)])
-def test_footer_fits_80_columns(keys):
-    lines, _ = seen([fresh()], *keys, size=(80, 24))
-    footer = lines[-1]
-    bound = ("Enter Details", "d Dismiss", "D Dismiss all", "p Pause", "r Reverse")
-    wanted = ("Esc Back",) if keys else (*bound, "? Keys", "q Quit")
-    for each in wanted:
-        assert each in footer
-    assert footer.endswith("  ")
-
-
 def test_markup_is_not_interpreted():
     source = "[red]x[/red] [@click=app.quit]y[/] \x1b[2J \x07"
     lines, app = seen([fresh(cell={"source": source})], size=(200, 10))
@@ -363,7 +163,6 @@ def test_q_quits():
 # ---- in a terminal ----
 
 
-@pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here")
 @pytest.mark.parametrize("ending", ["q", "C-c"])
 def test_in_a_real_terminal(tmp_path, ending):
     import zmq
@@ -373,48 +172,28 @@ def test_in_a_real_terminal(tmp_path, ending):
     socket = context.socket(zmq.PUB)
     socket.linger = 0
     socket.connect(endpoint)
-    tmux = ["tmux", "-L", f"memwatch-top-{tmp_path.name}"]
-    command = Path(sys.executable).parent / "memwatch"
-    # The shell prints the exit code.
-    line = f"{command} top --bind {endpoint} --rate 10; echo ended with $?; read x"
-
-    # With the variables of pytest and pytest-xdist the screen stays blank.
-    odd = ("PYTEST", "COLUMNS", "LINES")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(odd)}
-
-    def run(*arguments):
-        done = subprocess.run(
-            [*tmux, *arguments], capture_output=True, text=True, check=True, env=clean
-        )
-        return done.stdout
-
-    def shows(*texts):
-        def screen():
-            nonlocal number
-            number += 1
-            values = {"message": number, "rss_bytes": 970 * MIB}
-            socket.send_multipart(frames(message(**values)))
-            text = run("capture-pane", "-p")
-            return text if all(each in text for each in texts) else None
-
-        return wait_for(screen)
-
     number = 0
-    environment = [
-        "-e", f"JUPYTER_RUNTIME_DIR={tmp_path}", "-e", f"XDG_RUNTIME_DIR={tmp_path}",
-    ]  # fmt: skip
-    size = ["-x", "120", "-y", "12"]
-    run("-f", "/dev/null", "-u", "new-session", "-d", *size, *environment, line)
+
+    def publish():
+        nonlocal number
+        number += 1
+        values = {"message": number, "rss_bytes": 970 * MIB}
+        socket.send_multipart(frames(message(**values)))
+
     try:
-        text = shows("1 process, 1 running", "97 % !!!")
-        assert "In [4] x = 1" in text
-        assert "lost 0" in text
-        run("resize-window", "-x", "60", "-y", "10")
-        shows("97 % !!!", "In [4]")
-        run("send-keys", "s")
-        shows("SHARE▼")
-        run("send-keys", ending)
-        shows("ended with 0")
+        with in_tmux(tmp_path, f"--bind {endpoint} --rate 10", "120x12") as terminal:
+
+            def shows(*texts):
+                return wait_for(lambda: (publish(), terminal.has(*texts))[1])
+
+            text = shows("1 process, 1 running", "97 % !!!")
+            assert "In [4] x = 1" in text
+            assert "lost 0" in text
+            terminal.run("resize-window", "-x", "60", "-y", "10")
+            shows("97 % !!!", "In [4]")
+            terminal.run("send-keys", "s")
+            shows("SHARE▼")
+            terminal.run("send-keys", ending)
+            shows("ended with 0")
     finally:
-        run("kill-server")
         context.destroy(linger=0)

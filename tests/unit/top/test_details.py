@@ -111,6 +111,7 @@ def test_states_are_explained():
     seen = process(now_ns=SECOND)
     assert state(seen, SECOND) == "running"
     assert state(seen, 61 * SECOND).startswith("silent for 60.0 s: it died")
+    assert "was running at the last sample" in details(seen, None, 61 * SECOND, 80)
     seen.source = "box"
     assert "idle on another machine" in state(seen, 61 * SECOND)
     seen.end(SECOND, died=False)

@@ -147,6 +147,12 @@ def test_history_is_scaled_from_zero(limit_bytes, values, bars):
     assert history_top_bytes(seen, values) in (limit_bytes, max(values))
 
 
+def test_time_of_a_silent_process_is_unknown():
+    seen = process(now_ns=SECOND, cell={"duration_ns": 5 * SECOND})
+    assert "5.0 s" in table([seen], 80, SECOND)
+    assert "1:05" not in table([seen], 80, 61 * SECOND)
+
+
 def test_headline_counts_the_dead():
     dead = process(kernel_id="b")
     dead.end(SECOND, died=True)
