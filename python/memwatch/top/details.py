@@ -39,7 +39,7 @@ def details(process: Process, box: Box | None, now_ns: int, width: int) -> str:
     if box is not None:
         cells = [each.report for each in box["cells"] if each.status != "running"]
     if cells:
-        lines += ["", f"the last {len(cells)} cells that ended, the newest first"]
+        lines += ["", f"last cells that ended ({len(cells)}), the newest first"]
         table = history_table(cells[::-1], len(cells), width)
         lines += [fit(each, width).rstrip() for each in table.split("\n")]
     else:

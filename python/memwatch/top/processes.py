@@ -131,6 +131,7 @@ class Process:
         if is_alive is not False:
             self.gone_ns, self.died = None, False
         elif self.gone_ns is None:
+            self.record_history()  # the last sample
             self.end(now_ns, died=True)
 
     def end(self, now_ns: int, *, died: bool) -> None:

@@ -179,7 +179,9 @@ def choose(processes: Sequence[Process], width: int) -> list[Column]:
         dropped.add("lost")
     columns = [each for each in _COLUMNS if each.name not in dropped]
     least, most, most_if_wide = _NOTEBOOK_WIDTHS
-    longest = max((len(name_of(each)) for each in processes), default=0)
+    # Of a thousand kernels most have one of a few notebooks.
+    one_of_each = {each.notebook or each.kernel_id: each for each in processes}
+    longest = max((len(name_of(each)) for each in one_of_each.values()), default=0)
     most = most_if_wide if width >= _WIDE else most
     columns[0] = replace(columns[0], width=min(max(longest, least), most))
     for name in _DROP_ORDER:

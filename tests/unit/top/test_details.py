@@ -63,7 +63,7 @@ def test_living_process_has_its_cells(watched):
     assert "cell       In [4], running for" in text
     assert "source     y = 2" in text
     assert "recent RSS in MiB, from 0 to" in text
-    _, cells = text.split("the last 3 cells that ended, the newest first\n")
+    _, cells = text.split("last cells that ended (3), the newest first\n")
     titles, *rows = cells.splitlines()
     assert titles.split()[:4] == ["used", "MiB", "rise", "MiB"]
     assert [row.split("  ")[-1] for row in rows] == [
@@ -85,7 +85,7 @@ def test_dead_process_has_its_post_mortem(watched):
         if subject != "sampled":  # its age changes
             assert f"{subject:<10} {what}" in text
     assert f"black box  {seen.box_path}" in text
-    assert "the last 3 cells that ended" in text
+    assert "last cells that ended (3)" in text
     text_of(view, seen, 60)
 
 

@@ -113,6 +113,9 @@ def test_process_from_a_black_box():
     seen.update_from_box(box(), False, None, 7 * SECOND, 107 * SECOND)
     assert seen.state(7 * SECOND) == "died"
     assert seen.is_lost(7 * SECOND)
+    assert list(seen.history) == [8 * MIB, 6 * MIB, 6 * MIB]  # and the last sample
+    seen.record_history()
+    assert len(seen.history) == 3
     value = seen.to_dict(7 * SECOND)
     assert (value["state"], value["died"]) == ("gone", True)
 
