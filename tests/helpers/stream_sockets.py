@@ -64,11 +64,11 @@ def fetch(collector: Any, count: int) -> None:
 
 
 def wait_for_message(collector: Any, number: int) -> Any:
-    """The only process, as soon as its message of that number has arrived."""
+    """The only one that has not died, as soon as that message of it has arrived."""
 
     def seen() -> Any:
         drain(collector)
-        (process,) = collector.processes()
+        (process,) = [each for each in collector.processes() if not each.died]
         return process if process.message == number else None
 
     return wait_for(seen)

@@ -11,7 +11,12 @@ import pytest
 import memwatch
 
 # Modules that need an optional library, or end the process, when they are imported.
-SKIPPED = {"memwatch.__main__", "memwatch.display.figures", "memwatch.top.app"}
+SKIPPED = {
+    "memwatch.__main__",
+    "memwatch.display.figures",
+    "memwatch.top.app",
+    "memwatch.top.widgets",
+}
 
 
 @pytest.fixture(autouse=True)

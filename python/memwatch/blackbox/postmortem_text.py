@@ -116,16 +116,27 @@ def _growing(found: PostMortem) -> str:
     return f"{mib(found.growth_bytes_per_s)} MiB/s in the cell's last second"
 
 
-def _limit(found: PostMortem) -> str:
-    if found.limit_bytes is None:
+def describe_limit(
+    limit_bytes: int | None, set_by: str | None, group: str | None
+) -> str:
+    """The limit of a process and what sets it.
+
+    >>> describe_limit(2**30, "cgroup", "/user.slice")
+    '1024.00 MiB, set by the cgroup /user.slice'
+    """
+    if limit_bytes is None:
         return "unknown"
-    by = SET_BY.get(found.limit_set_by or "", "set by an unknown limit")
-    if found.limit_set_by == "cgroup":
-        by += f" {found.limit_group}"
-    share = ""
-    if found.rss_bytes is not None and found.limit_bytes > 0:
-        share = f"; {100 * found.rss_bytes // found.limit_bytes} % of it at the end"
-    return f"{size(found.limit_bytes)}, {by}{share}"
+    by = SET_BY.get(set_by or "", "set by an unknown limit")
+    if set_by == "cgroup" and group:
+        by += f" {group}"
+    return f"{size(limit_bytes)}, {by}"
+
+
+def _limit(found: PostMortem) -> str:
+    text = describe_limit(found.limit_bytes, found.limit_set_by, found.limit_group)
+    if found.rss_bytes is not None and found.limit_bytes:
+        text += f"; {100 * found.rss_bytes // found.limit_bytes} % of it at the end"
+    return text
 
 
 def _kills(found: PostMortem) -> str:

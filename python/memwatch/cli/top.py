@@ -76,6 +76,8 @@ def command(
 
     Always includes your own watched processes on this machine. SHARE is RSS as a
     percentage of the memory limit, marked !, !! and !!! from 60, 80 and 95 % on.
+    A kernel that died is red and is shown for 10 minutes; Enter opens its
+    post-mortem, ? lists all keys.
 
     Connections to other machines require keys: see `memwatch keygen`.
     """
@@ -154,7 +156,7 @@ def _print(
         processes = view.refresh()
         now_ns = time.monotonic_ns()
         if once:
-            processes = [each for each in processes if each.state(now_ns) != "gone"]
+            processes = [each for each in processes if each.gone_ns is None]
         processes = sort(processes, column, now_ns, reverse=reverse)
         if as_json:
             values = {

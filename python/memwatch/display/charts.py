@@ -89,18 +89,19 @@ def describe(report: CellReport) -> str:
     )
 
 
-def blocks(values: Sequence[int], width: int) -> str:
-    """`values` as a line of at most `width` blocks, from ``▁`` for 0 to ``█``.
+def blocks(values: Sequence[int], width: int, top: int | None = None) -> str:
+    """`values` as a line of at most `width` blocks, from ``▁`` to ``█``.
 
-    If there are more values than blocks, each block is the highest of its share. No
-    values are the empty string. ValueError for a width below 1.
+    The scale is from 0 to `top`, or to the highest value. If there are more values than
+    blocks, each block is the highest of its share. No values are the empty string.
+    ValueError for a width below 1.
 
-    >>> blocks([100, 50, 0, 99], 4)
-    '█▄▁▇'
+    >>> blocks([99, 50, 0, 100], 4), blocks([99, 100, 99], 3, top=200)
+    ('█▅▁█', '▄▅▄')
     """
     columns = _thinned(values, width)
-    high = max(columns, default=0) or 1
-    return "".join(_BLOCKS[value * 7 // high] for value in columns)
+    top = top or max(columns, default=0) or 1
+    return "".join(_BLOCKS[min(7, value * 8 // top)] for value in columns)
 
 
 def session_chart(
@@ -146,6 +147,15 @@ def session_chart(
     foot = " " * margin + numbers
     rows = _rows(columns, high, scale)
     return "\n".join([head, *(row.rstrip() for row in rows), foot.rstrip()])
+
+
+def curve(values: Sequence[int], top: int, height: int) -> str:
+    """`values` in `height` lines of blocks after a scale from 0 to `top` in MiB.
+
+    One column each. ValueError for a height below 2.
+    """
+    rows = _rows(values, top, _scale(top, height))
+    return "\n".join(row.rstrip() for row in rows)
 
 
 # ---- points ----

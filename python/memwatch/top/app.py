@@ -1,21 +1,18 @@
-"""The live table of `memwatch top`. The only module that imports textual."""
+"""The live table of `memwatch top`."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 from textual.widgets import Footer, Static
 
+from .details import details, wrap
 from .processes import Process, is_ascending, sort
-from .table import NO_PROCESSES, Column, choose, fit, headline, level, row
+from .table import headline, name_of
+from .widgets import SORT_KEYS, Table, TextScreen, Titles
 
 if TYPE_CHECKING:
     from .overview import Overview
@@ -24,89 +21,31 @@ _DRAIN_S = 0.05
 _DRAIN_FOR_S = 0.025
 """Short, so that keys are answered in between."""
 
-_PLAIN = Style()
-_TITLE = Style(bold=True, reverse=True)
-_GONE = Style(dim=True)
-_LEVELS = (
-    _PLAIN,
-    Style(color="yellow"),
-    Style(color="dark_orange", bold=True),
-    Style(color="bright_white", bgcolor="red", bold=True),
+_KEYS = (
+    ("q, Ctrl-C", "quit"),
+    ("↑ ↓ PgUp PgDn Home End", "select a process; or click on it"),
+    ("Enter", "its details; the post-mortem of one that died"),
+    ("d, Delete", "dismiss the selected process, if it is dead or silent"),
+    ("D", "dismiss all that are dead or silent"),
+    ("p", "pause or resume refreshing"),
+    ("r", "reverse the order"),
+    *((key, f"sort by {column.upper()}") for key, column in SORT_KEYS.items()),
 )
-_COLOURED_COLUMNS = {"rss", "share"}
+_MEANING = """\
+A process that died without a clean end is red and is shown for 10 minutes, or until it
+is dismissed. A process whose messages no longer arrive is silent and red.
 
-_SORT_KEYS = (
-    ("m", "rss", "Memory"),
-    ("s", "share", "Share"),
-    ("k", "peak", "Peak"),
-    ("h", "highest", "Highest"),
-    ("l", "limit", "Limit"),
-    ("t", "time", "Time"),
-    ("i", "pid", "Pid"),
-    ("n", "notebook", "Notebook"),
-    ("a", "age", "Age"),
-)
+SHARE is RSS as a percentage of the memory limit: !, !! and !!! from 60, 80 and 95 % on.
+
+HISTORY is RSS at the last refreshes, the newest at the right, scaled from 0 to the
+limit; below an eighth of the limit it is scaled from 0 to its own maximum."""
 
 
-class Table(ScrollView, can_focus=True):
-    """Draws only the visible rows: there may be thousands."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.processes: list[Process] = []
-        self.columns: list[Column] = []
-        self.now_ns = 0
-
-    def show(self, processes: list[Process], now_ns: int) -> None:
-        """Show these processes in the given order."""
-        self.processes, self.now_ns = processes, now_ns
-        width = self.scrollable_content_region.width
-        self.columns = choose(processes, width)
-        self.virtual_size = Size(width, len(processes))
-        self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        """One row; `y` counts from the top of the visible part."""
-        width = self.size.width
-        place = y + int(self.scroll_offset.y)
-        if not self.processes and y == 0:
-            return Strip([Segment(fit(NO_PROCESSES, width))], width)
-        if place >= len(self.processes):
-            return Strip.blank(width)
-        process = self.processes[place]
-        gone = process.state(self.now_ns) in ("gone", "silent")
-        style_of_level = _LEVELS[level(process)]
-        segments = []
-        for column, text in zip(
-            self.columns, row(process, self.columns, self.now_ns), strict=True
-        ):
-            style = style_of_level if column.name in _COLOURED_COLUMNS else _PLAIN
-            segments += [Segment(text, _GONE if gone else style), Segment(" ")]
-        return Strip(segments).crop_extend(0, width, _PLAIN)
-
-
-class Titles(Static):
-    """The titles of the columns, with an arrow at the sorted one."""
-
-    def __init__(self) -> None:
-        super().__init__(markup=False)
-        self.strip = Strip([])
-
-    def show(self, columns: list[Column], sorted_by: str, ascending: bool) -> None:
-        """Show the titles of these columns."""
-        segments = []
-        for each in columns:
-            title = each.title
-            if each.name == sorted_by:
-                title += "▲" if ascending else "▼"
-            title = fit(title, each.width, to_right=each.is_figure)
-            segments += [Segment(title, _TITLE), Segment(" ", _TITLE)]
-        self.strip = Strip(segments)
-        self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        """The only line."""
-        return self.strip.crop_extend(0, self.size.width, _TITLE)
+def _describe_keys(width: int) -> str:
+    lines = [f"{key:<24}{what}" for key, what in _KEYS]
+    for paragraph in _MEANING.split("\n\n"):
+        lines += ["", *wrap(" ".join(paragraph.split()), width)]
+    return "\n".join(lines)
 
 
 class Screen(App[None]):
@@ -116,13 +55,11 @@ class Screen(App[None]):
     CSS = """
     #headline, Titles { height: 1; }
     Table { height: 1fr; scrollbar-size-vertical: 1; }
+    VerticalScroll { scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
-        Binding("r", "reverse", "Reverse"),
-        Binding("p", "pause", "Pause"),
-        *(Binding(key, f"sort('{column}')", name) for key, column, name in _SORT_KEYS),
     ]
 
     def __init__(
@@ -179,6 +116,50 @@ class Screen(App[None]):
         self._is_paused = not self._is_paused
         self._show()
 
+    def action_details(self) -> None:
+        """Open the details of the selected process."""
+        process = self._table.selected
+        if process is None:
+            return
+        self._table.action_select(0)
+        post_mortem: list[str] = []
+
+        def text(width: int) -> str:
+            # Once: it reads the kernel's log, and a dead process does not change.
+            if not post_mortem:
+                box = self._view.read_box(process)
+                found = details(process, box, time.monotonic_ns(), width)
+                if not process.died:
+                    return found
+                post_mortem.append(found)
+            return post_mortem[0]
+
+        self.push_screen(TextScreen(f"Details of {name_of(process)}", text))
+
+    def action_keys(self) -> None:
+        """Show what the keys do."""
+        self.push_screen(TextScreen("Keys of memwatch top", _describe_keys))
+
+    def action_dismiss(self) -> None:
+        """Dismiss the selected process, if it is dead or silent."""
+        process = self._table.selected
+        if process is None:
+            return
+        if process.dismiss(self._now_ns):
+            self._drop_dismissed()
+        else:
+            self.notify("only dead or silent processes can be dismissed")
+
+    def action_dismiss_all(self) -> None:
+        """Dismiss all processes that are dead or silent."""
+        for each in self._processes:
+            each.dismiss(self._now_ns)
+        self._drop_dismissed()
+
+    def _drop_dismissed(self) -> None:
+        self._processes = [each for each in self._processes if not each.is_dismissed]
+        self._show()
+
     def _drain(self) -> None:
         if self._view.collector is not None:
             self._view.collector.drain(_DRAIN_FOR_S)
@@ -188,6 +169,8 @@ class Screen(App[None]):
             self._processes = self._view.refresh()
             self._now_ns = time.monotonic_ns()
             self._show()
+            if isinstance(self.screen, TextScreen):
+                self.screen.show()
         if self._left is not None:
             self._left -= 1
             if self._left <= 0:
@@ -206,12 +189,14 @@ class Screen(App[None]):
         parts = [headline(processes, self._now_ns)]
         collector = self._view.collector
         if collector is not None:
-            parts.append(
-                f"messages {collector.received:,}, lost {collector.lost:,},"
-                f" refused {collector.refused:,}"
-            )
+            text = f"messages {collector.received:,}, lost {collector.lost:,}"
+            if collector.refused:
+                text += f", refused {collector.refused:,}"
+            parts.append(text)
         if self._view.unreadable_reason is not None:
             parts.append(f"{self._view.unreadable} unreadable boxes")
+        if self._column not in {each.name for each in self._table.columns}:
+            parts.append(f"sorted by {self._column}")
         if self._is_paused:
             parts.append("PAUSED")
         return " | ".join(parts)

@@ -9,6 +9,7 @@ publisher's message numbers.
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 from .auth import CollectorError, find_keys
@@ -34,6 +35,8 @@ DRAIN_S = 0.05
 MAX_PROCESSES = 10_000
 _MAX_WAITING = 32
 """Waiting messages per process, besides the newest sample."""
+_MAX_REPLACED = 64
+"""Processes that died and whose kernel was started again."""
 _SILENT_NS = 5_000_000_000
 """If MAX_PROCESSES is reached, processes that were silent for so long are dropped."""
 _GUARD_NS = 50_000_000
@@ -89,6 +92,7 @@ class Collector:
         """How often all connections were closed because they held too much memory."""
         self._publishers: dict[str, _Publisher] = {}
         self._topics: dict[bytes, tuple[_Publisher, Kind]] = {}
+        self._replaced: deque[Process] = deque(maxlen=_MAX_REPLACED)
         raise_descriptor_limit()
         self._sockets = Sockets(connect, bind, keys)
         self._limit = MemoryLimit()
@@ -214,10 +218,12 @@ class Collector:
                 self._decode(publisher)
             if not place & 127:
                 self.guard()
-        return [each.process for each in self._publishers.values()]
+        return [*(each.process for each in self._publishers.values()), *self._replaced]
 
     def forget(self, process: Process) -> None:
         """Drop a process that is gone and has been shown as gone."""
+        if process in self._replaced:
+            self._replaced.remove(process)
         publisher = self._publishers.get(process.kernel_id)
         if publisher is not None and publisher.process is process:
             self._forget(process.kernel_id)
@@ -237,6 +243,9 @@ class Collector:
                 continue
             if message.pid != process.pid or message.number < (process.message or 0):
                 # The kernel was restarted: another publisher with the same id.
+                if message.pid != process.pid and process.gone_ns is None:
+                    process.end(publisher.seen_ns, died=True)
+                    self._replaced.append(process)
                 process = publisher.process = Process(
                     "stream", message.kernel_id, message.pid
                 )

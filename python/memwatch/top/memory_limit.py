@@ -11,8 +11,8 @@ import os
 import resource
 
 _FREE_BYTES = 256 * 2**20
-_FREE_BYTES_PER_PROCESS = 16 * 2**10
-"""The longest waiting message takes half of it."""
+_FREE_BYTES_PER_PROCESS = 32 * 2**10
+"""The longest waiting message takes a quarter of it, the last cells at most half."""
 _FREE_BYTES_PER_CONNECTION = 96 * 2**10
 """Measured: 65 KiB, most of it two blocks of libzmq's queue."""
 _SPARE_DESCRIPTORS = 16

@@ -123,6 +123,7 @@ def _cell(message: dict[str, Any]) -> CellReport | None:
     if value is None:
         return None
     report = _object(message, "report") or {}
+    without_result = "unknown" if message["kind"] == "close" else "running"
 
     def figure(name: str) -> int | None:
         found = _integer(report, name)
@@ -136,9 +137,12 @@ def _cell(message: dict[str, Any]) -> CellReport | None:
         started_at=_text(value, "started_at", _MAX_TIME),
         duration_ns=figure("duration_ns"),
         rss_start_bytes=figure("rss_start_bytes"),
+        rss_end_bytes=_integer(report, "rss_end_bytes"),
         rss_peak_bytes=figure("rss_peak_bytes"),
         used_bytes=_integer(report, "used_bytes", least=-_MAX_INTEGER),
-        status=_text(report, "status", _MAX_SHORT) or "running",
+        peaked_bytes=_integer(report, "peaked_bytes"),
+        risen_bytes=_integer(report, "risen_bytes"),
+        status=_text(report, "status", _MAX_SHORT) or without_result,
     )
 
 

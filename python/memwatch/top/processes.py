@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..display.units import printable
@@ -14,9 +15,10 @@ from .messages import Message
 if TYPE_CHECKING:
     from ..blackbox.reader import RecordedCell
 
-State = Literal["running", "idle", "silent", "gone"]
+State = Literal["running", "idle", "silent", "died", "gone"]
 
-HISTORY_LENGTH = 32
+HISTORY_LENGTH = 64
+_CELLS = 8
 _SILENT_NS = 3_000_000_000
 """A publisher sends at least one message per second."""
 _MAX_TEXT = 512
@@ -54,8 +56,16 @@ class Process:
     """When `cell` was last updated: CLOCK_MONOTONIC."""
     gone_ns: int | None = None
     """When the process was found to be gone: CLOCK_MONOTONIC."""
+    died: bool = False
+    """Whether it is gone without a clean end."""
+    dismissed_ns: int | None = None
+    """`seen_ns` when the user dismissed it: it is hidden until a newer sample."""
+    box_path: Path | None = None
+    """Its black box."""
     history: deque[int] = field(default_factory=lambda: deque(maxlen=HISTORY_LENGTH))
     """RSS, one value per refresh."""
+    cells: deque[CellReport] = field(default_factory=lambda: deque(maxlen=_CELLS))
+    """The last cells whose end was received; those of a black box are in the box."""
     next_sample: int = 0
     """The number of the first sample of the black box that was not read yet."""
     message: int | None = None
@@ -75,7 +85,9 @@ class Process:
         self.is_running = message.cell is not None and message.kind != "close"
         if message.cell is not None:
             self.cell, self.cell_number = message.cell, message.cell_number
-        self.gone_ns = None
+            if message.kind == "close":
+                self.cells.append(message.cell)
+        self.gone_ns, self.died = None, False
         if message.kind == "bye":
             self.is_running = False
             self.gone_ns = now_ns
@@ -117,9 +129,14 @@ class Process:
             self.rss_bytes, self.seen_ns = rss_now_bytes, now_ns
             self.sampled_at = iso_8601(now_real_ns)
         if is_alive is not False:
-            self.gone_ns = None
+            self.gone_ns, self.died = None, False
         elif self.gone_ns is None:
-            self.gone_ns = now_ns
+            self.record_history()  # the last sample
+            self.end(now_ns, died=True)
+
+    def end(self, now_ns: int, *, died: bool) -> None:
+        """Note that it is gone; `died`: without a clean end."""
+        self.is_running, self.gone_ns, self.died = False, now_ns, died
 
     def record_history(self) -> None:
         """Append the RSS to the history; call it once per refresh."""
@@ -131,14 +148,31 @@ class Process:
         return max(0, now_ns - self.seen_ns) if self.seen_ns else None
 
     def state(self, now_ns: int) -> State:
-        """running, idle, silent (no samples for some time) or gone."""
+        """running, idle, silent (no samples for some time), died or gone."""
         if self.gone_ns is not None:
-            return "gone"
+            return "died" if self.died else "gone"
         age_ns = self.age_ns(now_ns)
         silent_ns = max(_SILENT_NS, 10 * min(self.interval_ns or 0, 10**10))
         if age_ns is not None and age_ns > silent_ns:
             return "silent"
         return "running" if self.is_running else "idle"
+
+    def is_lost(self, now_ns: int) -> bool:
+        """Whether it died, or probably did: a living publisher is never silent."""
+        state = self.state(now_ns)
+        return state == "died" or (state == "silent" and self.source == "stream")
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether the user dismissed it, and no sample came since."""
+        return self.dismissed_ns == self.seen_ns
+
+    def dismiss(self, now_ns: int) -> bool:
+        """Hide it until a sample comes. False: it is alive, and not hidden."""
+        if self.state(now_ns) in ("running", "idle"):
+            return False
+        self.dismissed_ns = self.seen_ns
+        return True
 
     def running_ns(self, now_ns: int) -> int | None:
         """How long the open cell has been running; None without one."""
@@ -162,7 +196,7 @@ class Process:
         """All fields for `memwatch top --json`: bytes and nanoseconds."""
         share, cell = self.share, self.cell
         values = {name: getattr(self, name) for name in _FIELDS}
-        values["state"] = self.state(now_ns)
+        values["state"] = "gone" if self.died else self.state(now_ns)
         values["sample_age_ns"] = self.age_ns(now_ns)
         values["limit_share_percent"] = None if share is None else round(share, 2)
         values["cell"] = None
@@ -178,7 +212,7 @@ class Process:
 _FIELDS = (
     "kernel_id", "source", "host", "user", "pid", "notebook", "rss_bytes",
     "lifetime_peak_bytes", "limit_bytes", "limit_set_by", "limit_group", "sampled_at",
-    "message", "received", "lost", "dropped",
+    "message", "received", "lost", "dropped", "died",
 )  # fmt: skip
 _COPIED = (
     "host", "user", "pid", "notebook", "lifetime_peak_bytes", "limit_bytes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..display.charts import blocks
 from ..display.units import clock, short
@@ -50,8 +50,16 @@ def _kernel(process: Process, now_ns: int) -> str:
     return "…" + name[-7:]  # the end of HOST-PID is more specific
 
 
-def _notebook(process: Process, now_ns: int) -> str:
-    return (process.notebook or "").rpartition("/")[2]
+def name_of(process: Process) -> str:
+    """The notebook's name; without one, what the user can tell the process by."""
+    if process.notebook:
+        return process.notebook.rstrip("/").rpartition("/")[2]
+    name = process.kernel_id
+    if _UUID.fullmatch(name):
+        return f"kernel {name[:8]}"
+    if process.source == "box" and name.endswith(f"-{process.pid}"):
+        return f"terminal {process.pid}"  # outside Jupyter it is HOST-PID
+    return name
 
 
 def _cell(process: Process, now_ns: int) -> str:
@@ -68,22 +76,53 @@ def _share(process: Process, now_ns: int) -> str:
     if process.share is None:
         return ""
     # Not rounded: 94.9 must not be shown as 95 with the warning level of 94. The
-    # exclamation marks show the level without colours.
-    return f"{int(min(process.share, 999))} % {'!' * level(process):<3}"
+    # exclamation marks show the level without colours. The figure is as wide as the
+    # title, so that it ends below it.
+    return f"{int(min(process.share, 999)):>3} % {'!' * level(process)}"
+
+
+def _time(process: Process, now_ns: int) -> str:
+    # Whether the cell of a silent process still runs is unknown.
+    is_known = process.state(now_ns) == "running"
+    return clock(process.running_ns(now_ns)) if is_known else ""
 
 
 def _size(size_bytes: int | None) -> str:
     return "" if size_bytes is None else short(size_bytes)
 
 
+def _notebook(process: Process, now_ns: int) -> str:
+    return name_of(process)
+
+
 _HISTORY_WIDTH = 12
+_NOTEBOOK_WIDTHS = 9, 18, 30
+"""The least, the most, and the most in a table of at least _WIDE columns."""
+_WIDE = 132
+
+
+def history_top_bytes(process: Process, values: Sequence[int]) -> int:
+    """The top of the scale, which begins at 0, for these values of the history.
+
+    The limit; if the values would not reach the second of eight blocks then, the
+    highest of them.
+    """
+    highest = max(values, default=0)
+    limit_bytes = process.limit_bytes or 0
+    return limit_bytes if limit_bytes and highest >= limit_bytes / 8 else highest
+
+
+def _history(process: Process, now_ns: int) -> str:
+    values = [*process.history][-_HISTORY_WIDTH:]
+    return blocks(values, _HISTORY_WIDTH, history_top_bytes(process, values))
+
 
 _COLUMNS = (
+    Column("notebook", "NOTEBOOK", _NOTEBOOK_WIDTHS[0], _notebook),
     Column("kernel", "KERNEL", 8, _kernel),
     Column("pid", "PID", 8, lambda each, now_ns: str(each.pid), is_figure=True),
     Column("host", "HOST", 12, lambda each, now_ns: each.host or ""),
     Column("user", "USER", 10, lambda each, now_ns: each.user or ""),
-    Column("notebook", "NOTEBOOK", 18, _notebook),
     Column("state", "STATE", 7, lambda each, now_ns: each.state(now_ns)),
     Column(
         "rss", "RSS", 8, lambda each, now_ns: short(each.rss_bytes), is_figure=True
@@ -100,11 +139,8 @@ _COLUMNS = (
         "limit", "LIMIT", 8, lambda each, now_ns: _size(each.limit_bytes),
         is_figure=True,
     ),
-    Column("share", "SHARE", 9, _share, is_figure=True),
-    Column(
-        "history", "HISTORY", _HISTORY_WIDTH,
-        lambda each, now_ns: blocks([*each.history][-_HISTORY_WIDTH:], _HISTORY_WIDTH),
-    ),
+    Column("share", "SHARE", 9, _share),
+    Column("history", "HISTORY", _HISTORY_WIDTH, _history),
     Column(
         "age", "AGE", 7, lambda each, now_ns: clock(each.age_ns(now_ns)),
         is_figure=True,
@@ -114,15 +150,14 @@ _COLUMNS = (
         lambda each, now_ns: str(each.lost) if each.received else "", is_figure=True,
     ),
     Column(
-        "time", "TIME", 8, lambda each, now_ns: clock(each.running_ns(now_ns)),
-        is_figure=True,
+        "time", "TIME", 8, _time, is_figure=True,
     ),
     Column("cell", "CELL", _MIN_CELL, _cell),
 )  # fmt: skip
-_IMPORTANT = ("pid", "time", "kernel", "peak", "share", "state")
+_IMPORTANT = ("time", "peak", "share", "state", "notebook")
 """The first is dropped first, and only after the cell has been cut."""
 _DROP_ORDER = (
-    "lost", "age", "user", "limit", "highest", "notebook", "history", "host",
+    "lost", "age", "user", "limit", "kernel", "highest", "pid", "history", "host",
     *_IMPORTANT,
 )  # fmt: skip
 
@@ -142,9 +177,13 @@ def choose(processes: Sequence[Process], width: int) -> list[Column]:
         dropped.add("user")
     if not any(each.received for each in processes):
         dropped.add("lost")
-    if not any(each.notebook for each in processes):
-        dropped.add("notebook")
     columns = [each for each in _COLUMNS if each.name not in dropped]
+    least, most, most_if_wide = _NOTEBOOK_WIDTHS
+    # Of a thousand kernels most have one of a few notebooks.
+    one_of_each = {each.notebook or each.kernel_id: each for each in processes}
+    longest = max((len(name_of(each)) for each in one_of_each.values()), default=0)
+    most = most_if_wide if width >= _WIDE else most
+    columns[0] = replace(columns[0], width=min(max(longest, least), most))
     for name in _DROP_ORDER:
         extra = 0 if name in _IMPORTANT else _WIDE_CELL - _MIN_CELL
         if _width(columns) + extra <= width:
@@ -152,14 +191,24 @@ def choose(processes: Sequence[Process], width: int) -> list[Column]:
         columns = [each for each in columns if each.name != name]
     *others, cell = columns
     left = width - _width(others) - 1
-    return [
-        *others,
-        Column(cell.name, cell.title, max(left, 4), cell.text),
-    ]
+    return [*others, replace(cell, width=max(left, 4))]
 
 
 def _width(columns: Sequence[Column]) -> int:
     return sum(each.width + 1 for each in columns) - 1
+
+
+def title(column: Column, arrow: str = "") -> str:
+    """The title, and after it the arrow of the sorted column, which moves no title.
+
+    As wide as the column and the gap behind it, where the arrow of a figure is.
+
+    >>> title(_COLUMNS[2]), title(_COLUMNS[2], "▲")
+    ('     PID ', '     PID▲')
+    """
+    text = fit(column.title, column.width, to_right=column.is_figure)
+    end = len(text.rstrip())
+    return f"{text[:end]}{arrow}".ljust(column.width + 1)
 
 
 def row(process: Process, columns: Iterable[Column], now_ns: int) -> list[str]:
@@ -173,9 +222,9 @@ def row(process: Process, columns: Iterable[Column], now_ns: int) -> list[str]:
 def table(processes: Sequence[Process], width: int, now_ns: int) -> str:
     """The titles and a row for each process, in the given order."""
     columns = choose(processes, width)
-    titles = [fit(each.title, each.width, to_right=each.is_figure) for each in columns]
-    rows = [titles, *(row(each, columns, now_ns) for each in processes)]
-    return "\n".join(" ".join(cells)[:width].rstrip() for cells in rows)
+    titles = "".join(title(each) for each in columns)
+    rows = (" ".join(row(each, columns, now_ns)) for each in processes)
+    return "\n".join(line[:width].rstrip() for line in (titles, *rows))
 
 
 def headline(processes: Sequence[Process], now_ns: int) -> str:
@@ -188,12 +237,12 @@ def headline(processes: Sequence[Process], now_ns: int) -> str:
     known = [
         each.rss_bytes
         for each, state in zip(processes, states, strict=True)
-        if state != "gone" and each.rss_bytes is not None
+        if state not in ("died", "gone") and each.rss_bytes is not None
     ]
     parts = [f"{len(states)} process{'' if len(states) == 1 else 'es'}"]
     parts += [
         f"{states.count(state)} {state}"
-        for state in ("running", "silent", "gone")
+        for state in ("running", "silent", "died", "gone")
         if state in states
     ]
     return f"{', '.join(parts)}; RSS {short(sum(known))} in all"

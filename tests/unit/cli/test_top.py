@@ -231,7 +231,7 @@ def test_a_kernel_is_seen_idle_running_and_going(watched):
         assert process["cell"]["used_bytes"] > 63 << 20
         # Freed by nobody's cell: RSS is that of now.
         os.kill(pid, signal.SIGKILL)
-        running.wait_for(lambda each: each["state"] == "gone")
+        running.wait_for(lambda each: each["state"] == "gone" and each["died"])
         assert "No watched processes" in top("--once").stdout
     finally:
         assert running.close() == ""
@@ -289,7 +289,7 @@ def test_a_kernel_reports_to_a_collector(watched, tmp_path):
         assert process["cell"]["used_bytes"] > 31 << 20
         assert process["lost"] == 0
         watched.run("%memwatch publish off")
-        running.wait_for(lambda each: each["state"] == "gone")
+        running.wait_for(lambda each: each["state"] == "gone" and not each["died"])
     finally:
         assert running.close() == ""
 

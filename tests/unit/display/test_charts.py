@@ -155,7 +155,7 @@ def test_caption_remains_where_the_svg_is_dropped():
     # A sanitizer that drops the tags keeps the text: the shape as blocks.
     shape, *words = Words(html).text
     assert words == caption
-    assert re.fullmatch("▁{23}█{16}▁", shape)
+    assert re.fullmatch("▁{23}█{16}▂", shape)
 
 
 def test_sampled_peak_is_marked_as_a_lower_bound():
@@ -213,7 +213,7 @@ def test_a_flash_has_no_shape():
 def test_blocks():
     assert charts.blocks([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
     assert charts.blocks([7, 7, 7], 8) == "███"
-    assert charts.blocks([100, 103], 8) == "▇█"
+    assert charts.blocks([50, 103], 8) == "▄█"
     assert charts.blocks([0, 0], 8) == "▁▁"
     assert charts.blocks([], 8) == ""
     assert charts.blocks([0] * 500 + [1] + [0] * 499, 10) == "▁▁▁▁▁█▁▁▁▁"

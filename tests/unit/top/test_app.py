@@ -1,67 +1,13 @@
 """The live table of `memwatch top`, in textual's test driver and in tmux."""
 
-import asyncio
-import os
-import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from memwatch.top.processes import Process
-from messages import frames, message, process
+from memwatch.top.widgets import Table
+from messages import SECOND, frames, message, process
 from support import MIB, wait_for
-
-pytest.importorskip("textual")
-
-from memwatch.top.app import Screen, Table
-
-
-class View:
-    """Takes the place of an Overview; its processes are given."""
-
-    collector = None
-    unreadable, unreadable_reason = 0, None
-
-    def __init__(self, processes: list[Process]) -> None:
-        self.processes = processes
-        self.refreshes = 0
-
-    def refresh(self) -> list[Process]:
-        self.refreshes += 1
-        return self.processes
-
-
-def seen(processes, *keys, size=(120, 12), steps=None):
-    """The lines of the screen after `keys` and `steps(app, pilot)`; and the app."""
-
-    async def render():
-        app = Screen(View(processes), 0.1)
-        async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            for key in keys:
-                await pilot.press(key)
-            if steps is not None:
-                await steps(app, pilot)
-            await pilot.pause()
-            return lines_of(app), app
-
-    return asyncio.run(render())
-
-
-def lines_of(app):
-    """The lines of the screen from the top."""
-    width, height = app.size
-    return [
-        "".join(segment.text for segment in strip)[:width]
-        for strip in app.screen._compositor.render_strips()[:height]
-    ]
-
-
-def fresh(**values):
-    return process(now_ns=time.monotonic_ns(), **values)
+from top_app import fresh, in_tmux, named, seen
 
 
 def test_no_processes():
@@ -71,9 +17,10 @@ def test_no_processes():
 
 
 def test_rows_are_below_the_titles():
-    lines, _ = seen([fresh(kernel_id="a"), fresh(kernel_id="b", rss_bytes=950 * MIB)])
+    few = [named("a"), named("b", rss_bytes=950 * MIB)]
+    lines, _ = seen(few)
     assert lines[0].startswith("2 processes, 2 running")
-    assert lines[1].startswith("KERNEL")
+    assert lines[1].startswith("NOTEBOOK")
     assert "RSS▼" in lines[1]
     assert lines[2].startswith("b ")
     assert "95 % !!!" in lines[2]
@@ -84,9 +31,9 @@ def test_rows_are_below_the_titles():
 
 def test_keys_sort_and_reverse():
     few = [
-        fresh(kernel_id="a", rss_bytes=3 * MIB, pid=1),
-        fresh(kernel_id="b", rss_bytes=2 * MIB, pid=3),
-        fresh(kernel_id="c", rss_bytes=1 * MIB, pid=2),
+        named("a", rss_bytes=3 * MIB, pid=1),
+        named("b", rss_bytes=2 * MIB, pid=3),
+        named("c", rss_bytes=1 * MIB, pid=2),
     ]
 
     def order(*keys):
@@ -112,7 +59,7 @@ def test_pause_stops_refreshing():
 
     lines, _ = seen([fresh()], steps=steps)
     assert lines[0].endswith("PAUSED".ljust(len(lines[0]) - lines[0].index("PAUSED")))
-    assert lines[2].startswith("kernel")
+    assert lines[2].startswith("a.ipynb")
 
 
 def test_colours_show_the_level():
@@ -133,16 +80,34 @@ def test_colours_show_the_level():
     seen(few, steps=steps)
 
 
-def test_gone_process_is_dim():
-    gone = fresh()
-    gone.gone_ns = time.monotonic_ns()
+@pytest.mark.parametrize("died", [False, True])
+def test_dead_process_is_red_and_one_that_ended_cleanly_dim(died):
+    over = fresh(rss_bytes=950 * MIB)
+    over.end(time.monotonic_ns(), died=died)
 
     async def steps(app, pilot):
-        segments = list(app.query_one(Table).render_line(0))
-        assert all(each.style.dim for each in segments if each.text.strip())
+        for each in app.query_one(Table).render_line(1):
+            style = each.style
+            if each.text.strip():
+                assert style.dim == (not died or None)
+                assert (style.color and style.color.name) == ("red" if died else None)
 
-    lines, _ = seen([gone], steps=steps)
-    assert " gone " in lines[2]
+    lines, _ = seen([over, fresh(rss_bytes=960 * MIB)], steps=steps)
+    assert (" died " if died else " gone ") in lines[3]
+
+
+def test_silent_publisher_is_red():
+    silent = process(now_ns=time.monotonic_ns() - 60 * SECOND)
+
+    async def steps(app, pilot):
+        assert {
+            each.style.color.name
+            for each in app.query_one(Table).render_line(0)
+            if each.text.strip()
+        } == {"red"}
+
+    lines, _ = seen([silent], steps=steps)
+    assert " silent " in lines[2]
 
 
 def test_markup_is_not_interpreted():
@@ -153,7 +118,7 @@ def test_markup_is_not_interpreted():
 
 
 def test_only_visible_rows_are_drawn():
-    many = [fresh(kernel_id=f"{number:05}") for number in range(5000)]
+    many = [named(f"{number:05}") for number in range(5000)]
     drawn = 0
 
     async def steps(app, pilot):
@@ -198,7 +163,6 @@ def test_q_quits():
 # ---- in a terminal ----
 
 
-@pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here")
 @pytest.mark.parametrize("ending", ["q", "C-c"])
 def test_in_a_real_terminal(tmp_path, ending):
     import zmq
@@ -208,48 +172,28 @@ def test_in_a_real_terminal(tmp_path, ending):
     socket = context.socket(zmq.PUB)
     socket.linger = 0
     socket.connect(endpoint)
-    tmux = ["tmux", "-L", f"memwatch-top-{tmp_path.name}"]
-    command = Path(sys.executable).parent / "memwatch"
-    # The shell prints the exit code.
-    line = f"{command} top --bind {endpoint} --rate 10; echo ended with $?; read x"
-
-    # With the variables of pytest and pytest-xdist the screen stays blank.
-    odd = ("PYTEST", "COLUMNS", "LINES")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(odd)}
-
-    def run(*arguments):
-        done = subprocess.run(
-            [*tmux, *arguments], capture_output=True, text=True, check=True, env=clean
-        )
-        return done.stdout
-
-    def shows(*texts):
-        def screen():
-            nonlocal number
-            number += 1
-            values = {"message": number, "rss_bytes": 970 * MIB}
-            socket.send_multipart(frames(message(**values)))
-            text = run("capture-pane", "-p")
-            return text if all(each in text for each in texts) else None
-
-        return wait_for(screen)
-
     number = 0
-    environment = [
-        "-e", f"JUPYTER_RUNTIME_DIR={tmp_path}", "-e", f"XDG_RUNTIME_DIR={tmp_path}",
-    ]  # fmt: skip
-    size = ["-x", "120", "-y", "12"]
-    run("-f", "/dev/null", "-u", "new-session", "-d", *size, *environment, line)
+
+    def publish():
+        nonlocal number
+        number += 1
+        values = {"message": number, "rss_bytes": 970 * MIB}
+        socket.send_multipart(frames(message(**values)))
+
     try:
-        text = shows("1 process, 1 running", "97 % !!!")
-        assert "In [4] x = 1" in text
-        assert "lost 0" in text
-        run("resize-window", "-x", "60", "-y", "10")
-        shows("97 % !!!", "In [4]")
-        run("send-keys", "s")
-        shows("SHARE▼")
-        run("send-keys", ending)
-        shows("ended with 0")
+        with in_tmux(tmp_path, f"--bind {endpoint} --rate 10", "120x12") as terminal:
+
+            def shows(*texts):
+                return wait_for(lambda: (publish(), terminal.has(*texts))[1])
+
+            text = shows("1 process, 1 running", "97 % !!!")
+            assert "In [4] x = 1" in text
+            assert "lost 0" in text
+            terminal.run("resize-window", "-x", "60", "-y", "10")
+            shows("97 % !!!", "In [4]")
+            terminal.run("send-keys", "s")
+            shows("SHARE▼")
+            terminal.run("send-keys", ending)
+            shows("ended with 0")
     finally:
-        run("kill-server")
         context.destroy(linger=0)

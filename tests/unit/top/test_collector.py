@@ -52,6 +52,11 @@ def test_restarted_kernel_is_another_process(collector, publisher):
     publisher.send(pid=124)
     process = wait_for_message(collector, publisher.number)
     assert (process.pid, process.lost, process.received) == (124, 0, 1)
+    # The one before it said no goodbye.
+    _, dead = collector.processes()
+    assert (dead.pid, dead.died, dead.kernel_id) == (123, True, process.kernel_id)
+    collector.forget(dead)
+    assert collector.processes() == [process]
 
 
 def test_restart_between_refreshes_loses_nothing(collector, publisher):
@@ -68,6 +73,7 @@ def test_restart_between_refreshes_loses_nothing(collector, publisher):
     fetch(collector, 53)
     process = wait_for_message(collector, publisher.number)
     assert (process.pid, process.lost, process.received) == (124, 0, 52)
+    assert collector.processes() == [process]  # the one before it ended cleanly
     publisher.number += 3
     publisher.send(pid=124)
     process = wait_for_message(collector, publisher.number)

@@ -2,12 +2,17 @@
 
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from memwatch.blackbox.reader import mark_reported
 from memwatch.top import overview as overview_module
 from memwatch.top.overview import Overview
+from memwatch.top.processes import Process
+from messages import SECOND
 from support import wait_for
 
 RECORDS = """
@@ -47,15 +52,33 @@ def watched(kernel_id="k", state="running"):
             process.kill()
 
 
-def test_process_that_was_silent_is_shown_again(monkeypatch):
+MINUTE = 60 * SECOND
+
+
+class Clock:
+    """CLOCK_MONOTONIC, which a test sets forward."""
+
+    ahead_ns = 0
+
+    def __call__(self):
+        return time.monotonic_ns() + self.ahead_ns
+
+
+def kill(process):
+    process.kill()
+    process.wait(60)
+
+
+def test_process_that_was_silent_is_shown_again():
     with watched() as process:
-        view = Overview()
+        clock = Clock()
+        view = Overview(clock=clock)
         (seen,) = view.refresh()
         assert seen.pid == process.pid
         # As if it had been stopped: its samples are old.
-        with monkeypatch.context() as later:
-            later.setattr(overview_module, "_SILENT_SHOWN_NS", -1)
-            assert view.refresh() == view.refresh() == []
+        clock.ahead_ns = 11 * MINUTE
+        assert view.refresh() == view.refresh() == []
+        clock.ahead_ns = 0
         # The same object, with its history.
         assert view.refresh() == [seen]
 
@@ -69,23 +92,88 @@ def test_process_of_another_machine_is_shown_again(monkeypatch, state):
         view = Overview()
         wait_for(lambda: [each for each in view.refresh() if each.seen_ns])
         with monkeypatch.context() as later:
-            later.setattr(overview_module, "_SILENT_SHOWN_NS", -1)
+            later.setattr(overview_module, "DEAD_SHOWN_NS", -1)
             assert view.refresh() == []
         assert len(view.refresh()) == 1
 
 
-def test_gone_process_is_not_shown_again(monkeypatch):
+def test_killed_process_is_kept_for_ten_minutes():
+    with watched() as process:
+        clock = Clock()
+        view = Overview(clock=clock)
+        assert len(view.refresh()) == 1
+        kill(process)
+        (seen,) = view.refresh()
+        assert seen.state(clock()) == "died"
+        clock.ahead_ns = 9 * MINUTE
+        assert view.refresh() == [seen]
+        assert seen.state(clock()) == "died"
+        clock.ahead_ns = 11 * MINUTE
+        assert view.refresh() == []
+        clock.ahead_ns = 0
+        assert view.refresh() == []  # its black box still exists
+
+
+def test_dismissed_process_stays_away():
     with watched() as process:
         view = Overview()
-        assert len(view.refresh()) == 1
-        process.kill()
-        process.wait(60)
         (seen,) = view.refresh()
-        assert seen.gone_ns is not None
-        with monkeypatch.context() as later:
-            later.setattr(overview_module, "_GONE_SHOWN_NS", -1)
-            assert view.refresh() == []
-        assert view.refresh() == []  # its black box still exists
+        assert not seen.dismiss(time.monotonic_ns())  # it is alive
+        kill(process)
+        assert view.refresh() == [seen]
+        assert seen.dismiss(time.monotonic_ns())
+        assert view.refresh() == view.refresh() == []
+        # The black box is for `memwatch postmortem`, too.
+        assert view.read_box(seen)["pid"] == process.pid
+
+
+def test_clean_end_is_shown_for_ten_seconds():
+    with watched():
+        clock = Clock()
+        view = Overview(clock=clock)
+        (seen,) = view.refresh()
+        Path(seen.box_path).unlink()  # as at a clean exit
+        assert view.refresh() == [seen]
+        assert seen.state(clock()) == "gone"
+        clock.ahead_ns = 11 * SECOND
+        assert view.refresh() == []
+
+
+def test_killed_process_that_a_restarted_kernel_reported_has_died():
+    """Even if that happened between two refreshes."""
+    with watched() as process:
+        view = Overview()
+        (seen,) = view.refresh()
+        kill(process)
+        mark_reported(seen.box_path)
+        assert view.refresh() == [seen]
+        assert seen.state(time.monotonic_ns()) == "died"
+        assert view.read_box(seen)["pid"] == process.pid
+
+
+def test_process_that_ended_while_its_black_box_was_read_has_not_died(monkeypatch):
+    with watched():
+        view = Overview()
+        (seen,) = view.refresh()
+
+        def ends_cleanly(box):
+            Path(seen.box_path).unlink(missing_ok=True)
+            return False
+
+        monkeypatch.setattr(overview_module, "is_alive", ends_cleanly)
+        assert view.refresh() == [seen]
+        assert seen.state(time.monotonic_ns()) == "gone"
+
+
+def test_whole_black_box_is_read_for_the_details():
+    with watched(state="idle"):
+        view = Overview()
+        (seen,) = view.refresh()
+        (cell,) = view.read_box(seen)["cells"]
+        assert cell.report.label == "In [1]"
+        Path(seen.box_path).write_bytes(b"no box")
+        assert view.read_box(seen) is None
+    assert view.read_box(Process("stream", "k", 1)) is None
 
 
 def test_control_characters_in_a_kernel_id_are_removed():

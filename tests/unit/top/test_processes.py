@@ -25,11 +25,36 @@ def test_states_of_a_process():
     assert seen.state(3 * SECOND) == "idle"
     assert seen.cell.label == "In [4]"  # the last cell
     assert seen.state(7 * SECOND) == "silent"
+    assert seen.is_lost(7 * SECOND)
     seen.update_from_message(
         read(message("bye", cell=None, rss_bytes=None)), 8 * SECOND
     )
     assert seen.state(8 * SECOND) == "gone"
+    assert not seen.is_lost(8 * SECOND)
     assert seen.rss_bytes == 200 * MIB
+
+
+def test_cells_that_ended_are_kept_of_messages():
+    seen = process()
+    assert list(seen.cells) == []
+    for number in range(20):
+        report = {"status": "ok", "used_bytes": number, "risen_bytes": 1}
+        value = message("close", message=number + 2, report=report)
+        seen.update_from_message(read(value), SECOND)
+    assert [each.used_bytes for each in seen.cells] == list(range(12, 20))
+    assert seen.cells[-1].risen_bytes == 1
+    seen.update_from_message(read(message("close", message=30)), SECOND)
+    assert seen.cells[-1].status == "unknown"  # it ended without a report
+
+
+def test_only_the_dead_and_silent_are_dismissed():
+    seen = process(now_ns=SECOND)
+    assert not seen.dismiss(SECOND)
+    assert not seen.is_dismissed
+    assert seen.dismiss(60 * SECOND)
+    assert seen.is_dismissed
+    seen.update_from_message(read(message(message=2)), 61 * SECOND)
+    assert not seen.is_dismissed  # it is back
 
 
 def test_history_is_bounded():
@@ -86,7 +111,13 @@ def test_process_from_a_black_box():
     assert (seen.cell.status, seen.cell.used_bytes) == ("error", -1)
 
     seen.update_from_box(box(), False, None, 7 * SECOND, 107 * SECOND)
-    assert seen.state(7 * SECOND) == "gone"
+    assert seen.state(7 * SECOND) == "died"
+    assert seen.is_lost(7 * SECOND)
+    assert list(seen.history) == [8 * MIB, 6 * MIB, 6 * MIB]  # and the last sample
+    seen.record_history()
+    assert len(seen.history) == 3
+    value = seen.to_dict(7 * SECOND)
+    assert (value["state"], value["died"]) == ("gone", True)
 
 
 def test_clock_of_another_machine_is_converted_by_its_date():
