@@ -23,12 +23,15 @@ class Timeline(TypedDict):
 class CellReport:
     """What one cell, or one ``with memwatch.watch()`` block, cost.
 
-    Sizes are bytes, times nanoseconds, shares percent, all integers. A figure that
-    could not be read is None, never 0. ``status`` below is ``/proc/self/status``.
+    Sizes are bytes, times nanoseconds, shares percent, all integers; ``used_mib`` and
+    the like are the same in MiB, ``duration_s`` is in seconds. A figure that could not
+    be read is None, never 0. ``status`` below is ``/proc/self/status``.
 
     >>> report = CellReport(label="load", used_bytes=4096)
     >>> report.used_bytes, report.peaked_bytes
     (4096, None)
+    >>> report.used_mib
+    0.00390625
 
     The report itself:
 
@@ -199,11 +202,34 @@ class CellReport:
     def __setstate__(self, state: dict[str, Any]) -> None:
         CellReport.__init__(self, **state)
 
+    def __getattr__(self, name: str) -> float | None:
+        """``used_mib`` for ``used_bytes`` and the like, and ``duration_s``."""
+        for end, field, unit in _UNITS:
+            if name.endswith(end) and name.removesuffix(end) + field in DEFAULTS:
+                value: int | None = getattr(self, name.removesuffix(end) + field)
+                return None if value is None else value / unit
+        raise AttributeError(f"a CellReport has no attribute '{name}'")
+
+    def __dir__(self) -> list[str]:
+        named = [
+            name.removesuffix(field) + end
+            for end, field, _ in _UNITS
+            for name in DEFAULTS
+            if name.endswith(field)
+        ]
+        return [*object.__dir__(self), *named]
+
+    # Not before it is displayed: display/ uses this module.
+
     def __repr__(self) -> str:
-        figures = (
-            f"{name}={getattr(self, name)!r}" for name in DEFAULTS if name != "timeline"
-        )
-        return f"CellReport({', '.join(figures)})"
+        from .display.tables import report_text
+
+        return report_text(self)
+
+    def _repr_html_(self) -> str:
+        from .display.tables import report_html
+
+        return report_html(self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CellReport):
@@ -224,6 +250,8 @@ class CellReport:
             }
         return values
 
+
+_UNITS = ("_mib", "_bytes", 2**20), ("_s", "_ns", 1e9)
 
 DEFAULTS = {each.name: each.default for each in fields(CellReport)}
 """What each figure is where nothing is known of it."""

@@ -74,7 +74,6 @@ def test_report_is_a_dataclass():
     assert report != "x"
     assert [each.name for each in fields(report)] == FIELDS
     assert pickle.loads(pickle.dumps(report)) == copy.deepcopy(report) == report
-    assert repr(report).startswith("CellReport(schema=1, label='x', ")
     with pytest.raises(TypeError, match="unexpected keyword argument 'used'"):
         CellReport(used=1)
 
@@ -90,9 +89,42 @@ def test_to_dict_is_json():
     assert CellReport(**read).to_dict() == report.to_dict()
 
 
-def test_repr_leaves_the_series_out():
-    timeline = {"t_ns": array("q", [0]), "rss_bytes": array("q", [7])}
-    assert "array" not in repr(CellReport(timeline=timeline))
+def test_sizes_in_mib_and_times_in_seconds():
+    report = CellReport(used_bytes=-3 * 2**19, duration_ns=1_500_000_000)
+    assert report.used_mib == -1.5
+    assert report.duration_s == 1.5
+    assert report.peaked_mib is None
+    assert {"used_mib", "rss_end_mib", "children_pss_peak_mib", "duration_s"} <= {
+        *dir(report)
+    }
+    for name in "used_kib", "status_mib", "label_s", "_mib", "_s", "mib", "x":
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}'"):
+            getattr(report, name)
+    with pytest.raises(FrozenInstanceError):
+        report.used_mib = 1
+
+
+HOSTILE = "<script>alert(1)</script>\x1b[31m"
+
+
+def test_repr_is_a_small_table():
+    report = CellReport(
+        label="In [3]", source="x = f()" + HOSTILE, used_bytes=15 * 2**20,
+        peaked_bytes=0, risen_bytes=2**20, rss_end_bytes=66 * 2**20, duration_ns=10**8,
+        status="error", children_count_peak=3, children_pss_peak_bytes=461 * 2**20,
+    )  # fmt: skip
+    header, row = repr(report).splitlines()
+    assert header == ("  used MiB  rise MiB peaked MiB  total MiB     time  cell")
+    assert row.startswith("   15.0000      1.00       0.00      66.00   0.10 s  In [3]")
+    assert len(row) <= 80
+    html = report._repr_html_()
+    assert html.count("<tr>") == 2
+    assert "<td>15.0000</td><td>1.00</td><td>0.00</td><td>66.00</td>" in html
+    assert "In [3] (error) (+3 children, peak 461 MiB PSS)" in html
+    assert "<code>x = f()&lt;script&gt;" in html
+    assert "\x1b" not in html + repr(report)
+    assert "?" in repr(CellReport())
+    assert "<td>?</td>" in CellReport()._repr_html_()
 
 
 def test_help_describes_each_field():

@@ -14,6 +14,7 @@ from .units import duration, mib, printable, short, size
 _WIDTH = 80
 """Characters per line where nothing wider is known."""
 _TIMELINE_WIDTH = 60
+_NEWEST = 10
 
 
 class Allocator(TypedDict):
@@ -40,6 +41,73 @@ def _row(report: CellReport, width: int) -> str:
     count = report.children_count_peak
     end = f" (+{count}, {short(children_peak(report))})" if count else ""
     return start + printable(_name(report), max(width, _WIDTH) - len(start + end)) + end
+
+
+def report_text(report: CellReport) -> str:
+    """One report as a table in text: its repr()."""
+    return f"{_HEADER}\n{_row(report, _WIDTH)}"
+
+
+def report_html(report: CellReport) -> str:
+    """One report as a table in HTML."""
+    return _html([report])
+
+
+def history_text(reports: Sequence[CellReport], name: str) -> str:
+    """The newest reports as a table in text, with a title: the repr() of a history."""
+    if not reports:
+        return f"{name}: no reports"
+    rows = [_row(report, _WIDTH) for report in reports[-_NEWEST:]]
+    return "\n".join([f"{name}: {_title(reports)}", _HEADER, *rows])
+
+
+def history_html(reports: Sequence[CellReport], name: str) -> str:
+    """The same in HTML."""
+    from html import escape
+
+    if not reports:
+        return f"{escape(name)}: no reports"
+    return f"<div>{escape(name)}: {_title(reports)}</div>{_html(reports[-_NEWEST:])}"
+
+
+def _title(reports: Sequence[CellReport]) -> str:
+    count = f"{len(reports):,} report{'' if len(reports) == 1 else 's'}"
+    return count if len(reports) <= _NEWEST else f"{count}, the newest {_NEWEST}"
+
+
+_COLUMNS: dict[str, Callable[[CellReport], str]] = {
+    "used MiB": lambda each: mib(each.used_bytes, 4),
+    "rise MiB": lambda each: mib(each.risen_bytes),
+    "peaked MiB": lambda each: mib(each.peaked_bytes),
+    "total MiB": lambda each: mib(each.rss_end_bytes),
+    "time": lambda each: duration(each.duration_ns),
+}
+"""The columns of a table in HTML, before the cell and its source."""
+
+
+def _html(reports: Iterable[CellReport]) -> str:
+    from html import escape
+
+    left = ' style="text-align: left"'
+    head = "".join(f"<th>{each}</th>" for each in _COLUMNS)
+    rows = []
+    for each in reports:
+        figures = "".join(f"<td>{text(each)}</td>" for text in _COLUMNS.values())
+        source = escape(printable(each.source or ""))
+        rows.append(
+            f"<tr><th{left}>{escape(printable(_cell(each)))}</th>{figures}"
+            f"<td{left}><code>{source}</code></td></tr>"
+        )
+    return (
+        f'<table class="memwatch-reports"><thead><tr><th{left}>cell</th>{head}'
+        f"<th{left}>source</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _cell(report: CellReport) -> str:
+    ran = lines.children(report)
+    status = "" if report.status == "ok" else f" ({report.status})"
+    return (report.label or "a block") + status + (f" (+{ran})" if ran else "")
 
 
 _CHILDREN_HEADER = f"{'peak MiB':>14}{'number':>8}{'time':>10}  cell"

@@ -6,25 +6,20 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
-from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from ..files import csv_pieces, json_pieces, write_whole
-from ..report import DEFAULTS, CellReport
+from ..report import CellReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SCHEMA = 1
 """The version of the envelope that to_json() puts around the reports."""
-
-COLUMNS = tuple(name for name in DEFAULTS if name != "timeline")
-"""The fields that are one value: the columns of a table."""
 
 _MIB = 2**20
 
@@ -145,37 +140,22 @@ class History(Sequence[CellReport]):
         """
         return [report.to_dict() for report in self]
 
-    def to_frame(self) -> Any:
+    def to_frame(self, *, raw: bool = False) -> Any:
         """A DataFrame with one row per report: of pandas, or of polars without pandas.
 
-        The columns are CellReport's fields except ``timeline``. Bytes, nanoseconds and
-        percent stay integers (pandas: ``Int64``), unknown values are missing, and
-        ``started_at`` is a time in UTC. ImportError, which names what to install,
-        without both libraries.
+        The first columns are in MiB and seconds: ``used_mib``, ``peaked_mib``,
+        ``risen_mib``, ``rss_end_mib``, ``duration_s``. CellReport's fields that any
+        report has follow, in bytes and nanoseconds; ``started_at`` is a time in UTC.
+        The label is the index (polars: the first column). With `raw` the columns are
+        CellReport's fields except ``timeline``, all of them. Unknown values are
+        missing, never 0 or NaN (pandas: ``Int64``, ``Float64``, ``string``).
+        ImportError, which names what to install, without both libraries.
 
-        >>> memwatch.history.to_frame()["used_bytes"].max()  # doctest: +SKIP
+        >>> memwatch.history.to_frame()["used_mib"].max()  # doctest: +SKIP
         """
-        reports = list(self)
-        columns = {
-            name: [_unicode(getattr(report, name)) for report in reports]
-            for name in COLUMNS
-        }
-        columns["started_at"] = [
-            None if each is None else datetime.fromisoformat(each)
-            for each in columns["started_at"]
-        ]
-        for package, frame in _FRAMES.items():
-            try:
-                module = import_module(package)
-            except ImportError:
-                continue
-            return frame(module, columns)
-        from ..optional import install_command
+        from .frames import frame
 
-        raise ImportError(
-            "memwatch.history.to_frame() requires pandas or polars:"
-            f" {install_command('data frames')}"
-        )
+        return frame(list(self), raw=raw)
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write all reports to the file `path` as JSON; return the path.
@@ -201,6 +181,8 @@ class History(Sequence[CellReport]):
         >>> memwatch.history.to_csv("session.csv")  # doctest: +SKIP
         PosixPath('session.csv')
         """
+        from .frames import COLUMNS
+
         rows = ([getattr(report, name) for name in COLUMNS] for report in self)
         return write_whole(path, csv_pieces(chain([COLUMNS], rows)))
 
@@ -278,7 +260,14 @@ class History(Sequence[CellReport]):
             return reversed([*self._bare, *self._shaped])
 
     def __repr__(self) -> str:
-        return f"<memwatch history: {len(self)} of at most {self.max_reports} reports>"
+        from ..display.tables import history_text
+
+        return history_text(self, "memwatch.history")
+
+    def _repr_html_(self) -> str:
+        from ..display.tables import history_html
+
+        return history_html(self, "memwatch.history")
 
 
 def _timeline_bytes(report: CellReport) -> int:
@@ -287,45 +276,3 @@ def _timeline_bytes(report: CellReport) -> int:
         return 0
     size = sys.getsizeof
     return size(timeline) + size(timeline["t_ns"]) + size(timeline["rss_bytes"])
-
-
-def _unicode(value: Any) -> Any:
-    """A cell's text may have lone surrogates, which polars and Arrow do not take."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    return value
-
-
-def _is_integer() -> Callable[[str], bool]:
-    hints = get_type_hints(CellReport)
-    return lambda name: hints[name] in (int, int | None)
-
-
-def _pandas_frame(pandas: Any, columns: dict[str, list[Any]]) -> Any:
-    is_integer = _is_integer()
-    return pandas.DataFrame(
-        {
-            name: pandas.Series(values, dtype="Int64")
-            if is_integer(name)
-            else pandas.to_datetime(pandas.Series(values, dtype="object"), utc=True)
-            if name == "started_at"
-            else pandas.Series(values, dtype="object")
-            for name, values in columns.items()
-        }
-    )
-
-
-def _polars_frame(polars: Any, columns: dict[str, list[Any]]) -> Any:
-    is_integer = _is_integer()
-    types = {
-        name: polars.Int64
-        if is_integer(name)
-        else polars.Datetime("us", "UTC")
-        if name == "started_at"
-        else polars.String
-        for name in columns
-    }
-    return polars.DataFrame(columns, schema=types)
-
-
-_FRAMES = {"pandas": _pandas_frame, "polars": _polars_frame}

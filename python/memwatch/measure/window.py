@@ -203,6 +203,15 @@ class watch:
         if self.report is not None:
             history.append(self.report)
 
+    def __repr__(self) -> str:
+        if self.report is None:
+            state = "has not ended" if self._window is not None else "has no report"
+            return f"watch({self.label!r}): {state}"
+        return f"watch({self.label!r})\n{self.report!r}"
+
+    def _repr_html_(self) -> str | None:
+        return None if self.report is None else self.report._repr_html_()
+
     async def __aenter__(self) -> watch:
         return self.__enter__()
 

@@ -61,7 +61,7 @@ def test_history_is_a_bounded_sequence():
     assert [each["execution_count"] for each in history.to_dicts()] == [2, 3, 4]
     history.max_reports = 2
     assert [report.execution_count for report in history] == [3, 4]
-    assert repr(history) == "<memwatch history: 2 of at most 2 reports>"
+    assert repr(history).startswith("memwatch.history: 2 reports\n")
     with pytest.raises(IndexError):
         history[2]
     history.clear()
@@ -280,7 +280,32 @@ def test_failure_leaves_the_old_file(history, tmp_path, name):
     assert os.listdir(tmp_path) == ["folder"]
 
 
-def check_pandas(frame, pandas):
+USEFUL = [
+    "source", "status", "used_mib", "peaked_mib", "risen_mib", "rss_end_mib",
+    "duration_s", "children_count_peak", "children_pss_peak_mib",
+]  # fmt: skip
+
+
+def test_frame_of_pandas(history):
+    pandas = pytest.importorskip("pandas")
+    frame = history.to_frame()
+    assert list(frame.columns)[: len(USEFUL)] == USEFUL
+    # Fields of which nothing is known are left out.
+    assert "used_bytes" in frame.columns
+    assert "system_mean_cpu_percent" not in frame.columns
+    assert frame.index.tolist() == [report.label for report in history]
+    assert frame.index.name == "label"
+    assert str(frame["used_mib"].dtype) == "Float64"
+    assert frame["used_mib"].iloc[0] == (MIB + 1) / MIB
+    assert frame["used_mib"].iloc[1] is pandas.NA
+    assert frame["children_pss_peak_mib"].isna().all()
+    assert str(frame["source"].dtype) == "string"
+    assert list(History().to_frame().columns) == USEFUL
+
+
+def test_frame_of_pandas_with_all_fields(history):
+    pandas = pytest.importorskip("pandas")
+    frame = history.to_frame(raw=True)
     assert list(frame.columns) == COLUMNS
     assert str(frame["used_bytes"].dtype) == "Int64"
     assert frame["used_bytes"][0] == MIB + 1
@@ -290,12 +315,7 @@ def check_pandas(frame, pandas):
     )
     assert pandas.isna(frame["started_at"][1])
     assert frame["status"].tolist() == ["ok", "error"]
-
-
-def test_frame_of_pandas(history):
-    pandas = pytest.importorskip("pandas")
-    check_pandas(history.to_frame(), pandas)
-    empty = History().to_frame()
+    empty = History().to_frame(raw=True)
     assert list(empty.columns) == COLUMNS
     assert str(empty["used_bytes"].dtype) == "Int64"
 
@@ -303,14 +323,43 @@ def test_frame_of_pandas(history):
 def test_frame_of_polars_without_pandas(history, monkeypatch):
     polars = pytest.importorskip("polars")
     monkeypatch.setitem(sys.modules, "pandas", None)
-    history = [History(), history]
-    for each in history:
-        frame = each.to_frame()
+    for each in History(), history:
+        assert each.to_frame().columns[: 1 + len(USEFUL)] == ["label", *USEFUL]
+        frame = each.to_frame(raw=True)
         assert frame.columns == COLUMNS
         assert frame.schema["used_bytes"] == polars.Int64
         assert frame.schema["started_at"] == polars.Datetime("us", "UTC")
     assert frame["used_bytes"].to_list() == [MIB + 1, None]
     assert frame["started_at"][0].microsecond == 123_000
+    assert history.to_frame()["used_mib"].to_list() == [(MIB + 1) / MIB, None]
+
+
+def test_repr_is_a_table_of_the_newest_reports():
+    history = History()
+    assert repr(history) == history._repr_html_() == "memwatch.history: no reports"
+    for number in range(1, 13):
+        history.append(shaped(number, points=1))
+    title, header, *rows = repr(history).splitlines()
+    assert title == "memwatch.history: 12 reports, the newest 10"
+    assert header.endswith("cell")
+    assert [row.split("In [")[1].split("]")[0] for row in rows] == [
+        str(number) for number in range(3, 13)
+    ]
+    html = history._repr_html_()
+    assert html.count("<tr>") == 11
+    assert "12 reports, the newest 10" in html
+
+
+def test_repr_of_a_watch():
+    block = memwatch.watch("load")
+    assert repr(block) == "watch('load'): has no report"
+    assert block._repr_html_() is None
+    with block:
+        assert repr(block) == "watch('load'): has not ended"
+    title, _, row = repr(block).splitlines()
+    assert title == "watch('load')"
+    assert row.endswith("  load")
+    assert "<table" in block._repr_html_()
 
 
 def test_frame_of_neither_names_both(history, monkeypatch):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...files import csv_pieces, drop_stdout, json_pieces, write_whole
-from ...measure.history import COLUMNS
+from ...measure.frames import COLUMNS
 from ...optional import need
 from ...report import telling_line
 from ..budgets.violations import Violation
