@@ -16,9 +16,10 @@ from typing import Any
 
 from ...optional import need
 from ..batch import Job, OnRun
-from ..execution import code_cells, interrupting, not_begun
+from ..execution import code_cells, not_begun
 from ..progress import Listener
 from ..results import NotebookRun, NotebookState
+from ..signals import Stop, interrupting
 from .connection import CHECK_S, Call, ClusterError, check, connect, no_memwatch
 from .run_log import Attempts, Message
 
@@ -36,17 +37,20 @@ def run_on_cluster(
     retries: int,
     on_run: OnRun,
     listener: Listener | None = None,
+    stop: Stop | None = None,
 ) -> list[NotebookRun]:
     """Run the jobs with the scheduler at `address`; the results in the same order.
 
     Each job's notebook becomes the executed one. If its worker dies, a notebook is
     started again on another, at most `retries` times; then it is ``died``, with the
-    last sample received. `on_run` is called when a notebook has ended. Ctrl-C, SIGTERM
-    and SIGHUP interrupt the others, also if the scheduler does not respond.
+    last sample received. `on_run` is called when a notebook has ended. `stop`, Ctrl-C,
+    SIGTERM and SIGHUP interrupt the others, also if the scheduler does not respond.
     ClusterError, MissingLibraryError.
     """
     batch = _Batch(address, jobs, retries, on_run, listener or Listener())
-    with interrupting(batch.interrupt):
+    stop = stop or Stop()
+    with interrupting(stop.request):
+        stop.at_request(batch.interrupt)
         return batch.run(need("distributed", "dask", "running notebooks on a cluster"))
 
 
@@ -306,6 +310,8 @@ class _Batch:
             self._died(number, begun)
 
     def _interrupt(self) -> None:
+        if len(self._runs) < len(self._jobs):
+            self._listener.interrupted()
         self._unwanted += self._futures.values()
         for number in range(len(self._jobs)):
             if number not in self._runs:
