@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import sys
@@ -161,8 +162,10 @@ def command(notebooks: tuple[str, ...], **given: Any) -> None:
     """
     if not notebooks:
         raise click.UsageError("no notebook given; try: memwatch run NOTEBOOK.ipynb")
-    from ..run.signals import Stop, interrupting
+    from ..run.signals import Stop, ignore_all, interrupting
 
+    # At the end all is written, but Python takes a while to exit.
+    atexit.register(ignore_all)
     stop = Stop()
     # First: the imports take most of a second.
     stop.at_request(_leave)

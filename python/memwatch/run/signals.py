@@ -51,3 +51,9 @@ def interrupting(request: Callable[[], None]) -> Iterator[None]:
     finally:
         for signal, handler in zip(caught, before, strict=True):
             signals.signal(signal, handler)
+
+
+def ignore_all() -> None:
+    """Ignore the three signals, until the process has ended."""
+    for each in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP):
+        signals.signal(each, signals.SIG_IGN)
