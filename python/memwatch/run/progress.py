@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from .kernels import KernelMemory
 from .output.terminal import ending, over_budget, tables, written
 from .results import NotebookRun
 
-_REFRESHES_PER_S = 4
+_REFRESH_S = 0.25
 _SHORTEST_NAME = 20
 
 
@@ -131,22 +132,36 @@ class Table(Lines):
         self._live = Live(
             console=self._console,
             get_renderable=self._table,
-            refresh_per_second=_REFRESHES_PER_S,
+            auto_refresh=False,
             transient=True,
         )
+        # rich's own thread may draw while a line is printed, and tear the table.
+        self._drawing = threading.Lock()
+        self._has_ended = threading.Event()
+        self._refreshing = threading.Thread(target=self._refresh, daemon=True)
 
     def __enter__(self) -> Table:
         self._live.__enter__()
+        self._refreshing.start()
         return self
 
     def __exit__(self, *failure: Any) -> None:
+        self._has_ended.set()
+        self._refreshing.join()
         self._live.__exit__(*failure)
+
+    def _refresh(self) -> None:
+        while not self._has_ended.wait(_REFRESH_S):
+            with self._drawing:
+                self._live.refresh()
 
     def _print(self, line: str, style: str = "", *, is_path: bool = False) -> None:
         from rich.text import Text
 
         # Above the table. A path has no line ends of ours, to be copied.
-        self._console.print(Text(printable(line), style=style), soft_wrap=is_path)
+        text = Text(printable(line), style=style)
+        with self._drawing:
+            self._console.print(text, soft_wrap=is_path)
 
     def begun(self, notebook: str, cells: int) -> None:
         """Add a row."""

@@ -36,6 +36,9 @@ def write(text, stream=sys.stderr):
     os.write(number, text.encode())
 """
 
+WRITING = [f"{WRITE}write('to' 'rn')", "write('ap' 'art', sys.stdout)"]
+"""Cells that write `torn` to stderr and `apart` to stdout."""
+
 
 def in_terminal(folder, *arguments, columns=100):
     """The command in a pseudo-terminal."""
@@ -83,6 +86,7 @@ def test_kernels_do_not_write_to_a_log(tmp_path):
         tmp_path, "a.ipynb", f"{WRITE}write('to' 'rn')", "write('ap' 'art', sys.stdout)"
     )
     done = run("a.ipynb", "--json", "-", cwd=tmp_path)
+    # Nothing else is on stdout.
     assert json.loads(done.stdout)["notebooks"][0]["state"] == "ok"
     assert [line.partition(" in ")[0] for line in done.stderr.splitlines()] == [
         "a.ipynb: ok: 2 cells"
@@ -240,7 +244,10 @@ def test_signal_while_reports_are_written(tmp_path):
 
 RUNS = [
     run_of(
-        cell(0, "import numpy\nheld = numpy.ones(10**8)", end=150, peak=900),
+        cell(
+            0, f"import numpy\nheld = numpy.ones(10**8)  # {'long' * 50}", end=150,
+            peak=900,
+        ),
         cell(1, "held *= 2", start=150, end=160, peak=161),
         notebook="nb/a.ipynb", output="out/a.ipynb",
     ),

@@ -75,12 +75,14 @@ def _cells(
 
     count = "Dearest cell" if len(cells) == 1 else f"{len(cells)} dearest cells"
     table = _table(f"{count}, by rise: from its start to its peak, MiB")
+    # So that only the source is cut.
+    table.expand = True
     if has_names:
         table.add_column("notebook", no_wrap=True)
     table.add_column("cell", no_wrap=True)
     for title in ("rise", "kept", "peak"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("source", no_wrap=True, overflow="ellipsis")
+    table.add_column("source", no_wrap=True, overflow="ellipsis", ratio=1)
     for run, cell in cells:
         report = cell.report
         assert report is not None
