@@ -200,6 +200,7 @@ def _prepare_and_run(
 def _run(
     session: Any, notebooks: tuple[str, ...], given: dict[str, Any], stop: Stop
 ) -> int:
+    from ..display.units import printable
     from ..run import notebook_files, parameters
     from ..run.execution import Options
     from ..run.output import exports
@@ -248,7 +249,7 @@ def _run(
     batch.write(outputs)
     progress.summarize(batch.runs, batch.violations, batch.reports)
     for each in (*batch.remarks, *batch.errors):
-        click.echo(f"memwatch run: {each}", err=True)
+        click.echo(f"memwatch run: {printable(each)}", err=True)
     return int(batch.exit_code)
 
 

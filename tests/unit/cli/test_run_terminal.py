@@ -320,6 +320,15 @@ def test_summary_in_a_log(tmp_path):
     ]  # fmt: skip
 
 
+def test_hostile_names_of_notebooks(tmp_path):
+    name = "\x1b]0;title\x07.ipynb"
+    write(tmp_path, name, "1/0")
+    (tmp_path / f"bad{name}").write_text("no JSON")
+    done = run(name, f"bad{name}", "--output-dir", "out", cwd=tmp_path, code=2)
+    assert "\x1b" not in done.stderr
+    assert done.stderr.count("]0;title .ipynb") == 3
+
+
 # ---- help ----
 
 
