@@ -62,6 +62,13 @@ class _Commands(click.Group):
             click.echo(f"Error: cannot write to stdout: {error.strerror}", err=True)
             sys.exit(2)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(130)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
-import signal as signals
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,10 @@ import click
 
 if TYPE_CHECKING:
     from ..run.session import RunAll
+    from ..run.signals import Stop
 
 _SIZE_METAVAR = "SIZE"
+_INTERRUPTED = 130
 
 
 def _seconds(ctx: click.Context, option: click.Parameter, text: str | None) -> Any:
@@ -29,8 +31,39 @@ def _seconds(ctx: click.Context, option: click.Parameter, text: str | None) -> A
     return seconds
 
 
+_HEADINGS = {
+    "output": "Output",
+    "jobs": "Execution",
+    "typed": "Parameters",
+    "json_": "Reports",
+    "max_peak": "Budgets",
+    "dask": "Cluster",
+}
+"""Above the first option of each group in the help."""
+
+
+class _Grouped(click.Command):
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        heading = ""
+        for option in self.get_params(ctx):
+            if not isinstance(option, click.Option):
+                continue
+            is_help = "--help" in option.opts
+            heading = "Other" if is_help else _HEADINGS.get(option.name or "", heading)
+            record = option.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(heading, []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
 @click.command(
     "run",
+    cls=_Grouped,
     short_help="Run notebooks and measure what each cell costs in memory.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -45,6 +78,9 @@ def _seconds(ctx: click.Context, option: click.Parameter, text: str | None) -> A
 )
 @click.option(
     "--no-output", is_flag=True, help="Write no executed notebook (the default)."
+)
+@click.option(
+    "--no-metadata", is_flag=True, help="Write no figures into executed notebooks."
 )
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), default=1, metavar="N",
@@ -67,6 +103,10 @@ def _seconds(ctx: click.Context, option: click.Parameter, text: str | None) -> A
     help="Working directory of the kernels (default: the notebook's own).",
 )  # fmt: skip
 @click.option(
+    "-v", "--verbose", is_flag=True,
+    help="Show all that the kernels write to stdout and stderr.",
+)  # fmt: skip
+@click.option(
     "-p", "--parameter", "typed", type=(str, str), multiple=True,
     metavar="NAME VALUE", help="Set a parameter; VALUE may be a number, True or None.",
 )  # fmt: skip
@@ -82,9 +122,6 @@ def _seconds(ctx: click.Context, option: click.Parameter, text: str | None) -> A
     "-y", "--parameters-yaml", "yaml", multiple=True, metavar="TEXT",
     help="Read parameters from YAML text.",
 )  # fmt: skip
-@click.option(
-    "--no-metadata", is_flag=True, help="Write no figures into executed notebooks."
-)
 @click.option(
     "--json", "json_", metavar="FILE", help="Write all figures as JSON (- is stdout)."
 )
@@ -125,6 +162,29 @@ def command(notebooks: tuple[str, ...], **given: Any) -> None:
     """
     if not notebooks:
         raise click.UsageError("no notebook given; try: memwatch run NOTEBOOK.ipynb")
+    from ..run.signals import Stop, ignore_all, interrupting
+
+    # At the end all is written, but Python takes a while to exit.
+    atexit.register(ignore_all)
+    stop = Stop()
+    # First: the imports take most of a second.
+    stop.at_request(_leave)
+    with interrupting(stop.request):
+        code = _prepare_and_run(notebooks, given, stop)
+    sys.exit(code)
+
+
+def _leave() -> None:
+    """End at a signal before the first notebook is run; nothing is to be written."""
+    with suppress(OSError):
+        os.write(2, b"interrupted: no notebook was run\n")
+    # An exception would be reported, or lost, by the code that is interrupted.
+    os._exit(_INTERRUPTED)
+
+
+def _prepare_and_run(
+    notebooks: tuple[str, ...], given: dict[str, Any], stop: Stop
+) -> int:
     from ..optional import MissingLibraryError, need
 
     try:
@@ -132,14 +192,16 @@ def command(notebooks: tuple[str, ...], **given: Any) -> None:
             need(library, "run", "memwatch run")
         from ..run import session
 
-        sys.exit(_run(session, notebooks, given))
+        return _run(session, notebooks, given, stop)
     except MissingLibraryError as error:
         raise click.UsageError(str(error)) from None
 
 
-def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int:
+def _run(
+    session: Any, notebooks: tuple[str, ...], given: dict[str, Any], stop: Stop
+) -> int:
+    from ..display.units import printable
     from ..run import notebook_files, parameters
-    from ..run.budgets import violations
     from ..run.execution import Options
     from ..run.output import exports
 
@@ -178,28 +240,17 @@ def _run(session: Any, notebooks: tuple[str, ...], given: dict[str, Any]) -> int
     )
     for task in tasks:
         batch.add(task, options, values)
-    with _progress() as progress:
-        batch.run(progress, given["jobs"], _on_cluster(given))
-    with _uninterrupted():
-        batch.compare()
-        batch.write(outputs)
-    for violation in batch.violations:
-        click.echo(f"over budget: {violations.describe(violation)}", err=True)
+    progress = _progress(is_verbose=given["verbose"])
+    # From here on a signal ends the notebooks, and then all is written.
+    stop.at_request(None)
+    with progress:
+        batch.run(progress, given["jobs"], _on_cluster(given), stop)
+    batch.compare()
+    batch.write(outputs)
+    progress.summarize(batch.runs, batch.violations, batch.reports)
     for each in (*batch.remarks, *batch.errors):
-        click.echo(f"memwatch run: {each}", err=True)
+        click.echo(f"memwatch run: {printable(each)}", err=True)
     return int(batch.exit_code)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ignore signals while the reports are written, so that none is lost."""
-    which = (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
-    before = [signals.signal(each, signals.SIG_IGN) for each in which]
-    try:
-        yield
-    finally:
-        for each, handler in zip(which, before, strict=True):
-            signals.signal(each, handler)
 
 
 def _tasks(
@@ -231,13 +282,14 @@ def _size(option: str, text: str | None) -> Any:
         raise click.UsageError(f"{option}: {error}") from None
 
 
-def _progress() -> Any:
+def _progress(*, is_verbose: bool) -> Any:
     from ..run.progress import Lines, Table
 
+    lines = Lines(is_verbose=is_verbose)
     try:
-        return Table() if sys.stderr.isatty() else Lines()
+        return Table(is_verbose=is_verbose) if sys.stderr.isatty() else lines
     except ImportError:
-        return Lines()  # the table needs rich
+        return lines  # the table needs rich
 
 
 def _on_cluster(given: dict[str, Any]) -> RunAll | None:
@@ -246,10 +298,12 @@ def _on_cluster(given: dict[str, Any]) -> RunAll | None:
     from ..run.dask.cluster import run_on_cluster
     from ..run.dask.connection import ClusterError
 
-    def run_jobs(jobs: Any, on_run: Callable[..., None], listener: Any) -> Any:
+    def run_jobs(
+        jobs: Any, on_run: Callable[..., None], listener: Any, stop: Stop
+    ) -> Any:
         run = partial(run_on_cluster, jobs, given["dask"], given["retries"])
         try:
-            return run(on_run, listener)
+            return run(on_run, listener, stop)
         except ClusterError as error:
             raise click.UsageError(str(error)) from None
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import signal as signals
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nbformat import NotebookNode
 
 from .budgets.budgets import Budgets
-from .execution import Options, Stop, not_begun
+from .execution import Options, not_begun
 from .progress import Listener
 from .results import NotebookRun
 from .runner import run_notebook
+from .signals import Stop, interrupting
 
 OnRun = Callable[["Job", NotebookRun], None]
 
@@ -38,40 +39,37 @@ def run_all(
     at_once: int,
     on_run: OnRun,
     listener: Listener | None = None,
+    stop: Stop | None = None,
 ) -> list[NotebookRun]:
     """Run the jobs, `at_once` at a time; the results in the same order.
 
-    `on_run` is called when a notebook has ended. SIGINT, SIGTERM and SIGHUP (unless it
-    is ignored) interrupt all notebooks that have not ended.
+    `on_run` is called when a notebook has ended. `stop`, SIGINT, SIGTERM and SIGHUP
+    (unless it is ignored) interrupt all notebooks that have not ended.
     """
-    return asyncio.run(_run_all(jobs, at_once, on_run, listener or Listener()))
+    stop = stop or Stop()
+    with interrupting(stop.request):
+        try:
+            return asyncio.run(
+                _run_all(jobs, at_once, on_run, listener or Listener(), stop)
+            )
+        finally:
+            stop.at_request(None)
 
 
 async def _run_all(
-    jobs: Sequence[Job], at_once: int, on_run: OnRun, listener: Listener
+    jobs: Sequence[Job], at_once: int, on_run: OnRun, listener: Listener, stop: Stop
 ) -> list[NotebookRun]:
     room = asyncio.Semaphore(at_once)
-    tasks: list[asyncio.Task[NotebookRun]] = []
-    loop = asyncio.get_running_loop()
-    caught = [signals.SIGINT, signals.SIGTERM]
-    # nohup ignores SIGHUP: keep that.
-    if signals.getsignal(signals.SIGHUP) is not signals.SIG_IGN:
-        caught.append(signals.SIGHUP)
-
-    def listen_to_signals() -> None:
-        for signal in caught:
-            loop.add_signal_handler(signal, interrupt)
-
-    # nbclient replaces the handlers when it starts a kernel, and removes them when the
-    # notebook ends.
-    stop = Stop(listen_to_signals)
+    loop: Any = asyncio.get_running_loop()
+    # nbclient would replace our signal handlers when it starts a kernel, and remove
+    # them when the notebook ends.
+    loop.add_signal_handler = _refuse
 
     def interrupt() -> None:
-        # Once: a second SIGHUP, from the shell, would cancel the kernels' shutdown.
-        if stop.requested:
-            return
-        stop.requested = True
-        for task in tasks:
+        running = [task for task in tasks if not task.done()]
+        if running:
+            listener.interrupted()
+        for task in running:
             task.cancel()
 
     async def run(job: Job) -> NotebookRun:
@@ -86,6 +84,11 @@ async def _run_all(
         on_run(job, result)
         return result
 
-    listen_to_signals()
-    tasks += [asyncio.ensure_future(run(job)) for job in jobs]
+    tasks = [asyncio.ensure_future(run(job)) for job in jobs]
+    stop.at_request(lambda: loop.call_soon_threadsafe(interrupt))
     return [await task for task in tasks]
+
+
+def _refuse(*_: Any) -> None:
+    # As asyncio does in other threads than the main one.
+    raise RuntimeError("signals are handled by memwatch")

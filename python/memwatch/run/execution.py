@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal as signals
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +31,6 @@ class Options:
     """Whether to continue after a cell that raises."""
     cwd: str | None = None
     """The working directory; None: the notebook's own."""
-
-
-class Stop:
-    """A request to interrupt notebooks.
-
-    `listen` is called when nbclient has replaced the signal handlers.
-    """
-
-    def __init__(self, listen: Callable[[], None] = lambda: None) -> None:
-        self.requested = False
-        self.listen = listen
 
 
 @dataclass
@@ -96,29 +82,26 @@ def oom_kills() -> int | None:
         return None
 
 
+def how_it_ended(progress: Progress) -> str:
+    """How the kernel ended by itself: ``exited with status 1``."""
+    code = None if progress.process is None else progress.process.poll()
+    before, now = progress.kills_before, oom_kills()
+    if code is None:
+        return "died"
+    if code >= 0:
+        return f"exited with status {code}"
+    if code == -signals.SIGKILL and None not in (before, now) and now != before:
+        return "was OOM-killed"
+    try:
+        name = f" ({signals.Signals(-code).name})"
+    except ValueError:
+        name = ""
+    return f"was killed by signal {-code}{name}"
+
+
 def is_interrupt(error: BaseException) -> bool:
     return isinstance(error, (asyncio.CancelledError, KeyboardInterrupt))
 
 
 def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-@contextmanager
-def interrupting(interrupt: Callable[[], None]) -> Iterator[None]:
-    """In the main thread: Ctrl-C, SIGTERM and SIGHUP call `interrupt`.
-
-    SIGHUP stays ignored under nohup.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught = [signals.SIGINT, signals.SIGTERM]
-    if signals.getsignal(signals.SIGHUP) is not signals.SIG_IGN:
-        caught.append(signals.SIGHUP)
-    before = [signals.signal(each, lambda *_: interrupt()) for each in caught]
-    try:
-        yield
-    finally:
-        for signal, handler in zip(caught, before, strict=True):
-            signals.signal(signal, handler)

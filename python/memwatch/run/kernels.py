@@ -1,7 +1,8 @@
-"""A kernel on this machine: its sockets, and its memory from outside."""
+"""A kernel on this machine: its memory from outside, its sockets, its output."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
@@ -215,6 +216,15 @@ def use_sockets(manager: Any) -> SocketFolder | None:
 
 
 def _can_use_sockets(manager: Any) -> bool:
+    return (
+        is_local(manager)
+        and os.path.basename(manager.kernel_spec.argv[0]).startswith("python")
+        and not _ON_SOCKETS.isdisjoint(manager.kernel_spec.argv)
+    )
+
+
+def is_local(manager: Any) -> bool:
+    """Whether jupyter_client starts the kernel of `manager` as a child of ours."""
     from jupyter_client.kernelspec import NoSuchKernel
 
     try:
@@ -224,11 +234,7 @@ def _can_use_sockets(manager: Any) -> bool:
     local = "local-provisioner"
     provisioner = spec.metadata.get("kernel_provisioner") or {}
     default = os.environ.get("JUPYTER_DEFAULT_PROVISIONER_NAME", local)
-    return (
-        provisioner.get("provisioner_name", default) == local
-        and os.path.basename(spec.argv[0]).startswith("python")
-        and not _ON_SOCKETS.isdisjoint(spec.argv)
-    )
+    return bool(provisioner.get("provisioner_name", default) == local)
 
 
 class SocketFolder:
@@ -296,3 +302,56 @@ def _remove_abandoned(base: str) -> None:
                 lock = _locked(each.path)
                 _remove(each.path)
                 os.close(lock)
+
+
+# ---- output ----
+
+_KEPT_BYTES = 2**18
+_MOST_BYTES = 2**20
+_BOUND_S = 1.0
+
+
+class KernelOutput:
+    """What the processes of a kernel write to their stdout and stderr: its end.
+
+    `fd` is for the kernel. It is a file in memory without a name: a pipe would stall a
+    kernel while its reader is busy, and a disk can be full. An event loop must run.
+    """
+
+    def __init__(self) -> None:
+        self.fd = _unnamed_file()
+        self._earlier: bytes | None = None
+        self._bounding = asyncio.ensure_future(self._keep_small())
+
+    async def _keep_small(self) -> None:
+        while True:
+            await asyncio.sleep(_BOUND_S)
+            self._bound()
+
+    def _bound(self) -> None:
+        """Remove all but the end from a large file."""
+        size = os.fstat(self.fd).st_size
+        if size > _MOST_BYTES:
+            self._earlier = os.pread(self.fd, _KEPT_BYTES, size - _KEPT_BYTES)
+            # The next write is at the new end: the file is opened for appending.
+            os.ftruncate(self.fd, 0)
+
+    def close(self) -> str:
+        """Close the file; its text, whose first line says if only its end was kept."""
+        self._bounding.cancel()
+        self._bound()
+        text = os.pread(self.fd, _MOST_BYTES, 0)
+        os.close(self.fd)
+        if self._earlier is not None:
+            text = b"(earlier lines were not kept)\n" + self._earlier + text
+        return text.decode(errors="replace")
+
+
+def _unnamed_file() -> int:
+    try:
+        fd = os.memfd_create("memwatch-kernel-output")
+    except (AttributeError, OSError):  # not in this Python; not in this sandbox
+        with tempfile.TemporaryFile(buffering=0) as file:
+            fd = os.dup(file.fileno())
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+    return fd

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import atexit
 import math
-import signal as signals
 import socket
 import time
+from subprocess import DEVNULL
 from typing import Any
 
 from nbclient import NotebookClient
@@ -25,15 +25,22 @@ from ..warn import cause_of
 from .execution import (
     Options,
     Progress,
-    Stop,
     code_cells,
+    how_it_ended,
     is_interrupt,
     one_line,
     oom_kills,
 )
-from .kernels import KernelMemory, SocketFolder, use_sockets
+from .kernels import (
+    KernelMemory,
+    KernelOutput,
+    SocketFolder,
+    is_local,
+    use_sockets,
+)
 from .progress import Listener
 from .results import CellRun, CellState, NotebookRun, NotebookState
+from .signals import Stop
 
 
 async def run_notebook(
@@ -51,6 +58,7 @@ async def run_notebook(
     runner = Runner(notebook, path, options, listener, stop)
     run = await runner.run()
     runner.listener.ended(run)
+    runner.report_output(run)
     return run
 
 
@@ -65,8 +73,7 @@ class _Client(NotebookClient):
         return self._runner.prepare(super().create_kernel_manager())
 
     async def async_start_new_kernel(self, **options: Any) -> None:
-        self._runner.stop.listen()
-        await super().async_start_new_kernel(**options)
+        await super().async_start_new_kernel(**self._runner.streams(), **options)
 
     async def async_start_new_kernel_client(self) -> Any:
         # nbclient's limit has whole seconds.
@@ -109,6 +116,7 @@ class Runner:
         self.progress = Progress(code_cells(notebook))
         self.client = client or self._own_client()
         self._sockets: SocketFolder | None = None
+        self._output: KernelOutput | None = None
         self._is_retried = False
         self._started_ns, self._began_ns = time.time_ns(), time.monotonic_ns()
 
@@ -170,6 +178,23 @@ class Runner:
             cells=[self.cell_run(index) for index in self.progress.cells],
         )
 
+    def streams(self) -> dict[str, int]:
+        """The kernel's stdout and stderr, as Popen's arguments; {}: ours."""
+        if self._output is None:
+            if not (self.listener.wants_output and is_local(self.client.km)):
+                return {}
+            try:
+                self._output = KernelOutput()
+            except OSError:  # neither memory nor a disk has room
+                return {"stdout": DEVNULL, "stderr": DEVNULL}
+        return {"stdout": self._output.fd, "stderr": self._output.fd}
+
+    def report_output(self, run: NotebookRun) -> None:
+        """Report what the kernel of `run` wrote, once."""
+        output, self._output = self._output, None
+        if output is not None:
+            self.listener.wrote(run, output.close())
+
     async def _execute(self) -> tuple[NotebookState, str | None]:
         try:
             try:
@@ -187,8 +212,6 @@ class Runner:
 
     async def _clean_up(self) -> None:
         """Clean up after nbclient, which does not if the kernel did not start."""
-        # It has removed the signal handlers.
-        self.stop.listen()
         # It would cause a traceback at the end of the process.
         atexit.unregister(self.client._cleanup_kernel)
         if self.client.km is not None and self.client.km.has_kernel:
@@ -333,22 +356,7 @@ class Runner:
         held = ""
         if report is not None:
             held = f" at {mib(report.rss_end_bytes)} MiB, its last sample"
-        return "died", f"the kernel {self._how_it_ended()} in {where}{held}"
-
-    def _how_it_ended(self) -> str:
-        code = None if self.progress.process is None else self.progress.process.poll()
-        before, now = self.progress.kills_before, oom_kills()
-        if code is None:
-            return "died"
-        if code >= 0:
-            return f"exited with status {code}"
-        if code == -signals.SIGKILL and None not in (before, now) and now != before:
-            return "was OOM-killed"
-        try:
-            name = f" ({signals.Signals(-code).name})"
-        except ValueError:
-            name = ""
-        return f"was killed by signal {-code}{name}"
+        return "died", f"the kernel {how_it_ended(progress)} in {where}{held}"
 
     def _not_measured(self) -> str | None:
         memory = self.progress.memory

@@ -20,8 +20,9 @@ from .execution import Options
 from .output import exports, metadata, page, summary
 from .progress import Listener
 from .results import NotebookRun
+from .signals import Stop
 
-RunAll = Callable[[Sequence[Job], OnRun, Listener], list[NotebookRun]]
+RunAll = Callable[[Sequence[Job], OnRun, Listener, Stop], list[NotebookRun]]
 """Runs jobs, here or on a cluster."""
 
 
@@ -79,6 +80,8 @@ class Batch:
     """Inputs and outputs that failed, one line each."""
     remarks: list[str] = field(default_factory=list)
     """Further messages, one line each."""
+    reports: list[str] = field(default_factory=list)
+    """The files about all notebooks that were written."""
     _jobs: list[Job] = field(default_factory=list)
 
     @property
@@ -126,13 +129,18 @@ class Batch:
         self._jobs.append(Job(path, notebook, options, task.output, limits))
 
     def run(
-        self, listener: Listener, at_once: int = 1, run_jobs: RunAll | None = None
+        self,
+        listener: Listener,
+        at_once: int = 1,
+        run_jobs: RunAll | None = None,
+        stop: Stop | None = None,
     ) -> None:
         """Run them, and write each notebook when it has ended."""
+        stop = stop or Stop()
         if run_jobs is None:
-            run_all(self._jobs, at_once, self._finish, listener)
+            run_all(self._jobs, at_once, self._finish, listener, stop)
         else:
-            run_jobs(self._jobs, self._finish, listener)
+            run_jobs(self._jobs, self._finish, listener, stop)
 
     def _finish(self, job: Job, run: NotebookRun) -> None:
         output = job.output
@@ -182,6 +190,8 @@ class Batch:
                 write(path)
             except Exception as error:  # continue with the others
                 self.errors.append(_not_written(path, error))
+            else:
+                self.reports += [path] if path != "-" else []
 
     @property
     def exit_code(self) -> int:

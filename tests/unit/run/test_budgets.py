@@ -96,6 +96,69 @@ def test_max_peak_is_each_cells():
     assert first.to_dict()["over_bytes"] == int(30.5 * MIB)
 
 
+def shown(found):
+    return [describe(each, later) for each, later in violations.once(found)]
+
+
+def test_cells_that_only_begin_over_budget_are_shown_once():
+    held = budgets.read_budgets(notebook(), parse_size("100MiB"))
+    made = run(
+        cell(0, "small()", peak=60), cell(1, "big()", start=50, end=120, peak=130),
+        cell(2, "x = 1", start=120, end=121),
+        cell(3, "bigger()", start=121, end=90, peak=400),
+        cell(4, "again()", start=90, end=101),
+        cell(5, "y = 2", start=101, end=100.5, peak=101),
+    )  # fmt: skip
+    found = budgets.check(made, held)
+    assert [(each.cell_index, each.is_inherited) for each in found] == [
+        (1, False), (2, True), (3, True), (4, False), (5, True),
+    ]  # fmt: skip
+    big, again = shown(found)
+    assert big == (
+        "nb/a.ipynb: In [2] `big()` held at most 130.00 MiB, 30.00 MiB more than"
+        " --max-peak 100MiB; 2 later cells still held more, at most 400.00 MiB in"
+        " In [4]"
+    )
+    assert again == (
+        "nb/a.ipynb: In [5] `again()` held at most 101.00 MiB, 1.00 MiB more than"
+        " --max-peak 100MiB; 1 later cell still held more"
+    )
+
+
+def test_each_budget_and_notebook_is_shown():
+    small = {"tags": ["memwatch-max-peak=1MiB"]}
+    made = run(cell(0, "a", start=50), cell(1, "b", start=50))
+    # Each cell's own budget.
+    own = budgets.read_budgets(notebook(code(**small), code(**small)))
+    assert len(shown(budgets.check(made, own))) == 2
+    # The first cell begins over budget: the kernel itself holds more.
+    held = budgets.read_budgets(notebook(), parse_size("1MiB"))
+    found = budgets.check(made, held)
+    other = budgets.check(run(cell(0, "c"), notebook="nb/b.ipynb"), held)
+    assert [each.partition(" ")[0] for each in shown(found + other)] == [
+        "nb/a.ipynb:", "nb/b.ipynb:",
+    ]  # fmt: skip
+
+
+def test_higher_start_than_in_the_earlier_run_is_shown_once():
+    then = run(cell(0, "load()", end=60), *[cell(i, "x", start=60) for i in (1, 2)])
+    now = run(
+        cell(0, "load()", end=90), cell(1, "x", start=90),
+        cell(2, "x", start=90, peak=120),
+    )  # fmt: skip
+    found = [each for each in compared(now, then) if each.what == "peak"]
+    assert [each.is_inherited for each in found] == [False, True, False]
+    load, last = shown(found)
+    assert load == (
+        "nb/a.ipynb: In [1] `load()` held at most 90.00 MiB, 24.00 MiB more than"
+        " --baseline and 10% (then 60.00 MiB); 1 later cell still held more"
+    )
+    assert last == (
+        "nb/a.ipynb: In [3] `x` held at most 120.00 MiB, 54.00 MiB more than"
+        " --baseline and 10% (then 60.00 MiB)"
+    )
+
+
 def test_max_used_is_the_notebooks():
     held = budgets.read_budgets(notebook(), None, parse_size("50MiB"))
     cells = [cell(0, "a", start=50, end=80), cell(1, "b", start=85, end=101)]

@@ -20,7 +20,7 @@ from memwatch.run import runner
 from memwatch.run.batch import Job, run_all
 from memwatch.run.execution import Options
 from memwatch.run.output.page import summarize
-from memwatch.run.progress import line_of
+from memwatch.run.progress import Listener, line_of
 from runners import (
     BOUND,
     LIMIT_S,
@@ -269,13 +269,7 @@ def test_interrupt(tmp_path):
         wait_for(mark.exists)
         os.kill(os.getpid(), signal.SIGINT)
 
-    class Interrupter:
-        def begun(self, notebook, cells):
-            pass
-
-        def ended(self, run):
-            pass
-
+    class Interrupter(Listener):
         def cell(self, notebook, place, source, memory):
             if place == 2:
                 # When the cell runs: from another thread, as a terminal would.

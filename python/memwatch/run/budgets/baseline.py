@@ -54,21 +54,44 @@ def compare(run: NotebookRun, earlier: NotebookRun, tolerance: Size) -> list[Vio
         for what in _WHATS:
             subject = Subject(run, now, figure_of(now.report, what))
             before = figure_of(then.report, what)
-            found += _more(subject, what, before, tolerance, rule)
+            held = what == "peak" and _rises_no_more(now, then, tolerance)
+            found += _more(subject, what, before, tolerance, rule, is_inherited=held)
     return found
 
 
+def _rises_no_more(now: CellRun, then: CellRun, tolerance: Size) -> bool:
+    """Whether the cell rises as it did: a higher peak is of a higher start."""
+    rise = None if now.report is None else now.report.risen_bytes
+    before = None if then.report is None else then.report.risen_bytes
+    if rise is None or before is None:
+        return False
+    return rise - before <= _allowed(before, tolerance)
+
+
+def _allowed(before: int, tolerance: Size) -> int:
+    return max(tolerance.of(abs(before)) or 0, NOISE_BYTES)
+
+
 def _more(
-    subject: Subject, what: What, before: int | None, tolerance: Size, rule: str
+    subject: Subject,
+    what: What,
+    before: int | None,
+    tolerance: Size,
+    rule: str,
+    *,
+    is_inherited: bool = False,
 ) -> list[Violation]:
     now = subject.value_bytes
     if now is None or before is None:
         return []
-    allowed = max(tolerance.of(abs(before)) or 0, NOISE_BYTES)
+    allowed = _allowed(before, tolerance)
     if now - before <= allowed:
         return []
     scope: Scope = "notebook" if subject.cell is None else "cell"
-    return [subject.violation(what, scope, rule, before + allowed, before)]
+    limit = before + allowed
+    return [
+        subject.violation(what, scope, rule, limit, before, is_inherited=is_inherited)
+    ]
 
 
 # ---- matching cells ----

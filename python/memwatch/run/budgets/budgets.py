@@ -194,4 +194,13 @@ def _over(
     value = subject.value_bytes
     if limit is None or value is None or value > limit:
         rule = f"{budget.set_by} {budget.size.text}"
-        yield subject.violation(budget.what, scope, rule, limit)
+        start = subject.start_bytes
+        is_inherited = (
+            budget.what == "peak"
+            and limit is not None
+            and start is not None
+            and start > limit
+        )
+        yield subject.violation(
+            budget.what, scope, rule, limit, is_inherited=is_inherited
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -35,6 +36,8 @@ class Violation:
     """None: not measured."""
     earlier_bytes: int | None = None
     """The figure of the earlier run."""
+    is_inherited: bool = False
+    """Whether an earlier cell caused it: this one began with the excess."""
 
     @property
     def over_bytes(self) -> int | None:
@@ -88,6 +91,12 @@ class Subject:
     cell: CellRun | None
     value_bytes: int | None
 
+    @property
+    def start_bytes(self) -> int | None:
+        """RSS when the cell began; None: unknown, or the whole notebook."""
+        report = None if self.cell is None else self.cell.report
+        return None if report is None else report.rss_start_bytes
+
     def violation(
         self,
         what: What,
@@ -95,6 +104,8 @@ class Subject:
         rule: str,
         limit: int | None,
         earlier: int | None = None,
+        *,
+        is_inherited: bool = False,
     ) -> Violation:
         """A violation of `limit` by this figure."""
         cell = self.cell
@@ -109,7 +120,27 @@ class Subject:
             limit_bytes=limit,
             value_bytes=self.value_bytes,
             earlier_bytes=earlier,
+            is_inherited=is_inherited,
         )
+
+
+def once(violations: Sequence[Violation]) -> list[tuple[Violation, list[Violation]]]:
+    """The violations, each with the later ones that only inherit it.
+
+    While a process holds more than a notebook's budget, every cell exceeds it.
+    """
+    found: list[tuple[Violation, list[Violation]]] = []
+    newest: dict[object, list[Violation]] = {}
+    for each in violations:
+        is_own = each.scope == "cell" and each.earlier_bytes is None
+        place = each.cell_index if is_own else None
+        key = (each.notebook, each.what, each.rule, place)
+        if each.is_inherited and key in newest:
+            newest[key].append(each)
+        else:
+            newest[key] = []
+            found.append((each, newest[key]))
+    return found
 
 
 # ---- texts ----
@@ -117,16 +148,34 @@ class Subject:
 _MEANT = {"peak": "held at most", "used": "kept"}
 
 
-def describe(violation: Violation) -> str:
-    """One line: the notebook, the cell, and by how much it exceeds the limit."""
+def describe(violation: Violation, later: Sequence[Violation] = ()) -> str:
+    """One line: the notebook, the cell, and by how much it exceeds the limit.
+
+    `later` are the violations of later cells, as once() has them.
+    """
     source = f" `{violation.source}`" if violation.source else ""
-    return (
-        f"{violation.notebook}: {violation.label}{source} {describe_figure(violation)}"
-    )
+    figure = describe_figure(violation, later)
+    return f"{violation.notebook}: {violation.label}{source} {figure}"
 
 
-def describe_figure(violation: Violation) -> str:
+def describe_figure(violation: Violation, later: Sequence[Violation] = ()) -> str:
     """The figure and the limit, without the cell."""
+    return _describe_own(violation) + _describe_later(violation, later)
+
+
+def _describe_later(violation: Violation, later: Sequence[Violation]) -> str:
+    if not later:
+        return ""
+    count = "1 later cell" if len(later) == 1 else f"{len(later)} later cells"
+    # Inherited ones have a value.
+    highest = max(later, key=lambda each: each.value_bytes or 0)
+    if (highest.value_bytes or 0) <= (violation.value_bytes or 0):
+        return f"; {count} still held more"
+    most = f"{mib(highest.value_bytes)} MiB in {highest.label}"
+    return f"; {count} still held more, at most {most}"
+
+
+def _describe_own(violation: Violation) -> str:
     meant = _MEANT[violation.what]
     if violation.value_bytes is None:
         return f"ran, but what it {meant} could not be measured: {violation.rule}"

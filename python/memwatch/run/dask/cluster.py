@@ -16,9 +16,10 @@ from typing import Any
 
 from ...optional import need
 from ..batch import Job, OnRun
-from ..execution import code_cells, interrupting, not_begun
+from ..execution import code_cells, not_begun
 from ..progress import Listener
 from ..results import NotebookRun, NotebookState
+from ..signals import Stop, interrupting
 from .connection import CHECK_S, Call, ClusterError, check, connect, no_memwatch
 from .run_log import Attempts, Message
 
@@ -36,17 +37,19 @@ def run_on_cluster(
     retries: int,
     on_run: OnRun,
     listener: Listener | None = None,
+    stop: Stop | None = None,
 ) -> list[NotebookRun]:
     """Run the jobs with the scheduler at `address`; the results in the same order.
 
-    Each job's notebook becomes the executed one. If its worker dies, a notebook is
-    started again on another, at most `retries` times; then it is ``died``, with the
-    last sample received. `on_run` is called when a notebook has ended. Ctrl-C, SIGTERM
-    and SIGHUP interrupt the others, also if the scheduler does not respond.
-    ClusterError, MissingLibraryError.
+    Each job's notebook becomes the executed one. If its worker dies, it starts again on
+    another, at most `retries` times; then it is ``died``, with the last sample we got.
+    `on_run` is called at a notebook's end. `stop`, Ctrl-C, SIGTERM, SIGHUP interrupt
+    the others, even if the scheduler hangs. ClusterError, MissingLibraryError.
     """
     batch = _Batch(address, jobs, retries, on_run, listener or Listener())
-    with interrupting(batch.interrupt):
+    stop = stop or Stop()
+    with interrupting(stop.request):
+        stop.at_request(batch.interrupt)
         return batch.run(need("distributed", "dask", "running notebooks on a cluster"))
 
 
@@ -93,8 +96,7 @@ class _Batch:
         self._missing: dict[int, int] = {}
         self._failure: ClusterError | None = None
         self._submit_at: float | None = None
-        """The time limit of the workers' check; None: the jobs are submitted, or the
-        client is not connected."""
+        """The time limit of the workers' check; None: submitted, or not connected."""
         self._is_looking = False
         self._unreachable = 0
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -114,7 +116,9 @@ class _Batch:
         self._inbox.put(self._interrupt)
 
     def _in_thread(
-        self, call: Callable[[], Any], then: Callable[[Any, BaseException | None], None]
+        self,
+        call: Callable[[], Any],
+        then: Callable[[Any, BaseException | None], None] = lambda *_: None,
     ) -> threading.Thread:
         """Call it in another thread; `then` gets its result or error here."""
 
@@ -176,7 +180,7 @@ class _Batch:
     def _close(self) -> None:
         """Clean up on the scheduler, if it responds in time."""
         if self._client is not None:
-            self._in_thread(self._disconnect, lambda *_: None).join(_END_S)
+            self._in_thread(self._disconnect).join(_END_S)
 
     def _disconnect(self) -> None:
         from .remote import METADATA, TOPIC
@@ -306,6 +310,7 @@ class _Batch:
             self._died(number, begun)
 
     def _interrupt(self) -> None:
+        self._listener.interrupted()
         self._unwanted += self._futures.values()
         for number in range(len(self._jobs)):
             if number not in self._runs:
@@ -348,9 +353,7 @@ class _Batch:
                 self._died(number, attempt)
 
     def _cancel(self, future: Any) -> None:
-        self._in_thread(
-            lambda: self._client.cancel([future], force=True), lambda *_: None
-        )
+        self._in_thread(lambda: self._client.cancel([future], force=True))
 
     def _give_up(self) -> None:
         for number in range(len(self._jobs)):

@@ -17,6 +17,7 @@ from ..budgets.violations import (
     Violation,
     describe_figure,
     label_of,
+    once,
     used_by,
 )
 from ..results import CellRun, NotebookRun
@@ -63,7 +64,7 @@ def render(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) ->
         markup=jinja2.utils.markupsafe.Markup,
         summary=summarize(runs, violations),
         notebooks=[_notebook(i, run, violations) for i, run in enumerate(runs)],
-        violations=[_violation(each, runs) for each in violations],
+        violations=[_violation(*each, runs) for each in once(violations)],
     )
     return text
 
@@ -89,7 +90,7 @@ def summarize(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> s
     raised -= sum(run.state == "error" and run.raised > 0 for run in runs)
     if raised:
         ended += f"; {raised} cell{'' if raised == 1 else 's'} raised"
-    over = f"; {len(violations)} over budget" if violations else ""
+    over = f"; {len(once(violations))} over budget" if violations else ""
     return f"{count}: {ended}{over}" if runs else f"no notebooks{over}"
 
 
@@ -163,7 +164,9 @@ def _cell(row: str, cell: CellRun, violations: Sequence[Violation]) -> dict[str,
     }
 
 
-def _violation(violation: Violation, runs: Sequence[NotebookRun]) -> dict[str, Any]:
+def _violation(
+    violation: Violation, later: Sequence[Violation], runs: Sequence[NotebookRun]
+) -> dict[str, Any]:
     names = [run.notebook for run in runs]
     number = names.index(violation.notebook) if violation.notebook in names else 0
     place = "" if violation.cell_index is None else f"c{violation.cell_index}"
@@ -172,7 +175,7 @@ def _violation(violation: Violation, runs: Sequence[NotebookRun]) -> dict[str, A
         "notebook": violation.notebook if len(runs) > 1 else None,
         "label": violation.label,
         "source": violation.source,
-        "text": describe_figure(violation),
+        "text": describe_figure(violation, later),
     }
 
 

@@ -12,6 +12,7 @@ from ..budgets.violations import (
     Violation,
     describe_figure,
     label_of,
+    once,
     ran,
     used_by,
 )
@@ -51,23 +52,19 @@ def summary(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) -
 def _violations(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> str:
     # Unknown excesses first, then the largest.
     known = sorted(
-        violations,
-        key=lambda each: (each.over_bytes is not None, -(each.over_bytes or 0)),
+        once(violations),
+        key=lambda pair: (pair[0].over_bytes is not None, -(pair[0].over_bytes or 0)),
     )
     lines = [
         f"- {_text(each.notebook)}: {_text(each.label)} {_code(each.source)}"
-        f"{_text(describe_figure(each))}"
-        for each in known[:_MOST_VIOLATIONS]
+        f"{_text(describe_figure(each, later))}"
+        for each, later in known[:_MOST_VIOLATIONS]
     ]
     return "\n".join([*lines, *_more(len(known) - _MOST_VIOLATIONS)])
 
 
 def _notebooks(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> str:
-    over = {each.notebook for each in violations}
-    # Failed ones first, then those over budget; else in their order.
-    ordered = sorted(
-        runs, key=lambda run: (run.state == "ok", run.notebook not in over)
-    )
+    ordered = failed_first(runs, violations)
     rows = [
         [
             _text(run.notebook),
@@ -89,9 +86,23 @@ def _notebooks(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> 
     return "\n".join([*lines, *(["", *reasons] if reasons else [])])
 
 
+def failed_first(
+    runs: Sequence[NotebookRun], violations: Sequence[Violation]
+) -> list[NotebookRun]:
+    """Failed ones first, then those over budget; else in their order."""
+    over = {each.notebook for each in violations}
+    return sorted(runs, key=lambda run: (run.state == "ok", run.notebook not in over))
+
+
+def highest_rises(
+    runs: Sequence[NotebookRun],
+) -> list[tuple[NotebookRun, CellRun]]:
+    """The cells whose rise is known, the highest first."""
+    cells = [(run, cell) for run in runs for cell in ran(run) if _risen(cell) >= 0]
+    return sorted(cells, key=lambda pair: -_risen(pair[1]))
+
+
 def _highest(runs: Sequence[NotebookRun]) -> str:
-    cells = [(run, cell) for run in runs for cell in ran(run)]
-    ordered = sorted(cells, key=lambda pair: -_risen(pair[1]))
     rows = [
         [
             _text(run.notebook),
@@ -101,8 +112,8 @@ def _highest(runs: Sequence[NotebookRun]) -> str:
             mib(cell.report.rss_peak_bytes),
             seconds(cell.report.duration_ns),
         ]
-        for run, cell in ordered[:_MOST_CELLS]
-        if cell.report is not None and _risen(cell) >= 0
+        for run, cell in highest_rises(runs)[:_MOST_CELLS]
+        if cell.report is not None
     ]
     head = ["notebook", "cell", "used MiB", "rise MiB", "peak MiB", "seconds"]
     return _table(head, rows, 2) if rows else ""
