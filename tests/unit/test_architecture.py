@@ -14,7 +14,7 @@ INPUTS = ROOT / "tests/data"
 # A folder uses the folders before it only. "": the files beside the folders.
 C_FOLDERS = ["base", "linux", "window", "blackbox", "sampler", "stream", "python"]
 PYTHON_FOLDERS = [
-    "", "display", "measure", "blackbox", "stream", "ipython", "top", "run", "cli",
+    "", "display", "measure", "blackbox", "stream", "run", "ipython", "top", "cli",
 ]  # fmt: skip
 
 # Files that do no I/O, start no threads and read no clock.

@@ -103,6 +103,10 @@ class _Grouped(click.Command):
     help="Working directory of the kernels (default: the notebook's own).",
 )  # fmt: skip
 @click.option(
+    "--children", is_flag=True,
+    help="Measure the kernels' child processes too (needs libproc2).",
+)  # fmt: skip
+@click.option(
     "-v", "--verbose", is_flag=True,
     help="Show all that the kernels write to stdout and stderr.",
 )  # fmt: skip
@@ -217,6 +221,8 @@ def _run(
         html=given["html"],
         markdown=given["markdown"],
     )
+    if given["children"] and given["dask"] is None:
+        _check_children()
     cwd = given["cwd"]
     if cwd is not None and not os.path.isdir(cwd):
         raise click.UsageError(f"--cwd: '{cwd}' is not a directory")
@@ -236,6 +242,7 @@ def _run(
         timeout=given["timeout"],
         startup_timeout=given["startup_timeout"],
         allow_errors=given["allow_errors"],
+        children=given["children"],
         cwd=cwd,
     )
     for task in tasks:
@@ -269,6 +276,20 @@ def _tasks(
         in_place=given["in_place"],
     )
     return tasks, [str(error) for error in errors]
+
+
+def _check_children() -> None:
+    from ..measure import children
+    from ..optional import describe_missing
+    from ..warn import cause_of
+
+    try:
+        children.start()
+    except ImportError:
+        reason = describe_missing("children")
+        raise click.UsageError(f"--children: {reason}") from None
+    except OSError as error:
+        raise click.UsageError(f"--children: {cause_of(error)}") from None
 
 
 def _size(option: str, text: str | None) -> Any:

@@ -6,7 +6,7 @@ To add one, write a function and add it to COMMANDS; help and completion follow.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from .. import _core
@@ -15,6 +15,7 @@ from ..display import lines
 from ..display.units import mib
 from ..measure import capabilities
 from ..measure.window import history
+from ..optional import MissingLibraryError
 from ..stream import publishing
 from ..warn import say
 from .cell_watcher import CellWatcher
@@ -181,21 +182,42 @@ def _postmortem(session: Session, pid: int | None) -> None:
 
 
 def _save(session: Session, path: str) -> None:
-    ending = os.path.splitext(path)[1].lower()
     writers = {".json": history.to_json, ".csv": history.to_csv}
+    _write("save", path, writers)
+
+
+def _report(session: Session, path: str) -> None:
+    def write(target: str) -> None:
+        from ..run.output.page import write_session
+
+        name = os.path.basename(os.environ.get("JPY_SESSION_NAME", "")) or "session"
+        write_session(target, list(history), name)
+
+    _write("report", path, {".html": write})
+
+
+def _write(
+    name: str, path: str, writers: Mapping[str, Callable[[str], object]]
+) -> None:
+    """Write the history by the writer of the path's ending. CommandError."""
+    ending = os.path.splitext(path)[1].lower()
     if ending not in writers:
+        expected = " or ".join(writers)
         raise CommandError(
-            f"%memwatch save: invalid path '{path}': expected a name that ends in .json"
-            " or .csv"
+            f"%memwatch {name}: invalid path '{path}': expected a name that ends in"
+            f" {expected}"
         )
     count = len(history)
+    target = os.path.expanduser(path)
     try:
-        written = writers[ending](os.path.expanduser(path))
+        writers[ending](target)
     except OSError as error:
         raise CommandError(
-            f"%memwatch save: cannot write '{path}': {error.strerror}"
+            f"%memwatch {name}: cannot write '{path}': {error.strerror}"
         ) from None
-    say(f"{count} report{'' if count == 1 else 's'} in {written}")
+    except MissingLibraryError as error:
+        raise CommandError(str(error)) from None
+    say(f"{count} report{'' if count == 1 else 's'} in {target}")
 
 
 # ---- arguments ----
@@ -242,7 +264,7 @@ def _parse_endpoint(typed: str) -> str:
     return typed
 
 
-def _complete_path(typed: str) -> list[str]:
+def _complete_path(typed: str, endings: tuple[str, ...]) -> list[str]:
     folder, start = os.path.split(typed)
     try:
         with os.scandir(os.path.expanduser(folder) or ".") as entries:
@@ -251,7 +273,7 @@ def _complete_path(typed: str) -> list[str]:
                 for each in entries
                 if each.name.startswith(start)
                 and (start or not each.name.startswith("."))
-                and (each.is_dir() or each.name.endswith((".json", ".csv")))
+                and (each.is_dir() or each.name.endswith(endings))
             ]
     except OSError:
         return []
@@ -293,10 +315,21 @@ COMMANDS: dict[str, Command] = {
             "File to write; its ending selects the format.",
             str,
             needed=True,
-            complete=_complete_path,
+            complete=lambda typed: _complete_path(typed, (".json", ".csv")),
         ),
         details="Written atomically: if writing fails, an existing file is left"
         " unchanged. JSON\nincludes the timelines.",
+    ),
+    "report": Command(
+        "Write a page of the session, .html.",
+        _report,
+        Argument(
+            "PATH",
+            "File to write.",
+            str,
+            needed=True,
+            complete=lambda typed: _complete_path(typed, (".html",)),
+        ),
     ),
     "style": Command(
         "Show or set the style of the line.",

@@ -34,10 +34,20 @@ def watch_children(on: bool) -> None:
     _own.watching = on
 
 
+def start() -> None:
+    """Make windows on the children of other processes possible. Idempotent.
+
+    ImportError and OSError as watch_children().
+    """
+    from .. import _procps
+
+    _procps.start_children()
+
+
 def open_window(*pids: Sequence[int]) -> ChildrenWindow | None:
     """A window on the children, or on those of other processes, without these.
 
-    None: off, or not possible. For other processes _procps.start_children() is needed.
+    None: off, or not possible. For other processes start() is needed before.
     """
     if not (pids or _own.watching):
         return None

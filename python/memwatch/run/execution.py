@@ -31,6 +31,8 @@ class Options:
     """Whether to continue after a cell that raises."""
     cwd: str | None = None
     """The working directory; None: the notebook's own."""
+    children: bool = False
+    """Whether to measure the kernel's child processes too."""
 
 
 @dataclass

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _core
+from ..measure import children
 from ..report import CellReport, Status, Timeline
 from ..warn import cause_of
 
@@ -30,16 +31,27 @@ class KernelMemory:
 
     Some kernels are several processes: bash_kernel is a Python with a bash, and `conda
     run` or a shell may start the kernel as a child. All descendants at the kernel's
-    start are measured, each by its own high-water mark; later ones are not. A process
-    that has ended counts 0. OSError: no process can be read.
+    start are measured, each by its own high-water mark. A process that has ended counts
+    0. With `with_children` later ones are measured as a cell's child processes.
+    OSError: no process can be read.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, with_children: bool = False) -> None:
         self.why_not: str | None = None
         """Why a process is not measured; None: all are."""
+        self._has_children = with_children and self._start_children()
+        self._children: Any = None
         self._processes = self._open_all(pid)
         self._windows: dict[int, _core.Window] = {}
         self._previous_end_bytes: int | None = None
+
+    def _start_children(self) -> bool:
+        try:
+            children.start()
+        except (ImportError, OSError) as error:
+            self.why_not = f"its child processes: {cause_of(error)}"
+            return False
+        return True
 
     def _open_all(self, pid: int) -> dict[int, _core.Process]:
         opened: dict[int, _core.Process] = {}
@@ -75,6 +87,8 @@ class KernelMemory:
                 self._lose(pid, error)
         if failure is not None and not self._windows:
             raise failure
+        if self._has_children:
+            self._children = children.open_window(list(self._processes))
 
     def _lose(self, pid: int, error: OSError) -> None:
         """Note that a process has ended, or that it cannot be read."""
@@ -111,6 +125,8 @@ class KernelMemory:
         if not closed:
             return None
         figures, t_ns, rss_bytes = _together(closed)
+        figures.update(children.close_window(self._children))
+        self._children = None
         if self._previous_end_bytes is not None:
             drift = figures["rss_start_bytes"] - self._previous_end_bytes
             figures["drift_bytes"] = drift
@@ -180,9 +196,9 @@ def _least(figures: dict[str, Any]) -> int:
 
 def _descendants(pid: int) -> list[int]:
     found = []
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
-            listed = children.read_text().split()
+            listed = path.read_text().split()
         except OSError:
             continue  # the thread has ended
         for child in map(int, listed):

@@ -59,7 +59,7 @@ def line_of(run: NotebookRun) -> str:
     raised = f", {run.raised} raised" if run.raised else ""
     took = "" if run.duration_ns is None else f" in {seconds(run.duration_ns)} s"
     remark = "" if run.message is None else f"; {run.message}"
-    peak = f", peak {mib(run.rss_peak_bytes)} MiB" if run.executed else ""
+    peak = f", peak {mib(run.peak_bytes)} MiB" if run.executed else ""
     return f"{run.notebook}: ok: {cells}{raised}{took}{peak}{remark}"
 
 

@@ -33,6 +33,16 @@ class CellRun:
     source: str = ""
     """Its whole text."""
 
+    @property
+    def peak_bytes(self) -> int | None:
+        """The kernel's highest RSS; with children PSS of all, if that is higher.
+
+        None: unknown.
+        """
+        if self.report is None or self.report.rss_peak_bytes is None:
+            return None
+        return max(self.report.rss_peak_bytes, self.report.tree_pss_peak_bytes or 0)
+
     def to_dict(self) -> dict[str, Any]:
         """All fields by name: ready for JSON."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -68,6 +78,12 @@ class NotebookRun:
     """More than 1 if a cluster's worker died."""
     cells: list[CellRun] = field(default_factory=list)
     """Its code cells, in order."""
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The highest peak of its cells, with children where they were measured."""
+        peaks = [self.rss_peak_bytes, *(each.peak_bytes for each in self.cells)]
+        return max((each for each in peaks if each is not None), default=None)
 
     @property
     def executed(self) -> int:

@@ -308,7 +308,9 @@ class Runner:
         try:
             if self.progress.pid is None:
                 raise OSError("the kernel does not run on this machine")
-            self.progress.memory = KernelMemory(self.progress.pid)
+            self.progress.memory = KernelMemory(
+                self.progress.pid, with_children=self.options.children
+            )
         except OSError as error:
             self.progress.why_not = cause_of(error)
 

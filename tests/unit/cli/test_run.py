@@ -64,6 +64,29 @@ def test_killed_kernel_keeps_executed_cells(tmp_path):
     assert json.loads(done.stdout)["notebooks"][0]["state"] == "died"
 
 
+def test_children_count_for_budgets(tmp_path):
+    pytest.importorskip("memwatch._procps", reason="built without libproc2")
+    write(
+        tmp_path, "a.ipynb",
+        "import subprocess, sys\n"
+        "code = 'x = b\"x\" * (200 << 20); print(1, flush=True); input()'\n"
+        "child = subprocess.Popen([sys.executable, '-c', code], text=True,\n"
+        "    stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "assert child.stdout.read(1) == '1'",
+        "child.communicate('\\n')",
+    )  # fmt: skip
+    command = ["a.ipynb", "--max-peak", "200MiB", "--json", "-"]
+    alone = json.loads(run(*command, cwd=tmp_path).stdout)
+    assert alone["notebooks"][0]["cells"][0]["report"]["children_count"] is None
+    done = run(*command, "--children", cwd=tmp_path, code=3)
+    (found,) = json.loads(done.stdout)["notebooks"]
+    first, second = (each["report"] for each in found["cells"])
+    assert (first["children_count"], second["children_count"]) == (1, 0)
+    assert first["children_pss_peak_bytes"] == pytest.approx(205 * MIB, abs=12 * MIB)
+    assert first["tree_pss_peak_bytes"] > 200 * MIB > first["rss_peak_bytes"]
+    assert "over budget: a.ipynb: In [1] " in done.stderr
+
+
 def test_a_kernel_that_the_control_group_kills(tmp_path, group):
     """A real OOM kill: of the kernel, which holds the most."""
     write(

@@ -253,6 +253,23 @@ def test_save(show, tmp_path):
     assert (tmp_path / "kept.csv").read_text().count("\n") == 3
 
 
+def test_report_is_a_page(ip, show, tmp_path, monkeypatch):
+    pytest.importorskip("jinja2")
+    show("x = pages(16)")
+    show("1 / 0")
+    path = tmp_path / "my session.html"
+    assert show(f"%memwatch report '{path}'") == f"2 reports in {path}"
+    text = path.read_text()
+    assert "<h1>session: 2 reports</h1>" in text
+    assert "x = pages(16)" in text
+    assert '<span class="state error">error</span>' in text
+    assert "<svg" in text
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    message = show(f"%memwatch report '{path}'")
+    assert "%memwatch report requires jinja2: pip install " in message
+    assert path.read_text() == text
+
+
 def test_save_expands_the_home_directory(show, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     show("%memwatch save ~/kept.csv")
@@ -265,6 +282,7 @@ def test_save_expands_the_home_directory(show, tmp_path, monkeypatch):
         ("%memwatch top5 now", "%memwatch: unknown subcommand: 'top5'; did you mean"),
         ("%memwatch -r x f()", "%memwatch -r: expected a positive integer, got 'x'"),
         ("%memwatch -r 3", "%memwatch -r: expected code after the number of runs"),
+        ("%memwatch report x.txt", "'x.txt': expected a name that ends in .html"),
         ("%memwatch postmortem x", "postmortem: expected a positive integer, got 'x'"),
         ("%memwatch tpo", "%memwatch: unknown subcommand: 'tpo'; did you mean 'top'?"),
         ("%memwatch stauts", "unknown subcommand: 'stauts'; did you mean 'status'?"),

@@ -52,8 +52,8 @@ def compare(run: NotebookRun, earlier: NotebookRun, tolerance: Size) -> list[Vio
         found += _more(whole, "used", used_by(earlier), tolerance, rule)
     for now, then in pairs(run.cells, earlier.cells):
         for what in _WHATS:
-            subject = Subject(run, now, figure_of(now.report, what))
-            before = figure_of(then.report, what)
+            subject = Subject(run, now, figure_of(now, what))
+            before = figure_of(then, what)
             held = what == "peak" and _rises_no_more(now, then, tolerance)
             found += _more(subject, what, before, tolerance, rule, is_inherited=held)
     return found

@@ -177,13 +177,12 @@ def check(run: NotebookRun, budgets: Budgets) -> list[Violation]:
                 found += _over(one, budget, "notebook", limit)
             continue
         for cell in ran(run):
-            report = cell.report
-            peak = None if report is None else report.rss_peak_bytes
-            found += _over(Subject(run, cell, peak), budget, "notebook", limit)
+            one = Subject(run, cell, cell.peak_bytes)
+            found += _over(one, budget, "notebook", limit)
     for cell in ran(run):
         for budget in budgets.cells.get(cell.cell_index, ()):
             limit = budget.size.of(run.limit_bytes)
-            value = figure_of(cell.report, budget.what)
+            value = figure_of(cell, budget.what)
             found += _over(Subject(run, cell, value), budget, "cell", limit)
     return found
 

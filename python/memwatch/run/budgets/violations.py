@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ...display.units import mib
-from ...report import CellReport, telling_line
+from ...report import telling_line
 from ..results import CellRun, NotebookRun
 
 What = Literal["peak", "used"]
@@ -76,11 +76,11 @@ def ran(run: NotebookRun) -> list[CellRun]:
     return [c for c in run.cells if c.state != "not run" and (c.report or c.source)]
 
 
-def figure_of(report: CellReport | None, what: What) -> int | None:
+def figure_of(cell: CellRun, what: What) -> int | None:
     """The peak or the use of a cell in bytes; None: unknown."""
-    if report is None:
-        return None
-    return report.rss_peak_bytes if what == "peak" else report.used_bytes
+    if what == "peak":
+        return cell.peak_bytes
+    return None if cell.report is None else cell.report.used_bytes
 
 
 @dataclass(frozen=True, slots=True)

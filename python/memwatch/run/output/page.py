@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import socket
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from ...display import lines
 from ...display.units import mib, seconds
+from ...measure import capabilities
 from ...measure.capability_text import SET_BY
 from ...optional import need
 from ...report import CellReport, telling_line
@@ -20,7 +23,7 @@ from ..budgets.violations import (
     once,
     used_by,
 )
-from ..results import CellRun, NotebookRun
+from ..results import CellRun, CellState, NotebookRun
 from .curve import curve
 from .exports import deliver
 
@@ -38,14 +41,57 @@ def write_page(
     deliver(path, [render(runs, violations)])
 
 
-def render(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) -> str:
-    """The page, as text.
+_STATES: dict[str, CellState] = {
+    "ok": "ok",
+    "interrupted": "interrupted",
+    "died": "died",
+}
+
+
+def write_session(
+    path: str | os.PathLike[str], reports: Sequence[CellReport], name: str
+) -> None:
+    """Write the page of a session: its reports as the cells of one notebook.
+
+    OSError, MissingLibraryError.
+    """
+    cells = [
+        CellRun(
+            cell_index=index,
+            state=_STATES.get(each.status, "error"),
+            report=each,
+            source=each.source or "",
+        )
+        for index, each in enumerate(reports)
+    ]
+    limit = capabilities.find_limit({})[0]
+    run = NotebookRun(
+        notebook=name,
+        host=socket.gethostname(),
+        started_at=reports[0].started_at if reports else None,
+        limit_bytes=limit["limit_bytes"],
+        limit_set_by=limit["set_by"],
+        duration_ns=sum(each.duration_ns or 0 for each in reports),
+        rss_peak_bytes=max((each.peak_bytes or 0 for each in cells), default=None),
+        cells=cells,
+    )
+    count = "1 report" if len(cells) == 1 else f"{len(cells):,} reports"
+    deliver(path, [render([run], title=f"{name}: {count}")])
+
+
+def render(
+    runs: Sequence[NotebookRun],
+    violations: Sequence[Violation] = (),
+    title: str | None = None,
+) -> str:
+    """The page, as text; without `title` it is titled by what ended how.
 
     It loads nothing and runs only its own script: texts of notebooks are escaped, and a
     content security policy forbids the rest. Tables can be sorted by any column.
     MissingLibraryError without jinja2.
     """
-    jinja2 = need("jinja2", "run", "--html")
+    what = "--html" if title is None else "%memwatch report"
+    jinja2 = need("jinja2", "run", what)
     from ... import __version__
 
     environment = jinja2.Environment(
@@ -62,7 +108,7 @@ def render(runs: Sequence[NotebookRun], violations: Sequence[Violation] = ()) ->
         style_hash=_hash(style),
         script_hash=_hash(script),
         markup=jinja2.utils.markupsafe.Markup,
-        summary=summarize(runs, violations),
+        summary=title or summarize(runs, violations),
         notebooks=[_notebook(i, run, violations) for i, run in enumerate(runs)],
         violations=[_violation(*each, runs) for each in once(violations)],
     )
@@ -109,7 +155,7 @@ def _notebook(
         "ran": run.executed,
         "count": len(run.cells),
         "used": _size(used),
-        "peak": _size(run.rss_peak_bytes),
+        "peak": _size(run.peak_bytes),
         "time": _time(run.duration_ns),
         "is_over": bool(own),
         "violations": [
@@ -151,11 +197,12 @@ def _cell(row: str, cell: CellRun, violations: Sequence[Violation]) -> dict[str,
         "first": telling_line(cell.source),
         "source": source,
         "used": _size(report.used_bytes),
-        "peak": _size(report.rss_peak_bytes, at_least),
+        "peak": _size(cell.peak_bytes, at_least),
         "rise": _size(report.risen_bytes, at_least),
         "peaked": _size(report.peaked_bytes),
         "total": _size(report.rss_end_bytes),
         "time": _time(report.duration_ns),
+        "children": lines.children(report),
         "violations": [
             describe_figure(each)
             for each in violations

@@ -71,7 +71,7 @@ def _notebooks(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> 
             f"**{run.state}**" if run.state != "ok" else "ok",
             f"{run.executed} of {len(run.cells)}",
             mib(used_by(run)),
-            mib(run.rss_peak_bytes),
+            mib(run.peak_bytes),
             seconds(run.duration_ns),
         ]
         for run in ordered[:_MOST_NOTEBOOKS]
@@ -109,7 +109,7 @@ def _highest(runs: Sequence[NotebookRun]) -> str:
             f"{_text(label_of(cell))} {_code(telling_line(cell.source))}",
             mib(cell.report.used_bytes),
             mib(cell.report.risen_bytes),
-            mib(cell.report.rss_peak_bytes),
+            mib(cell.peak_bytes),
             seconds(cell.report.duration_ns),
         ]
         for run, cell in highest_rises(runs)[:_MOST_CELLS]

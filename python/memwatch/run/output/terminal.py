@@ -59,7 +59,7 @@ def _notebooks(runs: Sequence[NotebookRun], violations: Sequence[Violation]) -> 
             Text(run.state, style=_STYLES.get(run.state, "bold red")),
             f"{run.executed}/{len(run.cells)}",
             seconds(run.duration_ns),
-            mib(run.rss_peak_bytes),
+            mib(run.peak_bytes),
             mib(used_by(run)),
         )
     more = len(ordered) - _MOST_NOTEBOOKS
@@ -86,7 +86,7 @@ def _cells(
     for run, cell in cells:
         report = cell.report
         assert report is not None
-        figures = (report.risen_bytes, report.used_bytes, report.rss_peak_bytes)
+        figures = (report.risen_bytes, report.used_bytes, cell.peak_bytes)
         table.add_row(
             *([ending(run.notebook, width // 5)] if has_names else []),
             Text(printable(label_of(cell))),
