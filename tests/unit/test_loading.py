@@ -25,7 +25,7 @@ OWN_AT_LOAD = OWN | {
     "display", "display.lines", "display.units", "ipython", "ipython.awaiting",
     "ipython.cell_watcher", "ipython.command_line", "ipython.commands",
     "ipython.completion", "ipython.configuration", "ipython.extension",
-    "ipython.limit_warning", "ipython.magics", "ipython.running_cells",
+    "ipython.hints", "ipython.magics", "ipython.running_cells",
     "ipython.stdout_position", "ipython.traceback_hooks", "measure.capabilities",
     "stream", "stream.publishing",
 }  # fmt: skip

@@ -15,7 +15,6 @@ from ..display import lines
 from ..display.units import mib
 from ..measure import capabilities
 from ..measure.window import history
-from ..optional import MissingLibraryError
 from ..stream import publishing
 from ..warn import say
 from .cell_watcher import CellWatcher
@@ -200,6 +199,8 @@ def _write(
     name: str, path: str, writers: Mapping[str, Callable[[str], object]]
 ) -> None:
     """Write the history by the writer of the path's ending. CommandError."""
+    from ..optional import MissingLibraryError
+
     ending = os.path.splitext(path)[1].lower()
     if ending not in writers:
         expected = " or ".join(writers)

@@ -33,7 +33,7 @@ from . import command_line
 from .cell_watcher import CellWatcher
 from .commands import CommandError
 from .configuration import Configuration
-from .limit_warning import LimitWarning
+from .hints import GrowthHint, LimitWarning
 
 _MIB = 2**20
 
@@ -51,6 +51,7 @@ class MemWatch(Configuration, Magics):
         self._limits: dict[str, float] = {}
         super().__init__(shell, **traits)
         self._limit_warning = LimitWarning()
+        self._growth_hint = GrowthHint()
         self.watcher = CellWatcher(shell, self._print, self._should_print)
         history.max_reports = self.max_history_reports
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
@@ -170,8 +171,13 @@ class MemWatch(Configuration, Magics):
             if self.style == "short" and self._has_colour():
                 describe = lines.short_in_colour
             line = describe(number, report)
-            warning = self._limit_warning.text(report, self.warn_percent)
-            sys.stdout.write(f"{line}\n{warning}\n" if warning else line + "\n")
+            for below in (
+                self._limit_warning.text(report, self.warn_percent),
+                self._growth_hint.text(report),
+            ):
+                if below:
+                    line += f"\n{below}"
+            sys.stdout.write(line + "\n")
         if self.display != "line":
             self._show_chart(report)
 
