@@ -83,6 +83,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
+        if word.endswith(".py"):
+            ctx.fail(f"to run and measure a script: python -m memwatch {word}")
         if word not in _COMMANDS and not word.startswith("-"):
             near = difflib.get_close_matches(word, _COMMANDS, n=1)
             known = f"expected one of: {', '.join(_COMMANDS)}"

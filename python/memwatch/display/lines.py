@@ -65,8 +65,13 @@ def classic(number: int, report: CellReport) -> str:
     >>> classic(4, CellReport(used_bytes=2**20, duration_ns=722_000_000))
     'In [4] used 1.0000 MiB RAM in 0.72s, peaked ? MiB above current, total RAM ...'
     """
+    return f"In [{number}] {classic_figures(report)}"
+
+
+def classic_figures(report: CellReport) -> str:
+    """The line of ipython_memory_usage without the cell's number."""
     return (
-        f"In [{number}] used {mib(report.used_bytes, 4)} MiB RAM"
+        f"used {mib(report.used_bytes, 4)} MiB RAM"
         f" in {_time(report.duration_ns)},"
         f" peaked {mib(report.peaked_bytes)} MiB above current,"
         f" total RAM usage {mib(report.rss_end_bytes)} MiB{_children(report)}"
