@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import FrozenInstanceError, dataclass, fields
 from datetime import datetime, timezone
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 PeakMethod = Literal["kernel", "sampled"]
 Status = Literal["ok", "error", "interrupted", "limit", "died", "running", "unknown"]
@@ -202,22 +202,14 @@ class CellReport:
     def __setstate__(self, state: dict[str, Any]) -> None:
         CellReport.__init__(self, **state)
 
-    def __getattr__(self, name: str) -> float | None:
-        """``used_mib`` for ``used_bytes`` and the like, and ``duration_s``."""
-        for end, field, unit in _UNITS:
-            if name.endswith(end) and name.removesuffix(end) + field in DEFAULTS:
-                value: int | None = getattr(self, name.removesuffix(end) + field)
-                return None if value is None else value / unit
-        raise AttributeError(f"a CellReport has no attribute '{name}'")
+    @property
+    def duration_s(self) -> float | None:
+        """``duration_ns`` in seconds."""
+        return None if self.duration_ns is None else self.duration_ns / 1e9
 
-    def __dir__(self) -> list[str]:
-        named = [
-            name.removesuffix(field) + end
-            for end, field, _ in _UNITS
-            for name in DEFAULTS
-            if name.endswith(field)
-        ]
-        return [*object.__dir__(self), *named]
+    if TYPE_CHECKING:  # the properties that are added below
+
+        def __getattr__(self, name: str) -> float | None: ...
 
     # Not before it is displayed: display/ uses this module.
 
@@ -251,10 +243,22 @@ class CellReport:
         return values
 
 
-_UNITS = ("_mib", "_bytes", 2**20), ("_s", "_ns", 1e9)
-
 DEFAULTS = {each.name: each.default for each in fields(CellReport)}
 """What each figure is where nothing is known of it."""
+
+
+def _in_mib(field: str) -> property:
+    def convert(report: CellReport) -> float | None:
+        value: int | None = getattr(report, field)
+        return None if value is None else value / 2**20
+
+    return property(convert, doc=f"``{field}`` in MiB (2**20 bytes).")
+
+
+# Not by __getattr__(), which makes every other attribute slower.
+for _name in DEFAULTS:
+    if _name.endswith("_bytes"):
+        setattr(CellReport, _name.removesuffix("_bytes") + "_mib", _in_mib(_name))
 
 _SOURCE_LENGTH = 120
 

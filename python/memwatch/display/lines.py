@@ -55,6 +55,8 @@ def _count(children: int) -> str:
 
 def _children(report: CellReport) -> str:
     """What follows the total, with a space before it."""
+    if report.children_count is None:
+        return ""  # most reports: not measured
     text = children(report)
     return f" (+{text})" if text else ""
 

@@ -155,11 +155,6 @@ class Configuration(HasTraits):
             )
         return value
 
-    @property
-    def warn_percent(self) -> float | None:
-        """The value of `warn`; None: never."""
-        return float(self.warn.rstrip(" %")) if self.warn else None
-
     @validate("publish_hz")
     def _check_rate(self, proposal: Any) -> float:
         value: float = proposal["value"]

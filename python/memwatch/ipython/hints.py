@@ -18,15 +18,18 @@ _MOST_CELLS = 1000
 class LimitWarning:
     """Knows the limit in effect; it may change, so it is looked up twice a minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, percent: float | None = None) -> None:
+        self.percent = percent
+        """The share of the limit from which to warn; None: never."""
         self._limit_bytes: int | None = None
         self._looked_at = -_LOOK_EVERY_S
 
-    def text(self, report: CellReport, percent: float | None) -> str | None:
+    def text(self, report: CellReport) -> str | None:
         """The line if the cell reached `percent` of the limit; None: it did not.
 
         Also None without `percent`, or if figures or limit are unknown.
         """
+        percent = self.percent
         peak = report.rss_peak_bytes
         if percent is None or peak is None:
             return None
@@ -59,7 +62,8 @@ class GrowthHint:
     def text(self, report: CellReport) -> str | None:
         """Two lines for the third run in a row that kept 16 MiB or more, else None."""
         used = report.used_bytes
-        if self._is_done or used is None or (used < _GROWTH_BYTES and not self._kept):
+        # Most cells.
+        if used is None or (used < _GROWTH_BYTES and not self._kept) or self._is_done:
             return None
         cell = (report.cell_id, report.source)
         kept = self._kept.pop(cell, [])

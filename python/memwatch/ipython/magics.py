@@ -63,6 +63,7 @@ class MemWatch(Configuration, Magics):
                 self.publish, self.publish_hz, self.publish_server_key
             )
         self._is_ready = True
+        self._warn_changed()
 
     def _load_config(self, cfg: Any, *which: Any, **named: Any) -> None:
         """While loading, warn of an invalid value and use the default."""
@@ -141,6 +142,12 @@ class MemWatch(Configuration, Magics):
             raise TraitError(f"cannot read children: {cause_of(error)}") from None
         return bool(proposal["value"])
 
+    @observe("warn")
+    def _warn_changed(self, _: Any = None) -> None:
+        if self._is_ready:
+            share = self.warn.rstrip(" %")
+            self._limit_warning.percent = float(share) if share else None
+
     @observe("min_used_mib", "min_peak_mib", "min_seconds")
     def _limits_changed(self, _: Any) -> None:
         limits = {
@@ -156,7 +163,7 @@ class MemWatch(Configuration, Magics):
 
     def _should_print(self, report: CellReport) -> bool:
         """Whether the report reaches a limit; an unknown figure does."""
-        if not self._limits or self._limit_warning.text(report, self.warn_percent):
+        if not self._limits or self._limit_warning.text(report):
             return True
         values = (getattr(report, name) for name in self._limits)
         return any(
@@ -168,15 +175,15 @@ class MemWatch(Configuration, Magics):
         # One write; print() makes two, and in a kernel each takes 10 us.
         if sys.stdout is not None:
             describe = lines.STYLES[self.style]
-            if self.style == "short" and self._has_colour():
+            if describe is lines.short and self._has_colour():
                 describe = lines.short_in_colour
             line = describe(number, report)
-            for below in (
-                self._limit_warning.text(report, self.warn_percent),
-                self._growth_hint.text(report),
-            ):
-                if below:
-                    line += f"\n{below}"
+            warning = self._limit_warning.text(report)
+            if warning is not None:
+                line = f"{line}\n{warning}"
+            hint = self._growth_hint.text(report)
+            if hint is not None:
+                line = f"{line}\n{hint}"
             sys.stdout.write(line + "\n")
         if self.display != "line":
             self._show_chart(report)

@@ -31,34 +31,34 @@ def report(peak, end):
 )
 def test_share_of_the_limit(limit, peak, end, text):
     limit(4 * GIB)
-    found = LimitWarning().text(report(peak * 4 * GIB + 1, end * 4 * GIB + 1), 80)
+    found = LimitWarning(80).text(report(peak * 4 * GIB + 1, end * 4 * GIB + 1))
     assert found == text
 
 
 def test_unknown_figures_and_no_share(limit):
     limit(4 * GIB)
-    assert LimitWarning().text(CellReport(), 80) is None
-    assert LimitWarning().text(report(4 * GIB, 4 * GIB), None) is None
+    assert LimitWarning(80).text(CellReport()) is None
+    assert LimitWarning().text(report(4 * GIB, 4 * GIB)) is None
 
 
 def test_a_limit_that_changes(limit, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("memwatch.ipython.hints.monotonic", lambda: now[0])
-    warning = LimitWarning()
+    warning = LimitWarning(80)
     limit(4 * GIB)
-    assert warning.text(report(GIB, GIB), 80) is None
+    assert warning.text(report(GIB, GIB)) is None
     limit(GIB)
     now[0] = 29.0
-    assert warning.text(report(GIB, GIB), 80) is None
+    assert warning.text(report(GIB, GIB)) is None
     now[0] = 30.0
-    assert warning.text(report(GIB, GIB), 80) == "memwatch: 100 % of the 1.00 GiB limit"
+    assert warning.text(report(GIB, GIB)) == "memwatch: 100 % of the 1.00 GiB limit"
 
 
 def test_below_the_line_of_the_cell(ip, limit, show, lines):
     assert show("pass") == ""
     rss = lines("pass")[0].total * MIB
     magics = ip.magics_manager.registry["MemWatch"]
-    magics._limit_warning = LimitWarning()
+    magics._limit_warning = LimitWarning(80)
     limit(int(rss / 0.95))
     assert show("pass").startswith("memwatch: 9")
     assert show("pass").endswith(" limit")
