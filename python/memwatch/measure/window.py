@@ -122,15 +122,17 @@ class OpenWindow:
         figures, t_ns, rss_bytes = closed
         if figures["peak_method"] == "sampled" or figures["duration_ns"] is None:
             _warn_of_absent_figures(figures["peak_method"], figures["duration_ns"])
-        values: dict[str, object] = {
-            **DEFAULTS,
-            **figures,
-            "label": label,
-            "execution_count": execution_count,
-            "cell_id": cell_id,
-            "source": source,
-            "status": status,
-            "timeline": {"t_ns": array("q", t_ns), "rss_bytes": array("q", rss_bytes)},
+        # A copy has all names: nothing below makes it grow.
+        values: dict[str, object] = DEFAULTS.copy()
+        values.update(figures)
+        values["label"] = label
+        values["execution_count"] = execution_count
+        values["cell_id"] = cell_id
+        values["source"] = source
+        values["status"] = status
+        values["timeline"] = {
+            "t_ns": array("q", t_ns),
+            "rss_bytes": array("q", rss_bytes),
         }
         if self._children is not None:
             values.update(close_window(self._children))
