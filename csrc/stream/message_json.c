@@ -243,15 +243,9 @@ static void
 put_report(struct out *out, const struct mw_blackbox_cell *cell)
 {
     static const char *const of_children[] = {
-        "children_count",
-        "children_pss_bytes",
-        "children_rss_bytes",
-        "children_count_peak",
-        "children_rss_peak_bytes",
-        "children_pss_peak_bytes",
-        "tree_pss_peak_bytes",
-        "children_missed",
-        "own_pss_bytes",
+        "children_count",      "children_pss_bytes",      "children_rss_bytes",
+        "children_count_peak", "children_rss_peak_bytes", "children_pss_peak_bytes",
+        "tree_pss_peak_bytes", "children_missed",         "own_pss_bytes",
     };
     const struct mw_result *result = &cell->result;
     const bool has_report =
