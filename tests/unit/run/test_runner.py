@@ -209,7 +209,7 @@ def test_earlier_outputs_of_executed_cells_are_removed():
 def test_unmeasurable_kernel_runs(monkeypatch):
     """Another user's, or one on another machine."""
 
-    def refuse(pid):
+    def refuse(pid, *, with_children):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(runner, "KernelMemory", refuse)
