@@ -56,6 +56,12 @@ def execute(path: Path, *, in_place: bool) -> None:
         # Over TCP the kernel warns that its messages, on loopback here, can be read.
         extra_arguments=["--log-level=ERROR"],
     )
+
+    def name_cell(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        # As JupyterLab does: memwatch then adds its charts.
+        client.kc.session.metadata["cellId"] = cell["id"]
+
+    client.on_cell_execute = name_cell
     client.execute()
     if in_place:
         forget_times(notebook)
