@@ -73,3 +73,16 @@ def test_line_top_and_plot(screen):
     assert len(rows) == 8
     assert BLOCKS & set(rows[0])
     assert set(rows[-1].partition("┤")[2].strip()) <= BLOCKS | {" "}
+
+
+def test_tab(screen, tmp_path):
+    (tmp_path / "my folder").mkdir()
+    (tmp_path / "my folder" / "kept.csv").touch()
+    screen.type(f"import os; os.chdir('{tmp_path}')", 1)
+    screen.run("send-keys", "%memwatch to", "Tab")
+    assert "%memwatch top" in screen.wait_for("%memwatch top")
+    screen.run("send-keys", "C-u", "%memwatch st", "Tab")
+    text = screen.wait_for("status")
+    assert "style" in text.partition("%memwatch st")[2]
+    screen.run("send-keys", "C-u", "%memwatch save 'my", "Tab", "k", "Tab")
+    screen.wait_for("%memwatch save 'my folder/kept.csv'")
