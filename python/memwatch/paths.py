@@ -8,10 +8,9 @@ import os
 def complete_path(typed: str, endings: tuple[str, ...]) -> list[str]:
     """The folders, and the files with one of `endings`, whose path begins with `typed`.
 
-    Sorted; folders end in a slash. Hidden ones only if `typed` asks for them. Left out
-    are names that a terminal or IPython would not take as they are: with control
-    characters, or with ``$`` or braces, whose content IPython would evaluate. Empty if
-    the folder cannot be read.
+    Sorted; folders end in a slash. Hidden ones only if `typed` asks for them, and none
+    with control characters, which a terminal would interpret. Empty if the folder
+    cannot be read.
 
     >>> complete_path("/pro", ())
     ['/proc/']
@@ -27,7 +26,6 @@ def complete_path(typed: str, endings: tuple[str, ...]) -> list[str]:
                 if each.name.startswith(start)
                 and (start or not each.name.startswith("."))
                 and each.name.isprintable()
-                and not set("${}") & set(each.name)
                 and (each.is_dir() or each.name.endswith(endings))
             ]
     except (OSError, ValueError):  # a null character
