@@ -140,22 +140,24 @@ def _all(texts: Iterable[str], kind: str) -> list[Completion]:
 def register(shell: Any, session: Session) -> None:
     """Complete in `shell` what follows its magics."""
 
+    def is_ours(magic: str, is_only_line: bool) -> bool:
+        if magic != _LINE_MAGIC[1:]:
+            return magic in _MAGICS
+        # IPython takes a bare name for a magic only in cells of one line.
+        is_name = magic in shell.user_ns or magic in shell.user_global_ns
+        return is_only_line and bool(shell.automagic) and not is_name
+
     def find(line: str, is_only_line: bool = True) -> tuple[str, list[Completion]]:
-        names = {**shell.user_global_ns, **shell.user_ns}
-        magic = "".join(line.split(maxsplit=1)[:1])
-        if magic == _LINE_MAGIC[1:]:
-            # IPython takes a bare name for a magic only in cells of one line.
-            is_ours = is_only_line and shell.automagic and magic not in names
-        else:
-            is_ours = magic in _MAGICS
-        return complete(line, session, names) if is_ours else ("", [])
+        if not is_ours(line.partition(" ")[0], is_only_line):
+            return "", []
+        return complete(line, session, {**shell.user_global_ns, **shell.user_ns})
 
     try:
         from IPython.core.completer import SimpleCompletion, context_matcher
     except ImportError:  # before 8.6
 
         def hook(shell: Any, event: Any) -> list[str]:
-            typed, found = find(event.text_until_cursor)
+            typed, found = find(event.text_until_cursor.lstrip())
             # What IPython replaces: only the end of a word after a quote or a sign.
             symbol = event.symbol
             kept = len(typed) - len(symbol) if typed.endswith(symbol) else 0
@@ -166,7 +168,8 @@ def register(shell: Any, session: Session) -> None:
         return
 
     def matcher(context: Any) -> Any:
-        typed, found = find(context.text_until_cursor, "\n" not in context.full_text)
+        line = context.text_until_cursor.lstrip()
+        typed, found = find(line, "\n" not in context.full_text)
         return {
             "completions": [SimpleCompletion(text, type=kind) for text, kind in found],
             "matched_fragment": typed,
