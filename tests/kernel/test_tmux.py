@@ -1,12 +1,15 @@
-"""Terminal IPython in tmux: the screen, read back."""
+"""Terminal IPython and shells in tmux: the screen, read back."""
 
+import os
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from command import MEMWATCH
 from support import lines_in
 
 pytestmark = pytest.mark.skipif(
@@ -17,14 +20,12 @@ BLOCKS = set("▁▂▃▄▅▆▇█")
 
 
 class Screen:
-    """IPython in its own tmux server."""
+    """A program in its own tmux server."""
 
-    def __init__(self, socket):
+    def __init__(self, socket, command):
         self.tmux = ["tmux", "-L", socket]
-        command = f"{sys.executable} -m IPython --no-banner --ext=memwatch"
         size = ["-x", "160", "-y", "60"]
         self.run("-f", "/dev/null", "-u", "new-session", "-d", *size, command)
-        self.wait_for("In [1]:")
 
     def run(self, *arguments):
         done = subprocess.run(
@@ -50,7 +51,9 @@ class Screen:
 
 @pytest.fixture
 def screen(tmp_path):
-    running = Screen(f"memwatch-test-{tmp_path.name}")
+    command = f"{sys.executable} -m IPython --no-banner --ext=memwatch"
+    running = Screen(f"memwatch-test-{tmp_path.name}", command)
+    running.wait_for("In [1]:")
     yield running
     running.run("kill-server")
 
@@ -73,3 +76,75 @@ def test_line_top_and_plot(screen):
     assert len(rows) == 8
     assert BLOCKS & set(rows[0])
     assert set(rows[-1].partition("┤")[2].strip()) <= BLOCKS | {" "}
+
+
+def test_tab(screen, tmp_path):
+    (tmp_path / "my folder").mkdir()
+    (tmp_path / "my folder" / "kept.csv").touch()
+    screen.type(f"import os; os.chdir('{tmp_path}')", 1)
+    screen.run("send-keys", "%memwatch to", "Tab")
+    screen.wait_for("%memwatch top")
+    screen.run("send-keys", "C-u", "%memwatch st", "Tab")
+    screen.wait_for("status")
+    screen.wait_for("style")
+    screen.run("send-keys", "C-u", "%memwatch save 'my", "Tab")
+    screen.wait_for("%memwatch save 'my folder/")
+    screen.run("send-keys", "k", "Tab")
+    screen.wait_for("%memwatch save 'my folder/kept.csv'")
+
+
+EVAL = 'eval "$(_MEMWATCH_COMPLETE={}_source memwatch)"'
+SHELLS = {
+    "bash": ("bash --norc --noprofile", EVAL.format("bash")),
+    "zsh": ("zsh -f", f"autoload -U compinit; compinit -D; {EVAL.format('zsh')}"),
+    "fish": ("fish --no-config", "_MEMWATCH_COMPLETE=fish_source memwatch | source"),
+}
+"""How to start each without the user's settings; the line that is in usage.md."""
+
+
+@pytest.fixture(params=SHELLS)
+def shell_screen(request, tmp_path, monkeypatch):
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    for name in "HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "JUPYTER_RUNTIME_DIR":
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("PATH", f"{Path(MEMWATCH).parent}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    command, line = SHELLS[request.param]
+    running = Screen(f"memwatch-test-{tmp_path.name}", command)
+    running.run("send-keys", "-l", f"{line}; echo rea''dy")
+    running.run("send-keys", "Enter")
+    running.wait_for("ready")
+    yield running
+    running.run("kill-server")
+
+
+def test_tab_in_a_shell(shell_screen, tmp_path):
+    for name in "notes", "my folder":
+        (tmp_path / name).mkdir()
+    for name in (
+        "words.ipynb", "words.txt", "a b.ipynb", "out.json", "1.box",
+        "notes/deep.ipynb", "my folder/in.ipynb",
+    ):  # fmt: skip
+        (tmp_path / name).touch()
+    for typed, shown in {
+        "memwatch po": "memwatch postmortem",
+        "memwatch run --kern": "memwatch run --kernel",
+        "memwatch run --kernel pyth": "memwatch run --kernel python3",
+        "memwatch run w": "memwatch run words.ipynb",  # not words.txt
+        "memwatch run a": "memwatch run a\\ b.ipynb",
+        "memwatch run my\\ folder/": "memwatch run my\\ folder/in.ipynb",
+        "memwatch run ~/wo": "memwatch run ~/words.",
+        "memwatch run --json o": "memwatch run --json out.json",
+        "memwatch run --cwd n": "memwatch run --cwd notes/",
+        "memwatch postmortem 1": "memwatch postmortem 1.box",
+    }.items():
+        shell_screen.run("send-keys", "C-u")
+        shell_screen.run("send-keys", "-l", typed)
+        shell_screen.run("send-keys", "Tab")
+        shell_screen.wait_for(shown)
+    # No space after a folder: the next Tab continues.
+    shell_screen.run("send-keys", "C-u", "memwatch run no", "Tab")
+    shell_screen.wait_for("memwatch run notes/")
+    shell_screen.run("send-keys", "Tab")
+    shell_screen.wait_for("memwatch run notes/deep.ipynb")

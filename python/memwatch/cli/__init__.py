@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import add_completion_class
 
 from .. import __version__
+from .shell_completion import Bash, Zsh
 
 _COMMANDS = ("doctor", "keygen", "postmortem", "run", "top")
 """Each is a module of this package that defines ``command``."""
@@ -93,7 +95,16 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+add_completion_class(Bash)
+add_completion_class(Zsh)
+
+
+@click.group(
+    cls=_Commands,
+    epilog='Tab completion: eval "$(_MEMWATCH_COMPLETE=bash_source memwatch)"; also'
+    " zsh_source, fish_source.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="memwatch", message="%(prog)s %(version)s")
 def main() -> None:
     """Measure what notebook cells cost in memory.

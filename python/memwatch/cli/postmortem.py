@@ -13,6 +13,7 @@ from ..blackbox.postmortem import examine, find_dead
 from ..blackbox.postmortem_text import describe_newest
 from ..blackbox.reader import Box, read_box
 from ..warn import cause_of
+from . import shell_completion as tab
 
 
 def _signal(
@@ -32,17 +33,19 @@ def _signal(
 
 
 @click.command("postmortem", short_help="Report what a killed process was doing.")
-@click.argument("which", metavar="[PID|FILE]", required=False)
+@click.argument("which", shell_complete=tab.boxes, metavar="[PID|FILE]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; sizes in bytes.")
 @click.option(
     "--signal",
     callback=_signal,
+    shell_complete=tab.signals,
     metavar="SIGNAL",
     help="Signal that ended the process, if you know it; exit code 137 is signal 9.",
 )
 @click.option(
     "--record-dir",
     default="",
+    shell_complete=tab.folders,
     metavar="DIR",
     help="Also look for black boxes in DIR (c.MemWatch.record_dir).",
 )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from . import shell_completion as tab
+
 if TYPE_CHECKING:
     from ..run.session import RunAll
     from ..run.signals import Stop
@@ -67,10 +69,15 @@ class _Grouped(click.Command):
     short_help="Run notebooks and measure what each cell costs in memory.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("notebooks", nargs=-1, metavar="NOTEBOOK... [OUT]")
-@click.option("-o", "--output", metavar="OUT", help="File for the executed notebook.")
+@click.argument(
+    "notebooks", nargs=-1, shell_complete=tab.notebooks, metavar="NOTEBOOK... [OUT]"
+)
 @click.option(
-    "--output-dir", metavar="DIR",
+    "-o", "--output", shell_complete=tab.files, metavar="OUT",
+    help="File for the executed notebook.",
+)  # fmt: skip
+@click.option(
+    "--output-dir", shell_complete=tab.folders, metavar="DIR",
     help="Directory for executed notebooks; file names are kept.",
 )  # fmt: skip
 @click.option(
@@ -87,8 +94,9 @@ class _Grouped(click.Command):
     help="Number of notebooks to run at a time (default: 1).",
 )  # fmt: skip
 @click.option(
-    "--kernel", metavar="NAME", help="Kernel to use instead of the notebook's own."
-)
+    "--kernel", shell_complete=tab.kernels, metavar="NAME",
+    help="Kernel to use instead of the notebook's own.",
+)  # fmt: skip
 @click.option(
     "--timeout", callback=_seconds, metavar="SECONDS",
     help="Maximum seconds per cell (default: no limit).",
@@ -99,7 +107,7 @@ class _Grouped(click.Command):
 )  # fmt: skip
 @click.option("--allow-errors", is_flag=True, help="Continue after a cell that raises.")
 @click.option(
-    "--cwd", metavar="DIR",
+    "--cwd", shell_complete=tab.folders, metavar="DIR",
     help="Working directory of the kernels (default: the notebook's own).",
 )  # fmt: skip
 @click.option(
@@ -119,19 +127,29 @@ class _Grouped(click.Command):
     metavar="NAME VALUE", help="Set a parameter to the text VALUE.",
 )  # fmt: skip
 @click.option(
-    "-f", "--parameters-file", "files", multiple=True, metavar="FILE",
-    help="Read parameters from a YAML or JSON file.",
+    "-f", "--parameters-file", "files", multiple=True, shell_complete=tab.files,
+    metavar="FILE", help="Read parameters from a YAML or JSON file.",
 )  # fmt: skip
 @click.option(
     "-y", "--parameters-yaml", "yaml", multiple=True, metavar="TEXT",
     help="Read parameters from YAML text.",
 )  # fmt: skip
 @click.option(
-    "--json", "json_", metavar="FILE", help="Write all figures as JSON (- is stdout)."
-)
-@click.option("--csv", metavar="FILE", help="Write a CSV table with one row per cell.")
-@click.option("--html", metavar="FILE", help="Write a page with tables and charts.")
-@click.option("--markdown", metavar="FILE", help="Write a Markdown summary for CI.")
+    "--json", "json_", shell_complete=tab.files, metavar="FILE",
+    help="Write all figures as JSON (- is stdout).",
+)  # fmt: skip
+@click.option(
+    "--csv", shell_complete=tab.files, metavar="FILE",
+    help="Write a CSV table with one row per cell.",
+)  # fmt: skip
+@click.option(
+    "--html", shell_complete=tab.files, metavar="FILE",
+    help="Write a page with tables and charts.",
+)  # fmt: skip
+@click.option(
+    "--markdown", shell_complete=tab.files, metavar="FILE",
+    help="Write a Markdown summary for CI.",
+)  # fmt: skip
 @click.option(
     "--max-peak", metavar=_SIZE_METAVAR,
     help="Highest RSS allowed: 2GiB, or 60% of the memory limit. Exit 3 if exceeded.",
@@ -141,7 +159,7 @@ class _Grouped(click.Command):
     help="Growth allowed from first to last cell. Exit 3 if exceeded.",
 )  # fmt: skip
 @click.option(
-    "--baseline", metavar="FILE",
+    "--baseline", shell_complete=tab.files, metavar="FILE",
     help="JSON of an earlier run to compare with. Exit 3 if a cell costs more.",
 )  # fmt: skip
 @click.option(

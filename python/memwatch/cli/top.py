@@ -15,6 +15,7 @@ from ..report import iso_8601
 from ..top.overview import Overview
 from ..top.processes import SORTABLE, Process, sort
 from ..top.table import NO_PROCESSES, headline, table
+from . import shell_completion as tab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ _LISTEN_S = 2.5
     help="Also show kernels that publish to ENDPOINT, such as tcp://127.0.0.1:5555.",
 )
 @click.option(
-    "--server-key", metavar="FILE|KEY",
+    "--server-key", shell_complete=tab.files, metavar="FILE|KEY",
     help="Public key of the kernels given by --connect: a file or the key itself.",
 )
 @click.option("--curve", is_flag=True, help="Require keys on loopback too.")
@@ -59,7 +60,7 @@ _LISTEN_S = 2.5
 )
 @click.option("--reverse", is_flag=True, help="Reverse the order.")
 @click.option(
-    "--record-dir", default="", metavar="DIR",
+    "--record-dir", default="", shell_complete=tab.folders, metavar="DIR",
     help="Also look for black boxes in DIR (c.MemWatch.record_dir).",
 )
 def command(

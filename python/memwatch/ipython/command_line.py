@@ -19,8 +19,10 @@ from .commands import (
     parse_count,
 )
 
-CELL_OPTIONS = ("-r", "--repeat", "-h", "--help")
-"""The options of ``%%memwatch``."""
+CELL_OPTIONS = ("-r", "--repeat", "--help")
+"""The options of ``%%memwatch``, without the short form of ``--help``."""
+LINE_OPTIONS = (*CELL_OPTIONS, "--version")
+"""The options of ``%memwatch``, likewise."""
 
 _HELP_OPTIONS = {"-h", "--help"}
 _HELP = {*_HELP_OPTIONS, "help"}

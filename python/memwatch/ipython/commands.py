@@ -52,8 +52,10 @@ class Argument(NamedTuple):
     """Text to value; raises CommandError."""
     default: Any = None
     needed: bool = False
-    complete: Callable[[str], Iterable[str]] = lambda typed: ()
-    """The completions of what has been typed."""
+    complete: Callable[[Session, str], Iterable[str]] = lambda session, typed: ()
+    """The completions of what has been typed, or more."""
+    kind: str = "value"
+    """What is completed, as JupyterLab shows it."""
 
 
 class Command(NamedTuple):
@@ -265,21 +267,21 @@ def _parse_endpoint(typed: str) -> str:
     return typed
 
 
-def _complete_path(typed: str, endings: tuple[str, ...]) -> list[str]:
-    folder, start = os.path.split(typed)
-    try:
-        with os.scandir(os.path.expanduser(folder) or ".") as entries:
-            found = [
-                each.name + "/" if each.is_dir() else each.name
-                for each in entries
-                if each.name.startswith(start)
-                and (start or not each.name.startswith("."))
-                and (each.is_dir() or each.name.endswith(endings))
-            ]
-    except OSError:
-        return []
-    before = typed[: len(typed) - len(start)]
-    return [before + name for name in sorted(found)]
+def _complete_path(typed: str, *endings: str) -> list[str]:
+    from ..paths import complete_path
+
+    # IPython would evaluate what is in braces or behind a dollar sign.
+    return [
+        each for each in complete_path(typed, endings) if not set("${}") & set(each)
+    ]
+
+
+def _complete_pid(session: Session) -> list[str]:
+    """The killed processes, the newest first."""
+    from ..blackbox import postmortem
+
+    found = postmortem.find_dead(None, session.record_dir)
+    return list(dict.fromkeys(str(box["pid"]) for _, box in found))
 
 
 COMMANDS: dict[str, Command] = {
@@ -295,18 +297,35 @@ COMMANDS: dict[str, Command] = {
     "top": Command(
         "Show which cells kept most and rose highest.",
         _top,
-        Argument("N", "Number of reports (default: 5).", parse_count, default=5),
+        Argument(
+            "N",
+            "Number of reports (default: 5).",
+            parse_count,
+            default=5,
+            complete=lambda session, typed: ("5", "10", "20", "50"),
+        ),
     ),
     "history": Command(
         "Show the newest reports as a table.",
         _history,
-        Argument("N", "Number of reports (default: 20).", parse_count, default=20),
+        Argument(
+            "N",
+            "Number of reports (default: 20).",
+            parse_count,
+            default=20,
+            complete=lambda session, typed: ("20", "50", "100", "500"),
+        ),
     ),
     "plot": Command("Plot the memory of the session.", _plot),
     "postmortem": Command(
         "Show what a killed process was doing.",
         _postmortem,
-        Argument("PID", "Process that was killed (default: the newest).", parse_count),
+        Argument(
+            "PID",
+            "Process that was killed (default: the newest).",
+            parse_count,
+            complete=lambda session, typed: _complete_pid(session),
+        ),
     ),
     "save": Command(
         "Write all reports to a file, .json or .csv.",
@@ -316,7 +335,8 @@ COMMANDS: dict[str, Command] = {
             "File to write; its ending selects the format.",
             str,
             needed=True,
-            complete=lambda typed: _complete_path(typed, (".json", ".csv")),
+            complete=lambda session, typed: _complete_path(typed, ".json", ".csv"),
+            kind="path",
         ),
         details="Written atomically: if writing fails, an existing file is left"
         " unchanged. JSON\nincludes the timelines.",
@@ -329,7 +349,8 @@ COMMANDS: dict[str, Command] = {
             "File to write.",
             str,
             needed=True,
-            complete=lambda typed: _complete_path(typed, (".html",)),
+            complete=lambda session, typed: _complete_path(typed, ".html"),
+            kind="path",
         ),
     ),
     "style": Command(
@@ -339,7 +360,7 @@ COMMANDS: dict[str, Command] = {
             "NAME",
             f"Style: {' or '.join(lines.STYLES)} (default: show the current one).",
             _parse_style,
-            complete=lambda typed: lines.STYLES,
+            complete=lambda session, typed: lines.STYLES,
         ),
     ),
     "publish": Command(
@@ -349,7 +370,7 @@ COMMANDS: dict[str, Command] = {
             "ENDPOINT",
             "@ENDPOINT to bind, >ENDPOINT to connect, on or off.",
             _parse_endpoint,
-            complete=lambda typed: (
+            complete=lambda session, typed: (
                 "on", "off", "@ipc:///", "@tcp://127.0.0.1:*", ">tcp://",
             ),
         ),

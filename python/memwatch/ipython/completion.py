@@ -1,44 +1,192 @@
-"""Tab completion after %memwatch and %%memwatch."""
+"""Tab completion after %memwatch and %%memwatch.
+
+complete() finds what may follow, for all versions of IPython. register() adds it to a
+shell: since IPython 8.6 as a matcher, which has types, before that as a hook.
+"""
 
 from __future__ import annotations
 
-from .command_line import CELL_OPTIONS
-from .commands import COMMANDS
+import builtins
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-_HELP = "--help"
+from .command_line import CELL_OPTIONS, LINE_OPTIONS
+from .commands import COMMANDS, Session
+
+_LINE_MAGIC, _CELL_MAGIC = _MAGICS = ("%memwatch", "%%memwatch")
+_REPEAT = ("-r", "--repeat")
+_RUNS = ("3", "5", "10")
+# As shlex splits a line; the last word may lack its closing quote.
+_WORD = re.compile(
+    r"""(?:[^\s'"\\]|\\.|'[^']*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|\\$)+"""
+)
 
 
-def complete(line: str, symbol: str) -> list[str]:
-    """What may replace `symbol`, the end of `line`; `line` ends at the cursor.
+class Completion(NamedTuple):
+    """What may replace the word before the cursor."""
 
-    `symbol` is what the shell completes: sometimes only the end of a word.
+    text: str
+    type: str
+    """As JupyterLab shows it: keyword, param, path, value, function or instance."""
 
-    >>> complete("%memwatch to", "to")
-    ['top']
+
+def complete(
+    line: str, session: Session, names: Mapping[str, object]
+) -> tuple[str, list[Completion]]:
+    """The word that `line` ends with, and what may replace it, the best first.
+
+    `line` begins with the magic and ends at the cursor. `names` are the user's, because
+    code may follow ``%memwatch``. Every text begins with the word, and is quoted as it.
+
+    >>> typed, found = complete("%memwatch to", None, {"total": 5})
+    >>> typed, [each.text for each in found]
+    ('to', ['top', 'total'])
     """
-    words = line.split()
-    typed = "" if not words or line[-1:].isspace() else words.pop()
-    found = [each for each in _candidates(words, typed) if each.startswith(typed)]
-    if typed.endswith(symbol):
-        return [each[len(typed) - len(symbol) :] for each in found]
-    return found
+    words = list(_WORD.finditer(line))
+    typed = words.pop()[0] if words and words[-1].end() == len(line) else ""
+    value, quote = _unquote(typed)
+    if not words or value is None:
+        return typed, []
+    magic, *before = (each[0] for each in words)
+    found = _candidates(magic == _CELL_MAGIC, before, value, session, names)
+    return typed, [
+        Completion(typed + _quote(text[len(value) :], quote), kind)
+        for text, kind in found
+        if text.startswith(value)
+    ]
 
 
-def _candidates(words: list[str], typed: str) -> list[str]:
-    """What may follow the complete `words`."""
+def _unquote(word: str) -> tuple[str | None, str]:
+    """What shlex makes of a word that may be unfinished; the quote that is open."""
+    for quote in ("", "'", '"'):
+        try:
+            return "".join(shlex.split(word + quote)), quote
+        except ValueError:
+            continue
+    return None, ""
+
+
+def _quote(rest: str, quote: str) -> str:
+    """`rest` for the end of a word in which `quote` is open; closes it after a file."""
+    if quote == "'":
+        quoted = rest.replace("'", "'\"'\"'")
+    else:
+        quoted = re.sub(r'(["\\])' if quote else r"""([\s'"\\])""", r"\\\1", rest)
+    return quoted if rest.endswith("/") else quoted + quote
+
+
+def _candidates(
+    is_cell: bool,
+    words: list[str],
+    typed: str,
+    session: Session,
+    names: Mapping[str, object],
+) -> Iterable[Completion]:
+    """What may follow `words`; what does not begin with `typed` is dropped later."""
+    if len(words) == 1 and words[0] in _REPEAT:
+        return _all(_RUNS, "value")
+    if typed.startswith("--repeat="):
+        return _all([f"--repeat={runs}" for runs in _RUNS], "value")
+    if is_cell:
+        return _all(CELL_OPTIONS if not words or typed[:1] == "-" else (), "param")
+    if not words and typed[:1] == "-":
+        return _all(LINE_OPTIONS, "param")
     if not words:
+        return _words_or_code(typed, names)
+    if words[0] in _REPEAT:
+        return _code(typed, {**vars(builtins), **names}) if len(words) == 2 else ()
+    return _arguments(words, typed, session)
+
+
+def _words_or_code(typed: str, names: Mapping[str, object]) -> Iterable[Completion]:
+    """Subcommands, then names that are none of them."""
+    found = [each for each in (*COMMANDS, "help") if each.startswith(typed)]
+    # The many built-in names would bury a subcommand.
+    names = names if found else {**vars(builtins), **names}
+    code = [each for each in _code(typed, names) if each.text not in found]
+    return _all(found, "keyword") + code
+
+
+def _code(typed: str, names: Mapping[str, object]) -> list[Completion]:
+    """The names that begin with `typed`, since IPython finds none behind a magic."""
+    return [
+        Completion(name, "function" if callable(names[name]) else "instance")
+        for name in sorted(names)
+        if typed and name.startswith(typed)
+    ]
+
+
+def _arguments(words: list[str], typed: str, session: Session) -> Iterable[Completion]:
+    command = COMMANDS.get(words[0])
+    if command is None:
         return []
-    if words[0].startswith("%%"):
-        return list(CELL_OPTIONS) if len(words) == 1 else []
-    if len(words) == 1:
-        return [
-            *COMMANDS,
-            "help",
-            *([_HELP, "--version"] if typed.startswith("-") else []),
-        ]
-    command = COMMANDS.get(words[1])
-    if command is None or len(words) > 2:
+    if typed[:1] == "-":
+        return _all(["--help"], "param")
+    argument = command.argument
+    if argument is None or len(words) > 1:
         return []
-    if typed.startswith("-"):
-        return [_HELP]
-    return [] if command.argument is None else list(command.argument.complete(typed))
+    return _all(argument.complete(session, typed), argument.kind)
+
+
+def _all(texts: Iterable[str], kind: str) -> list[Completion]:
+    return [Completion(text, kind) for text in texts]
+
+
+# ---- the two interfaces of IPython ----
+
+
+def register(shell: Any, session: Session) -> None:
+    """Complete in `shell` what follows its magics."""
+
+    def is_ours(magic: str, is_only_line: bool) -> bool:
+        if magic != _LINE_MAGIC[1:]:
+            return magic in _MAGICS
+        # IPython takes a bare name for a magic only in cells of one line.
+        is_name = magic in shell.user_ns or magic in shell.user_global_ns
+        return is_only_line and bool(shell.automagic) and not is_name
+
+    def find(line: str, is_only_line: bool = True) -> tuple[str, list[Completion]]:
+        if not is_ours(line.partition(" ")[0], is_only_line):
+            return "", []
+        return complete(line, session, {**shell.user_global_ns, **shell.user_ns})
+
+    try:
+        from IPython.core.completer import SimpleCompletion, context_matcher
+    except ImportError:  # before 8.6
+
+        def hook(shell: Any, event: Any) -> list[str]:
+            typed, found = find(event.text_until_cursor.lstrip())
+            # What IPython replaces: only the end of a word after a quote or a sign.
+            symbol = event.symbol
+            kept = len(typed) - len(symbol) if typed.endswith(symbol) else 0
+            return [each.text[kept:] for each in found]
+
+        for magic in _MAGICS:
+            shell.set_hook("complete_command", hook, str_key=magic)
+        return
+
+    def matcher(context: Any) -> Any:
+        line = context.text_until_cursor.lstrip()
+        typed, found = find(line, "\n" not in context.full_text)
+        return {
+            "completions": [SimpleCompletion(text, type=kind) for text, kind in found],
+            "matched_fragment": typed,
+            "ordered": True,
+            "suppress": True,  # IPython does so only if there are completions
+        }
+
+    # A priority above IPython's own: its other matchers are not even asked.
+    first = context_matcher(identifier="memwatch", priority=1)(matcher)
+    shell.Completer.custom_matchers.append(first)
+
+
+def unregister(shell: Any) -> None:
+    """Remove what register() added. Idempotent."""
+    for magic in _MAGICS:
+        # IPython has no unset_hook(); these keys have no other hooks.
+        shell.strdispatchers["complete_command"].strs.pop(magic, None)
+    matchers = shell.Completer.custom_matchers
+    # By module: each load makes another function.
+    matchers[:] = [each for each in matchers if each.__module__ != __name__]

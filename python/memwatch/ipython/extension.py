@@ -8,16 +8,10 @@ from ..blackbox import recording
 from ..blackbox.reader import find_boxes, list_files, prune_boxes
 from ..measure.window import warn_if_peaks_are_sampled
 from ..warn import cause_of, say, warn_once
+from . import completion
 from .awaiting import AwaitingMagics
-from .completion import complete
 from .magics import MemWatch, shells, stop_unneeded
 from .running_cells import is_inside_cell
-
-_COMPLETED = ("%memwatch", "%%memwatch")
-
-
-def _complete(shell: Any, event: Any) -> list[str]:
-    return complete(event.text_until_cursor, event.symbol)
 
 
 def _loaded(shell: Any) -> MemWatch | None:
@@ -32,8 +26,7 @@ def load(shell: Any) -> None:
     if magics is None:
         magics = MemWatch(shell)
         shell.register_magics(magics)
-        for typed in _COMPLETED:
-            shell.set_hook("complete_command", _complete, str_key=typed)
+        completion.register(shell, magics)
         shell.input_transformers_cleanup.append(AwaitingMagics(shell))
     warn_if_peaks_are_sampled()
     magics.watcher.start()
@@ -88,9 +81,7 @@ def unload(shell: Any) -> None:
     for kind, names in magics.magics.items():
         for name in names:
             manager.magics[kind].pop(name, None)
-    for typed in _COMPLETED:
-        # IPython has no unset_hook(); these keys have no other hooks.
-        shell.strdispatchers["complete_command"].strs.pop(typed, None)
+    completion.unregister(shell)
     transforms = shell.input_transformers_cleanup
     # By module: after a reload the class is another one.
     own = AwaitingMagics.__module__

@@ -111,10 +111,13 @@ def test_typed(show, ip):
 
 
 def test_tab(ip):
-    assert complete("%memwatch publish ", "") == [
+    def offered(line):
+        return [each.text for each in complete(line, None, {})[1]]
+
+    assert offered("%memwatch publish ") == [
         *("on", "off", "@ipc:///", "@tcp://127.0.0.1:*", ">tcp://")
     ]
-    assert complete("%memwatch publish o", "o") == ["on", "off"]
+    assert offered("%memwatch publish o") == ["on", "off"]
 
 
 def test_port_in_use(show, context):
