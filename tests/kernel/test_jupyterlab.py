@@ -197,10 +197,14 @@ def test_sparklines_in_jupyterlab(browser, tmp_path, name, theme):
         assert box["x"] + box["width"] <= 550
         zoomed.screenshot(path=SCREENSHOTS / f"{name}-200.png")
 
-        # In an untrusted notebook the text replaces the SVG.
+        assert not re.search("[▁▂▃▄▅▆▇█]", zoomed.locator("body").inner_text())
+
+        # In an untrusted notebook blocks and the text replace the SVG.
         open_notebook(page, address, token, "foreign.ipynb")
         expect(page.get_by_text("peak 100.00 MiB", exact=True)).to_be_visible()
         expect(
             page.get_by_text("lowest 50.00 MiB over 1.00 s", exact=True)
         ).to_be_visible()
         assert page.locator(".jp-OutputArea-output svg").count() == 0
+        expect(page.get_by_text(re.compile("^[▁▂▃▄▅▆▇█]{40}$"))).to_be_visible()
+        page.screenshot(path=SCREENSHOTS / f"{name}-untrusted.png")

@@ -88,7 +88,7 @@ def plot(
     begins, end = _one_after_the_other([points for _, points in cells])
     _draw_memory(axes, cells, begins)
     _draw_kept(axes, cells, begins)
-    _draw_peaks(axes, cells, begins)
+    _draw_peaks(axes, cells, begins, end)
     _draw_trees(axes, cells, begins)
     trees = (report.tree_pss_peak_bytes or 0 for report, _ in cells)
     top = max(*trees, *(peak_of(report, points) for report, points in cells))
@@ -174,7 +174,7 @@ def _draw_kept(axes: Axes, cells: Cells, begins: list[float]) -> None:
             )  # fmt: skip
 
 
-def _draw_peaks(axes: Axes, cells: Cells, begins: list[float]) -> None:
+def _draw_peaks(axes: Axes, cells: Cells, begins: list[float], end: float) -> None:
     places = []
     for (report, points), begin in zip(cells, begins, strict=True):
         t_ns, _ = max(points, key=lambda point: point[1])
@@ -187,8 +187,14 @@ def _draw_peaks(axes: Axes, cells: Cells, begins: list[float]) -> None:
         clip_on=False,
     )  # fmt: skip
 
-    highest = sorted(zip(sizes, times, strict=True), reverse=True)[:_LABELLED]
-    for size, time in highest:
+    labelled: list[float] = []
+    for size, time in sorted(zip(sizes, times, strict=True), reverse=True):
+        # Labels must not overlap.
+        if any(abs(time - each) < 0.05 * end for each in labelled):
+            continue
+        if len(labelled) == _LABELLED:
+            break
+        labelled.append(time)
         axes.annotate(
             f"{size:,.0f}", (time, size), xytext=(0, 5), textcoords="offset points",
             ha="center", fontsize="small", color=COLOURS["text"],

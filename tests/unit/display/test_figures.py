@@ -91,6 +91,12 @@ def test_plot_labels_the_highest_peaks(plotting):
     axes = plotting.plot(session(100, 2000, 300, 400, 50))
     labels = [each.get_text() for each in axes.texts]
     assert labels[:3] == ["2,000", "400", "300"]
+    # A thousand cells: only labels that do not overlap.
+    axes = plotting.plot(session(*range(1000, 2000)))
+    places = [each.xy[0] for each in axes.texts[:3]]
+    assert (
+        min(places[0] - places[1], places[1] - places[2]) >= 0.05 * axes.get_xlim()[1]
+    )
 
 
 def test_plot_of_nothing(plotting):
