@@ -270,10 +270,10 @@ def _parse_endpoint(typed: str) -> str:
 def _complete_path(typed: str, *endings: str) -> list[str]:
     from ..paths import complete_path
 
+    found = complete_path(typed, endings)
     # IPython would evaluate what is in braces or behind a dollar sign.
-    return [
-        each for each in complete_path(typed, endings) if not set("${}") & set(each)
-    ]
+    found = [each for each in found if not set("${}") & set(each)]
+    return found if found or typed else [f"memwatch{each}" for each in endings]
 
 
 def _complete_pid(session: Session) -> list[str]:

@@ -124,10 +124,12 @@ def _arguments(words: list[str], typed: str, session: Session) -> Iterable[Compl
         return []
     if typed[:1] == "-":
         return _all(["--help"], "param")
-    argument = command.argument
-    if argument is None or len(words) > 1:
+    if len(words) > 1:
         return []
-    return _all(argument.complete(session, typed), argument.kind)
+    argument = command.argument
+    found = () if argument is None else argument.complete(session, typed)
+    # Without any, IPython would list all that it knows.
+    return _all(found, argument.kind if argument else "") or _all(["--help"], "param")
 
 
 def _all(texts: Iterable[str], kind: str) -> list[Completion]:

@@ -174,6 +174,14 @@ def test_paths_are_completed(ip, tmp_path):
     assert complete("%memwatch save .h") == [".hidden.csv"]
 
 
+def test_suggestions_if_nothing_is_found(ip):
+    """Else IPython lists all magics, keywords and names."""
+    assert complete("%memwatch save ") == ["memwatch.json", "memwatch.csv"]
+    assert complete("%memwatch report ") == ["memwatch.html"]
+    assert complete("%memwatch last ") == ["--help"]
+    assert ip.complete(None, "%memwatch postmortem ", 21)[1] == ["--help"]
+
+
 def test_home_is_completed(ip, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "kept.csv").touch()
@@ -241,7 +249,7 @@ def complete(line):
     "line",
     [
         "", "%memwatch top 5 ", "%memwatch nothing ", "%%memwatch -r 5 ",
-        "%memwatch save \\", '%memwatch save "\\', "%memwatch last ", "%memwatch",
+        "%memwatch save \\", '%memwatch save "\\', "%memwatch last x", "%memwatch",
         "%memwatch save a\0",
     ],
 )  # fmt: skip
