@@ -1,5 +1,6 @@
 """The texts that users see keep the rules of plain English that can be checked."""
 
+import inspect
 import re
 import sys
 
@@ -74,9 +75,34 @@ def test_help_of_every_trait_is_sentences_and_names_the_default():
     from memwatch.ipython.magics import MemWatch
 
     assert issubclass(MemWatch, Configurable)
-    for name, trait in MemWatch.class_own_traits(config=True).items():
+    for name, trait in MemWatch.class_traits(config=True).items():
         text = trait.help
         assert text[:1].isupper(), name
         assert text.endswith("."), name
         assert "efault" in text, name
+        assert not BANNED.search(text), text
+
+
+def help_texts():
+    """Every help as it is displayed: of magics, traits and commands."""
+    from memwatch.ipython.command_line import _describe_command
+    from memwatch.ipython.commands import COMMANDS
+    from memwatch.ipython.magics import MemWatch
+
+    for magic in (MemWatch, MemWatch.memwatch, MemWatch.memwatch_quiet):
+        yield inspect.getdoc(magic)
+    for name, trait in MemWatch.class_traits(config=True).items():
+        yield f"{name}: {trait.help}"
+    for name, command in COMMANDS.items():
+        yield _describe_command(name, command)
+    yield click.Context(main).get_help()
+    for name in main.list_commands(None):
+        yield click.Context(main.get_command(None, name)).get_help()
+
+
+def test_help_has_no_raw_markup():
+    texts = list(help_texts())
+    assert len(texts) > 30
+    for text in texts:
+        assert not re.search(r"::(?!/)|``|:\w+:`|\b>>>", text), text
         assert not BANNED.search(text), text

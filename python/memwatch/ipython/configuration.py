@@ -28,7 +28,7 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 class Configuration(HasTraits):
     """The configuration of one shell; MemWatch inherits it.
 
-    In ipython_config.py::
+    In ipython_config.py:
 
         c.MemWatch.min_used_mib = 1
     """
