@@ -219,8 +219,10 @@ def test_ctrl_c_in_a_terminal(tmp_path):
     assert "\nwrote out.ipynb\n" in text
 
 
-def test_signal_while_reports_are_written(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_signal_while_reports_are_written(tmp_path, monkeypatch, unbuffered):
     """It is ignored: the report is complete."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     write(tmp_path, "a.ipynb", f"x = 1  # {'long ' * 20_000}")
     reading, writing = os.pipe()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ...files import csv_pieces, drop_stdout, json_pieces, write_whole
 from ...measure.frames import COLUMNS
@@ -34,16 +35,29 @@ def deliver(path: str | os.PathLike[str], pieces: Iterable[str]) -> None:
     if os.fspath(path) == "-":
         if sys.stdout is None:
             raise OSError(errno.EBADF, "stdout is closed")
+        # Lone surrogates as in files.
+        texts = (each.encode("utf-8", "backslashreplace").decode() for each in pieces)
         try:
-            for piece in pieces:
-                # Lone surrogates as in files.
-                sys.stdout.write(piece.encode("utf-8", "backslashreplace").decode())
-            sys.stdout.flush()
+            _write_to_stdout(sys.stdout, texts)
         except OSError:
             drop_stdout()
             raise
     else:
         write_whole(path, pieces)
+
+
+def _write_to_stdout(stdout: TextIO, texts: Iterable[str]) -> None:
+    if not isinstance(getattr(stdout, "buffer", None), io.RawIOBase):
+        stdout.writelines(texts)
+        stdout.flush()
+        return
+    # PYTHONUNBUFFERED is set: such a stdout loses what the file does not take at once,
+    # when a signal arrives or the disk is full (CPython issue 85393).
+    encoding, errors = stdout.encoding, stdout.errors
+    with open(
+        stdout.fileno(), "w", encoding=encoding, errors=errors, closefd=False
+    ) as f:
+        f.writelines(texts)
 
 
 def write_notebook(path: str | os.PathLike[str], notebook: NotebookNode) -> None:
