@@ -24,7 +24,7 @@ OWN_AT_LOAD = OWN | {
     "blackbox", "blackbox.folders", "blackbox.reader", "blackbox.recording",
     "display", "display.lines", "display.units", "ipython", "ipython.awaiting",
     "ipython.cell_watcher", "ipython.command_line", "ipython.commands",
-    "ipython.completion", "ipython.configuration", "ipython.extension",
+    "ipython.configuration", "ipython.extension",
     "ipython.hints", "ipython.magics", "ipython.running_cells",
     "ipython.stdout_position", "ipython.traceback_hooks", "measure.capabilities",
     "stream", "stream.publishing",

@@ -26,7 +26,8 @@ LINE_OPTIONS = (*CELL_OPTIONS, "--version")
 
 _HELP_OPTIONS = {"-h", "--help"}
 _HELP = {*_HELP_OPTIONS, "help"}
-_REPEATED = re.compile(r"(?:-r\s*|--repeat(?:=|\s+))(\S*)\s*(.*)", re.DOTALL)
+# Not compiled here: that would double what this module adds to the load.
+_REPEATED = r"(?s:(?:-r\s*|--repeat(?:=|\s+))(\S*)\s*(.*))"
 _CODE = {
     "%memwatch CODE": "Watch this line, even if watching is off.",
     "%memwatch -r N CODE": "Run this line N times; show median and range.",
@@ -50,7 +51,7 @@ def parse_code(
     >>> parse_code("top", {"top"}.__contains__)
     """
     code = line.strip()
-    repeated = _REPEATED.fullmatch(code)
+    repeated = re.fullmatch(_REPEATED, code)
     if repeated is not None:
         count, code = repeated.groups()
         try:

@@ -1,7 +1,6 @@
 """Tab completion after %memwatch and %%memwatch.
 
-complete() finds what may follow, for all versions of IPython. register() adds it to a
-shell: since IPython 8.6 as a matcher, which has types, before that as a hook.
+Loaded at the first Tab; extension.py registers it.
 """
 
 from __future__ import annotations
@@ -10,18 +9,16 @@ import builtins
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .command_line import CELL_OPTIONS, LINE_OPTIONS
 from .commands import COMMANDS, Session
 
-_LINE_MAGIC, _CELL_MAGIC = _MAGICS = ("%memwatch", "%%memwatch")
+_CELL_MAGIC = "%%memwatch"
 _REPEAT = ("-r", "--repeat")
 _RUNS = ("3", "5", "10")
 # As shlex splits a line; the last word may lack its closing quote.
-_WORD = re.compile(
-    r"""(?:[^\s'"\\]|\\.|'[^']*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|\\$)+"""
-)
+_WORD = r"""(?:[^\s'"\\]|\\.|'[^']*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|\\$)+"""
 
 
 class Completion(NamedTuple):
@@ -44,7 +41,7 @@ def complete(
     >>> typed, [each.text for each in found]
     ('to', ['top', 'total'])
     """
-    words = list(_WORD.finditer(line))
+    words = list(re.finditer(_WORD, line))
     typed = words.pop()[0] if words and words[-1].end() == len(line) else ""
     value, quote = _unquote(typed)
     if not words or value is None:
@@ -134,61 +131,3 @@ def _arguments(words: list[str], typed: str, session: Session) -> Iterable[Compl
 
 def _all(texts: Iterable[str], kind: str) -> list[Completion]:
     return [Completion(text, kind) for text in texts]
-
-
-# ---- the two interfaces of IPython ----
-
-
-def register(shell: Any, session: Session) -> None:
-    """Complete in `shell` what follows its magics."""
-
-    def is_ours(magic: str, is_only_line: bool) -> bool:
-        if magic != _LINE_MAGIC[1:]:
-            return magic in _MAGICS
-        # IPython takes a bare name for a magic only in cells of one line.
-        is_name = magic in shell.user_ns or magic in shell.user_global_ns
-        return is_only_line and bool(shell.automagic) and not is_name
-
-    def find(line: str, is_only_line: bool = True) -> tuple[str, list[Completion]]:
-        if not is_ours(line.partition(" ")[0], is_only_line):
-            return "", []
-        return complete(line, session, {**shell.user_global_ns, **shell.user_ns})
-
-    try:
-        from IPython.core.completer import SimpleCompletion, context_matcher
-    except ImportError:  # before 8.6
-
-        def hook(shell: Any, event: Any) -> list[str]:
-            typed, found = find(event.text_until_cursor.lstrip())
-            # What IPython replaces: only the end of a word after a quote or a sign.
-            symbol = event.symbol
-            kept = len(typed) - len(symbol) if typed.endswith(symbol) else 0
-            return [each.text[kept:] for each in found]
-
-        for magic in _MAGICS:
-            shell.set_hook("complete_command", hook, str_key=magic)
-        return
-
-    def matcher(context: Any) -> Any:
-        line = context.text_until_cursor.lstrip()
-        typed, found = find(line, "\n" not in context.full_text)
-        return {
-            "completions": [SimpleCompletion(text, type=kind) for text, kind in found],
-            "matched_fragment": typed,
-            "ordered": True,
-            "suppress": True,  # IPython does so only if there are completions
-        }
-
-    # A priority above IPython's own: its other matchers are not even asked.
-    first = context_matcher(identifier="memwatch", priority=1)(matcher)
-    shell.Completer.custom_matchers.append(first)
-
-
-def unregister(shell: Any) -> None:
-    """Remove what register() added. Idempotent."""
-    for magic in _MAGICS:
-        # IPython has no unset_hook(); these keys have no other hooks.
-        shell.strdispatchers["complete_command"].strs.pop(magic, None)
-    matchers = shell.Completer.custom_matchers
-    # By module: each load makes another function.
-    matchers[:] = [each for each in matchers if each.__module__ != __name__]

@@ -22,7 +22,7 @@ from traitlets import (
 
 from ..display import lines
 
-_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
+_SHARE = r"(\d+(?:\.\d+)?) ?%"
 
 
 class Configuration(HasTraits):
@@ -148,7 +148,7 @@ class Configuration(HasTraits):
     @validate("warn")
     def _check_share(self, proposal: Any) -> str:
         value: str = proposal["value"]
-        share = _SHARE.fullmatch(value)
+        share = re.fullmatch(_SHARE, value)
         if value and (share is None or not 0 < float(share[1]) <= 100):
             raise TraitError(
                 f"MemWatch.warn: expected for example '80%', or '', got '{value}'"

@@ -8,10 +8,11 @@ from ..blackbox import recording
 from ..blackbox.reader import find_boxes, list_files, prune_boxes
 from ..measure.window import warn_if_peaks_are_sampled
 from ..warn import cause_of, say, warn_once
-from . import completion
 from .awaiting import AwaitingMagics
 from .magics import MemWatch, shells, stop_unneeded
 from .running_cells import is_inside_cell
+
+_MAGICS = ("%memwatch", "%%memwatch")
 
 
 def _loaded(shell: Any) -> MemWatch | None:
@@ -26,7 +27,7 @@ def load(shell: Any) -> None:
     if magics is None:
         magics = MemWatch(shell)
         shell.register_magics(magics)
-        completion.register(shell, magics)
+        _complete_in(shell, magics)
         shell.input_transformers_cleanup.append(AwaitingMagics(shell))
     warn_if_peaks_are_sampled()
     magics.watcher.start()
@@ -81,7 +82,7 @@ def unload(shell: Any) -> None:
     for kind, names in magics.magics.items():
         for name in names:
             manager.magics[kind].pop(name, None)
-    completion.unregister(shell)
+    _complete_no_more_in(shell)
     transforms = shell.input_transformers_cleanup
     # By module: after a reload the class is another one.
     own = AwaitingMagics.__module__
@@ -95,3 +96,65 @@ def stop(shell: Any) -> None:
     magics = _loaded(shell)
     if magics is not None:
         magics.watcher.stop()
+
+
+# ---- completion ----
+
+
+def _complete_in(shell: Any, magics: MemWatch) -> None:
+    """Complete what follows the magics.
+
+    Since IPython 8.6 by a matcher, which has types, before that by a hook.
+    """
+
+    def is_ours(magic: str, is_only_line: bool) -> bool:
+        if magic != _MAGICS[0][1:]:
+            return magic in _MAGICS
+        # IPython takes a bare name for a magic only in cells of one line.
+        is_name = magic in shell.user_ns or magic in shell.user_global_ns
+        return is_only_line and bool(shell.automagic) and not is_name
+
+    def find(line: str, is_only_line: bool = True) -> tuple[str, list[Any]]:
+        if not is_ours(line.partition(" ")[0], is_only_line):
+            return "", []
+        from .completion import complete  # at the first Tab
+
+        return complete(line, magics, {**shell.user_global_ns, **shell.user_ns})
+
+    try:
+        from IPython.core.completer import SimpleCompletion, context_matcher
+    except ImportError:  # before 8.6
+
+        def hook(shell: Any, event: Any) -> list[str]:
+            typed, found = find(event.text_until_cursor.lstrip())
+            # What IPython replaces: only the end of a word after a quote or a sign.
+            symbol = event.symbol
+            kept = len(typed) - len(symbol) if typed.endswith(symbol) else 0
+            return [each.text[kept:] for each in found]
+
+        for magic in _MAGICS:
+            shell.set_hook("complete_command", hook, str_key=magic)
+        return
+
+    def matcher(context: Any) -> Any:
+        line = context.text_until_cursor.lstrip()
+        typed, found = find(line, "\n" not in context.full_text)
+        return {
+            "completions": [SimpleCompletion(text, type=kind) for text, kind in found],
+            "matched_fragment": typed,
+            "ordered": True,
+            "suppress": True,  # IPython does so only if there are completions
+        }
+
+    # A priority above IPython's own: its other matchers are not even asked.
+    first = context_matcher(identifier="memwatch", priority=1)(matcher)
+    shell.Completer.custom_matchers.append(first)
+
+
+def _complete_no_more_in(shell: Any) -> None:
+    for magic in _MAGICS:
+        # IPython has no unset_hook(); these keys have no other hooks.
+        shell.strdispatchers["complete_command"].strs.pop(magic, None)
+    matchers = shell.Completer.custom_matchers
+    # By module: each load makes another function.
+    matchers[:] = [each for each in matchers if each.__module__ != __name__]
