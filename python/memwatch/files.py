@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import sys
@@ -80,6 +81,32 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         temporary, descriptor = _temporary(os.path.dirname(target), mode, None)
         os.close(descriptor)
         _remove(temporary)
+
+
+def write_to_stdout(pieces: Iterable[str]) -> None:
+    """Write `pieces` to stdout, lone surrogates as write_whole() does.
+
+    OSError: stdout is closed, or does not take all; then it is /dev/null from now on.
+    """
+    stdout = sys.stdout
+    if stdout is None:
+        raise OSError(errno.EBADF, "stdout is closed")
+    texts = (each.encode("utf-8", "backslashreplace").decode() for each in pieces)
+    try:
+        if isinstance(getattr(stdout, "buffer", None), io.RawIOBase):
+            # PYTHONUNBUFFERED is set: such a stdout loses what the file does not take
+            # at once, when a signal arrives or the disk is full (CPython issue 85393).
+            encoding, errors = stdout.encoding, stdout.errors
+            with open(
+                stdout.fileno(), "w", encoding=encoding, errors=errors, closefd=False
+            ) as file:
+                file.writelines(texts)
+        else:
+            stdout.writelines(texts)
+            stdout.flush()
+    except OSError:
+        drop_stdout()
+        raise
 
 
 def drop_stdout() -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from ...files import csv_pieces, drop_stdout, json_pieces, write_whole
+from ...files import csv_pieces, json_pieces, write_to_stdout, write_whole
 from ...measure.frames import COLUMNS
 from ...optional import need
 from ...report import telling_line
@@ -33,31 +30,9 @@ _MAX_BYTES = 2**30
 def deliver(path: str | os.PathLike[str], pieces: Iterable[str]) -> None:
     """Write `pieces` to the file `path`, atomically; ``-``: to stdout. OSError."""
     if os.fspath(path) == "-":
-        if sys.stdout is None:
-            raise OSError(errno.EBADF, "stdout is closed")
-        # Lone surrogates as in files.
-        texts = (each.encode("utf-8", "backslashreplace").decode() for each in pieces)
-        try:
-            _write_to_stdout(sys.stdout, texts)
-        except OSError:
-            drop_stdout()
-            raise
+        write_to_stdout(pieces)
     else:
         write_whole(path, pieces)
-
-
-def _write_to_stdout(stdout: TextIO, texts: Iterable[str]) -> None:
-    if not isinstance(getattr(stdout, "buffer", None), io.RawIOBase):
-        stdout.writelines(texts)
-        stdout.flush()
-        return
-    # PYTHONUNBUFFERED is set: such a stdout loses what the file does not take at once,
-    # when a signal arrives or the disk is full (CPython issue 85393).
-    encoding, errors = stdout.encoding, stdout.errors
-    with open(
-        stdout.fileno(), "w", encoding=encoding, errors=errors, closefd=False
-    ) as f:
-        f.writelines(texts)
 
 
 def write_notebook(path: str | os.PathLike[str], notebook: NotebookNode) -> None:
