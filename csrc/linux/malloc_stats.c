@@ -9,7 +9,7 @@
 
 /* struct mallinfo2 of glibc 2.33. Declared here, and the function looked up, so that
  * one build works with older and newer glibc. */
-enum { FORDBLKS = 8, MEMBERS = 10 };
+enum { HBLKHD = 4, UORDBLKS = 7, FORDBLKS = 8, MEMBERS = 10 };
 
 struct mallinfo2_result {
     size_t members[MEMBERS];
@@ -37,6 +37,7 @@ mw_malloc_stats_read(struct mw_malloc_stats *out)
         mallinfo2_function call;
     } found = {.address = dlsym(RTLD_DEFAULT, "mallinfo2")};
     const void *used = dlsym(RTLD_DEFAULT, "malloc");
+    struct mallinfo2_result result;
     int64_t start_ns;
 
     if (found.address == NULL || used == NULL ||
@@ -44,7 +45,9 @@ mw_malloc_stats_read(struct mw_malloc_stats *out)
         return -ENOSYS;
     }
     start_ns = mw_clock_mono_ns();
-    out->retained_bytes = (int64_t)found.call().members[FORDBLKS];
+    result = found.call();
     out->duration_ns = mw_clock_mono_ns() - start_ns;
+    out->retained_bytes = (int64_t)result.members[FORDBLKS];
+    out->in_use_bytes = (int64_t)(result.members[UORDBLKS] + result.members[HBLKHD]);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* The free memory that malloc retains.
+/* What malloc has handed out, and the free memory that it retains.
  *
  *     if (mw_malloc_stats_read(&stats) == 0) ... // stats.retained_bytes
  */
@@ -14,6 +14,9 @@ struct mw_malloc_stats {
      * never have been touched, or have been returned. Does not include memory from
      * mmap(), such as large blocks and Python's arenas, nor the threads' caches. */
     int64_t retained_bytes;
+    /* uordblks + hblkhd: what it has handed out and not got back, large blocks included;
+     * with its own bookkeeping and the threads' caches. */
+    int64_t in_use_bytes;
     int64_t duration_ns; /* how long reading took: malloc walks its free memory */
 };
 

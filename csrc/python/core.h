@@ -99,6 +99,10 @@ PyObject *core_figure_names(const struct mw_figure *figures, Py_ssize_t count);
 
 extern PyType_Spec core_process_spec;
 
+/* ---- Command: a command that is run and measured ---- */
+
+extern PyType_Spec core_command_spec;
+
 /* ---- functions; each returns -1 with an exception set if it fails ---- */
 
 int core_add_recording_functions(PyObject *module);

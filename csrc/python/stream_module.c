@@ -13,15 +13,7 @@ enum { MOST_ADMITTED = 10000 };
 static PyObject *
 raise_zmq_error(int err, const char *call)
 {
-    PyObject *arguments = Py_BuildValue(
-        "(iN)", -err,
-        PyUnicode_FromFormat("%s: %s", call, mw_pub_socket_describe(err)));
-
-    if (arguments != NULL) {
-        PyErr_SetObject(PyExc_OSError, arguments);
-        Py_DECREF(arguments);
-    }
-    return NULL;
+    return raise_described_error(err, call, mw_pub_socket_describe(err));
 }
 
 /* ---- Publisher ---- */

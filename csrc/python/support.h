@@ -35,18 +35,27 @@ error_text(int errno_value)
     return strerror(errno_value);
 }
 
-/* OSError(errno, "CALL: what the errno means"). `err` is a -errno. Returns NULL. */
+/* OSError(errno, "CALL: TEXT"). `err` is a -errno. Returns NULL. */
+static inline PyObject *
+raise_described_error(int err, const char *call, const char *text)
+{
+    /* An instance: of a class with arguments `except FileNotFoundError` would only see
+     * the class OSError (before Python 3.12). */
+    PyObject *error = PyObject_CallFunction(PyExc_OSError, "iN", -err,
+                                            PyUnicode_FromFormat("%s: %s", call, text));
+
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return NULL;
+}
+
+/* The same with what the errno means. */
 static inline PyObject *
 raise_os_error(int err, const char *call)
 {
-    PyObject *arguments = Py_BuildValue(
-        "(iN)", -err, PyUnicode_FromFormat("%s: %s", call, error_text(-err)));
-
-    if (arguments != NULL) {
-        PyErr_SetObject(PyExc_OSError, arguments);
-        Py_DECREF(arguments);
-    }
-    return NULL;
+    return raise_described_error(err, call, error_text(-err));
 }
 
 static inline PyObject *

@@ -140,6 +140,30 @@ core_oom_kills(PyObject *Py_UNUSED(module), PyObject *argument)
 
 /* ---- cgroups ---- */
 
+PyDoc_STRVAR(core_cgroup_folder_doc,
+             "cgroup_folder($module, /)\n--\n\n"
+             "The folder of this process's memory cgroup, and its version, 1 or 2.\n"
+             "OSError: none is visible.");
+
+static PyObject *
+core_cgroup_folder(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    struct mw_cgroup_path group;
+    int version = 1;
+    int err = mw_cgroup_path_find(MW_PROC_ROOT, MW_CGROUP_MOUNT, 0, "memory", &group);
+
+    if (err != 0) {
+        version = 2;
+        err = mw_cgroup_path_find(MW_PROC_ROOT, MW_CGROUP_MOUNT, 0, NULL, &group);
+    }
+    if (err != 0) {
+        return raise_os_error(err, "cannot find the memory cgroup");
+    }
+    return Py_BuildValue(
+        "Ni", PyUnicode_FromFormat("%s%s%s", MW_CGROUP_MOUNT, group.place, group.path),
+        version);
+}
+
 PyDoc_STRVAR(core_cgroup_doc,
              "cgroup($module, /)\n--\n\n"
              "The cgroup's limit_bytes (None: no limit), the group that sets it, and "
@@ -175,7 +199,8 @@ PyDoc_STRVAR(
     core_malloc_stats_doc,
     "malloc_stats($module, /)\n--\n\n"
     "Free memory that malloc retains: retained_bytes (mallinfo2().fordblks, an\n"
-    "upper bound of its part in RSS) and duration_ns, how long reading it took.\n"
+    "upper bound of its part in RSS); what it has handed out: in_use_bytes; and\n"
+    "duration_ns, how long reading took.\n"
     "None: glibc before 2.33, musl, or a preloaded malloc.");
 
 static PyObject *
@@ -191,8 +216,9 @@ core_malloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     if (err != 0) {
         Py_RETURN_NONE;
     }
-    return Py_BuildValue("{sLsL}", "retained_bytes", (long long)stats.retained_bytes,
-                         "duration_ns", (long long)stats.duration_ns);
+    return Py_BuildValue("{sLsLsL}", "retained_bytes", (long long)stats.retained_bytes,
+                         "in_use_bytes", (long long)stats.in_use_bytes, "duration_ns",
+                         (long long)stats.duration_ns);
 }
 
 /* ---- capabilities ---- */
@@ -238,6 +264,7 @@ static PyMethodDef system_methods[] = {
     {"rss_bytes", core_rss_bytes, METH_O, core_rss_bytes_doc},
     {"oom_kills", core_oom_kills, METH_O, core_oom_kills_doc},
     {"cgroup", core_cgroup, METH_NOARGS, core_cgroup_doc},
+    {"cgroup_folder", core_cgroup_folder, METH_NOARGS, core_cgroup_folder_doc},
     {"malloc_stats", core_malloc_stats, METH_NOARGS, core_malloc_stats_doc},
     {"probe_child", core_probe_child, METH_NOARGS, core_probe_child_doc},
     {NULL, NULL, 0, NULL},

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Sequence
 from typing import Any, TypedDict, final
 
 END_FIGURES: tuple[str, ...]
@@ -34,6 +35,7 @@ class _Cgroup(TypedDict):
 
 class _MallocStats(TypedDict):
     retained_bytes: int
+    in_use_bytes: int
     duration_ns: int
 
 class _ChildProbe(TypedDict):
@@ -78,10 +80,40 @@ class Process:
     def window(self) -> Window: ...
     def memory(self) -> _ProcessMemory: ...
 
+class _CommandFigures(TypedDict):
+    exec_errno: int
+    wait_status: int
+    duration_ns: int
+    user_ns: int
+    system_ns: int
+    peak_bytes: int | None
+    end_bytes: int | None
+    largest_peak_bytes: int | None
+    largest_pid: int
+    largest_name: str | None
+    started: int | None
+    alive: int | None
+    unknown_bytes: int | None
+
+@final
+class Command:
+    def __new__(
+        cls,
+        argv: Sequence[str | os.PathLike[str]],
+        trace: bool = True,
+        streams: tuple[int, int, int] = (0, 1, 2),
+    ) -> Command: ...
+    def run(self) -> _CommandFigures: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def trace_error(self) -> str | None: ...
+
 def accuracy() -> _Accuracy: ...
 def memory() -> _OwnMemory: ...
 def sampler() -> _Sampler: ...
 def cgroup() -> _Cgroup: ...
+def cgroup_folder() -> tuple[str, int]: ...
 def set_attributes(instance: object, values: dict[str, object], /) -> None: ...
 def set_cpu_reader(reader: object | None, /) -> None: ...
 def start_recording(

@@ -30,8 +30,17 @@ def write_whole(
     permission, a folder or device, a full disk, an empty path.
     """
     given = os.fspath(path)
+    encoded = (each.encode("utf-8", "backslashreplace") for each in pieces)
     with _naming(given):
-        _write(given, pieces, new_mode)
+        _write(given, encoded, new_mode)
+    return Path(given)
+
+
+def write_bytes_whole(path: str | os.PathLike[str], content: bytes) -> Path:
+    """The same for `content` that is no text, such as a picture."""
+    given = os.fspath(path)
+    with _naming(given):
+        _write(given, [content], None)
     return Path(given)
 
 
@@ -152,7 +161,7 @@ def _temporary(folder: str, mode: int | None, new_mode: int | None) -> tuple[str
     return temporary, os.open(temporary, flags, first if mode is None else mode & 0o700)
 
 
-def _write(given: str, pieces: Iterable[str], new_mode: int | None) -> None:
+def _write(given: str, pieces: Iterable[bytes], new_mode: int | None) -> None:
     target = _target(given)
     mode = _mode_of(given, target)
     folder = os.path.dirname(target)
@@ -160,9 +169,7 @@ def _write(given: str, pieces: Iterable[str], new_mode: int | None) -> None:
         raise FileNotFoundError(errno.ENOENT, "no such directory")
     temporary, descriptor = _temporary(folder, mode, new_mode)
     try:
-        with open(
-            descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""
-        ) as file:
+        with open(descriptor, "wb") as file:
             file.writelines(pieces)
             file.flush()
             if mode is not None:

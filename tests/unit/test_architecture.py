@@ -12,9 +12,19 @@ SOURCES = [CSRC, PACKAGE, ROOT / "tests", ROOT / "benchmarks"]
 INPUTS = ROOT / "tests/data"
 
 # A folder uses the folders before it only. "": the files beside the folders.
-C_FOLDERS = ["base", "linux", "window", "blackbox", "sampler", "stream", "python"]
+C_FOLDERS = [
+    "base",
+    "linux",
+    "window",
+    "blackbox",
+    "sampler",
+    "stream",
+    "command",
+    "python",
+]
 PYTHON_FOLDERS = [
-    "", "display", "measure", "blackbox", "stream", "run", "ipython", "top", "cli",
+    "", "display", "measure", "blackbox", "stream", "run", "command", "compare",
+    "ipython", "top", "cli",
 ]  # fmt: skip
 
 # Files that do no I/O, start no threads and read no clock.

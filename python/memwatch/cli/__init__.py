@@ -15,7 +15,7 @@ from click.shell_completion import add_completion_class
 from .. import __version__
 from .shell_completion import Bash, Zsh
 
-_COMMANDS = ("doctor", "keygen", "postmortem", "run", "top")
+_COMMANDS = ("compare", "doctor", "exec", "keygen", "postmortem", "run", "top")
 """Each is a module of this package that defines ``command``."""
 
 

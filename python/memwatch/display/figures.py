@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from itertools import chain
 from math import nan
+from textwrap import shorten
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from ..report import CellReport
+from ..files import write_bytes_whole
+from ..report import CellReport, Timeline
 from .charts import NOTHING, Points, peak_of, points_of, session_chart, simplified
 from .units import in_mib, mib
 
@@ -104,6 +107,89 @@ def plot(
         legend["labelcolor"] = COLOURS["text"]
     axes.legend(**legend)
     return axes
+
+
+def plot_command(
+    command: str, timeline: Timeline | None, peak_bytes: int | None
+) -> SessionAxes:
+    """Draw the RSS of a command over time (s, MiB), and its peak as a line."""
+    axes = _new_axes()
+    points: Points = []
+    if timeline is not None:
+        points = list(zip(timeline["t_ns"], timeline["rss_bytes"], strict=True))
+    if points:
+        begin = points[0][0]
+        drawn = simplified(points, _POINTS)
+        axes.plot(
+            [(t_ns - begin) / 1e9 for t_ns, _ in drawn],
+            [in_mib(rss_bytes) for _, rss_bytes in drawn],
+            color=COLOURS["RSS"], label="RSS",
+        )  # fmt: skip
+    if peak_bytes is not None:
+        label = f"peak, {mib(peak_bytes)} MiB"
+        axes.axhline(in_mib(peak_bytes), color=COLOURS["peak"], ls="--", label=label)
+    axes.set_xlabel("time (s)")
+    axes.set_ylabel("RSS (MiB)")
+    title = shorten(command, 100)
+    axes.set_title(title, color=COLOURS["text"], fontsize="medium")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, labelcolor=COLOURS["text"])
+    return axes
+
+
+def plot_bars(
+    labels: Sequence[str], groups: Mapping[str, Sequence[tuple[float, float, float]]]
+) -> SessionAxes:
+    """Draw a bar for each label and group: a value, with the interval it lies in.
+
+    The values are bytes, each with the ends of its interval.
+    """
+    axes = _new_axes()
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    figure.set_size_inches(9, 1.0 + 0.6 * len(labels))
+    height = 0.8 / len(groups)
+    for number, (title, bars) in enumerate(groups.items()):
+        places = [
+            i + (number - (len(groups) - 1) / 2) * height for i in range(len(bars))
+        ]
+        sizes = [in_mib(round(value)) for value, _, _ in bars]
+        errors = [
+            [in_mib(round(value - low)) for value, low, _ in bars],
+            [in_mib(round(high - value)) for value, _, high in bars],
+        ]
+        drawn = axes.barh(
+            places, sizes, height * 0.9, xerr=errors, capsize=3, label=title,
+            color=COLOURS["kept" if number == 0 else "RSS"],
+            ecolor=COLOURS["text"],
+        )  # fmt: skip
+        axes.bar_label(
+            drawn, [f" {each:,.2f}" for each in sizes], color=COLOURS["text"], padding=4
+        )
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.set_xlabel("MiB")
+    axes.margins(x=0.15)
+    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    axes.legend(
+        frameon=False, labelcolor=COLOURS["text"], loc="upper left",
+        bbox_to_anchor=(1, 1),
+    )  # fmt: skip
+    return axes
+
+
+def save(axes: Axes, path: str | os.PathLike[str]) -> None:
+    """Write the figure of `axes` to `path`, whole, in the format of its ending.
+
+    OSError.
+    """
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    written = BytesIO()
+    figure.savefig(
+        written, format=os.fspath(path).rpartition(".")[2].lower(), facecolor="none"
+    )
+    write_bytes_whole(path, written.getvalue())
 
 
 Cells = list[tuple[CellReport, Points]]

@@ -35,6 +35,18 @@ def run(code):
     check_python(LIMIT + code)
 
 
+def test_errors_have_the_class_of_their_errno():
+    """Also where they are caught first: Python 3.10 took them all for OSError."""
+    run("""
+from memwatch import _core
+for call in (lambda: _core.read_blackbox("/nowhere"), lambda: _core.Process(999999999)):
+    try:
+        call()
+    except FileNotFoundError:
+        pass
+""")
+
+
 def test_proc_that_cannot_be_read_when_loading():
     """It is the first call's error, not the import's; and not for ever."""
     run("""

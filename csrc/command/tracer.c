@@ -1,0 +1,181 @@
+#include "command/tracer.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "command/process_figures.h"
+#include "linux/proc.h"
+
+/* ---- what is known of the memory ---- */
+
+static void
+raise_to(int64_t *value, int64_t other)
+{
+    if (other != MW_ABSENT && (*value == MW_ABSENT || *value < other)) {
+        *value = other;
+    }
+}
+
+/* A thread is at its exit: that of the last one of a process still has the memory. */
+static void
+note_exit(struct mw_tracer *self, pid_t tid)
+{
+    struct mw_command_result *result = self->result;
+    struct mw_process_figures figures;
+
+    if (mw_process_figures_read(&figures, MW_PROC_ROOT, tid) != 0) {
+        return;
+    }
+    if (figures.pid == tid) {
+        self->ended++;
+    }
+    if (figures.pid == self->pid) {
+        raise_to(&result->peak_bytes, figures.memory.hwm_bytes);
+        result->end_bytes = figures.memory.rss_bytes;
+    }
+    if (figures.memory.hwm_bytes != MW_ABSENT &&
+        figures.memory.hwm_bytes > result->largest_peak_bytes) {
+        result->largest_peak_bytes = figures.memory.hwm_bytes;
+        result->largest_pid = figures.pid;
+        memcpy(result->largest_name, figures.name, sizeof figures.name);
+    }
+}
+
+/* A process has replaced its program, and the memory of the old one is gone. Its mark
+ * is in ru_maxrss, which is the highest of this process, of the children it has waited
+ * for, and of the process that started it by vfork(); all of those are read themselves.
+ * Except one: the first process began as a copy of ours. */
+static void
+note_exec(struct mw_tracer *self, pid_t pid, int64_t maxrss_bytes)
+{
+    struct mw_command_result *result = self->result;
+
+    if (pid == self->pid && !self->has_executed) {
+        self->has_executed = true;
+        self->before_exec_bytes = maxrss_bytes;
+        return;
+    }
+    if (pid == self->pid && maxrss_bytes <= self->before_exec_bytes) {
+        raise_to(&result->unknown_bytes, maxrss_bytes);
+        return;
+    }
+    if (pid == self->pid && maxrss_bytes > result->largest_peak_bytes) {
+        raise_to(&result->peak_bytes, maxrss_bytes);
+    }
+    if (maxrss_bytes > result->largest_peak_bytes) {
+        result->largest_peak_bytes = maxrss_bytes;
+        result->largest_pid = pid;
+        result->largest_name[0] = '\0';
+    }
+}
+
+/* clone() makes threads and processes. */
+static bool
+is_thread_of(pid_t process, pid_t tid)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, MW_PROC_ROOT "/%ld/task/%ld", (long)process, (long)tid);
+    return access(path, F_OK) == 0;
+}
+
+static void
+note_start(struct mw_tracer *self, pid_t parent, int event)
+{
+    unsigned long started = 0;
+
+    ptrace(PTRACE_GETEVENTMSG, parent, NULL, &started);
+    if (event != PTRACE_EVENT_CLONE || !is_thread_of(parent, (pid_t)started)) {
+        self->result->started++;
+    }
+}
+
+/* ---- stops ---- */
+
+static bool
+is_stop_signal(int number)
+{
+    return number == SIGSTOP || number == SIGTSTP || number == SIGTTIN ||
+           number == SIGTTOU;
+}
+
+/* The threads of a process that is stopped, as by Ctrl-Z, must stay so until SIGCONT.
+ */
+static void
+let_be_stopped(const struct mw_tracer *self, pid_t tid, int number)
+{
+    ptrace(PTRACE_LISTEN, tid, NULL, NULL);
+    if (tid == self->pid && number != SIGSTOP) {
+        /* Only if we stop too does the shell know that its job has stopped. */
+        kill(getpid(), SIGSTOP);
+    }
+}
+
+static void
+handle_stop(struct mw_tracer *self, pid_t tid, int status, const struct rusage *usage)
+{
+    int event = status >> 16;
+    int number = WSTOPSIG(status);
+
+    switch (event) {
+    case 0: /* a signal is about to be delivered */
+        ptrace(PTRACE_CONT, tid, NULL, (void *)(intptr_t)number);
+        return;
+    case PTRACE_EVENT_STOP:
+        if (is_stop_signal(number)) {
+            let_be_stopped(self, tid, number);
+            return;
+        }
+        break; /* a new thread or process begins */
+    case PTRACE_EVENT_EXIT:
+        note_exit(self, tid);
+        break;
+    case PTRACE_EVENT_EXEC:
+        note_exec(self, tid, (int64_t)usage->ru_maxrss * 1024);
+        break;
+    case PTRACE_EVENT_FORK:
+    case PTRACE_EVENT_VFORK:
+    case PTRACE_EVENT_CLONE:
+        note_start(self, tid, event);
+        break;
+    default:
+        break;
+    }
+    ptrace(PTRACE_CONT, tid, NULL, NULL);
+}
+
+int
+mw_tracer_seize(pid_t pid)
+{
+    long options = PTRACE_O_TRACEEXIT | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK |
+                   PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
+
+    return ptrace(PTRACE_SEIZE, pid, NULL, (void *)options) == 0 ? 0 : -errno;
+}
+
+bool
+mw_tracer_step(struct mw_tracer *self, int *status)
+{
+    struct rusage usage;
+    /* Never the children of other threads. */
+    pid_t tid = wait4(-1, status, __WALL | __WNOTHREAD, &usage);
+
+    if (tid < 0) {
+        return errno == EINTR;
+    }
+    if (WIFSTOPPED(*status)) {
+        handle_stop(self, tid, *status, &usage);
+        return true;
+    }
+    if (tid != self->pid) {
+        return true;
+    }
+    self->usage = usage;
+    return false;
+}

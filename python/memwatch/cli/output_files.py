@@ -1,0 +1,38 @@
+"""Checks of the files that an option names, before a long run."""
+
+from __future__ import annotations
+
+import click
+
+from ..files import check_writable
+from ..optional import MissingLibraryError, need
+from ..warn import cause_of
+
+_PICTURES = (".svg", ".png", ".pdf")
+
+
+def check(option: str, path: str | None) -> None:
+    """UsageError if FILE of `option` cannot be written; ``-`` is stdout."""
+    if not path or path == "-":
+        return
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise click.UsageError(
+            f"{option}: cannot write {path}: {cause_of(error)}"
+        ) from None
+
+
+def check_picture(option: str, path: str | None) -> None:
+    """The same for a picture, which needs matplotlib and a known ending."""
+    if not path:
+        return
+    if not path.lower().endswith(_PICTURES):
+        raise click.UsageError(
+            f"{option}: cannot tell the format of '{path}'; use .svg, .png or .pdf"
+        )
+    try:
+        need("matplotlib", "plot", option)
+    except MissingLibraryError as error:
+        raise click.UsageError(str(error)) from None
+    check(option, path)

@@ -1,0 +1,1 @@
+"""Commands, run and measured: ``memwatch exec``."""

@@ -1,0 +1,1 @@
+"""Which of several programs takes less memory: ``memwatch compare``."""

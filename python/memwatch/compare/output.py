@@ -1,0 +1,124 @@
+"""A comparison as a table for people, as CSV and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..display.units import MIB
+from . import statistics
+from .comparison import METRICS, Comparison, Metric
+from .statistics import Estimate
+
+_TITLES: dict[Metric, str] = {"memory": "kept", "peak": "peak", "time": "time"}
+_HEADER = ("", "median", "range", "95 % interval", "ratio (95 %)")
+
+
+def table(comparison: Comparison) -> str:
+    """All figures, a line for each variant below a line for each metric."""
+    rows: list[tuple[str, ...]] = [_HEADER]
+    for metric in METRICS:
+        rows.append((_title(comparison, metric),))
+        for place, variant in enumerate(comparison.variants):
+            rows.append((f"  {variant.label}", *_cells(comparison, place, metric)))
+    widths = [max(len(row[i]) for row in rows if len(row) > i) for i in range(5)]
+    lines = []
+    for row in rows:
+        first = f"{row[0]:<{widths[0]}}"
+        rest = [f"{each:>{widths[i]}}" for i, each in enumerate(row[1:], 1)]
+        lines.append("  ".join([first, *rest]).rstrip())
+    return "\n".join(lines)
+
+
+def markdown(comparison: Comparison) -> str:
+    """The same as a table in Markdown, with the sentences above it."""
+    lines = [f"{each}.\n" for each in comparison.sentences()]
+    lines.append("| variant | " + " | ".join(_TITLES[each] for each in METRICS) + " |")
+    lines.append("| --- |" + " ---: |" * len(METRICS))
+    for place, variant in enumerate(comparison.variants):
+        label = variant.label.replace("|", r"\|")
+        cells = [_in_one_cell(comparison, place, metric) for metric in METRICS]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+Bar = tuple[float, float, float]
+"""A median, and its interval."""
+
+
+def bars(comparison: Comparison) -> tuple[list[str], dict[str, list[Bar]]]:
+    """The labels, and for each metric of memory the bars; bytes."""
+    groups: dict[str, list[Bar]] = {}
+    for metric in METRICS:
+        if metric != "time":
+            found = [
+                statistics.median(comparison.values(place, metric) or [0.0])
+                for place, _ in enumerate(comparison.variants)
+            ]
+            groups[_TITLES[metric]] = [(e.value, e.low, e.high) for e in found]
+    return [each.label for each in comparison.variants], groups
+
+
+def rows(comparison: Comparison) -> Iterator[tuple[Any, ...]]:
+    """For CSV: a header, then a row for each run; bytes and nanoseconds."""
+    yield ("variant", "interpreter", "run", *METRICS.values())
+    for variant, trials in zip(comparison.variants, comparison.trials, strict=True):
+        for number, trial in enumerate(trials, 1):
+            figures = (getattr(trial, name) for name in METRICS.values())
+            yield (variant.label, variant.interpreter, number, *figures)
+
+
+def _title(comparison: Comparison, metric: Metric) -> str:
+    if metric == "time":
+        return "time (ms)"
+    gross = comparison.gross or all(
+        each.kind == "command" for each in comparison.variants
+    )
+    what = {"memory": "kept at the end", "peak": "peak"}[metric]
+    return f"{what} (MiB{', with the interpreter' if gross else ''})"
+
+
+def _cells(comparison: Comparison, place: int, metric: Metric) -> tuple[str, ...]:
+    values = comparison.values(place, metric)
+    if not values:
+        return ("no run",)
+    found = statistics.median(values)
+    return (
+        _plain(found.value, metric),
+        _span(min(values), max(values), metric),
+        _span(found.low, found.high, metric),
+        _ratio(comparison, place, metric),
+    )
+
+
+def _ratio(comparison: Comparison, place: int, metric: Metric) -> str:
+    if place == 0 or not comparison.runs:
+        return "1" if place == 0 else ""
+    found = comparison.verdict(place, metric).ratio
+    return "n/a" if found is None else _in_digits(found)
+
+
+def _in_digits(found: Estimate) -> str:
+    digits = 2 if found.high < 100 else 0
+    value, low, high = (f"{each:.{digits}f}" for each in vars(found).values())
+    return f"{value} ({low} to {high})"
+
+
+def _in_one_cell(comparison: Comparison, place: int, metric: Metric) -> str:
+    values = comparison.values(place, metric)
+    if not values:
+        return "no run"
+    unit = "ms" if metric == "time" else "MiB"
+    text = f"{_plain(statistics.median(values).value, metric)} {unit}"
+    ratio = _ratio(comparison, place, metric)
+    return text if place == 0 else f"{text}, x {ratio}"
+
+
+def _plain(value: float, metric: Metric) -> str:
+    if metric == "time":
+        return f"{value / 1e6:.3g}" if value < 1e9 else f"{value / 1e6:.0f}"
+    return f"{value / MIB:.2f}"
+
+
+def _span(low: float, high: float, metric: Metric) -> str:
+    return f"{_plain(low, metric)} to {_plain(high, metric)}"
