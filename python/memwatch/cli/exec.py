@@ -91,8 +91,6 @@ def describe(report: CommandReport) -> str:
     rows = [("peak", _peak(report)), ("at the end", size(report.rss_end_bytes))]
     if report.processes != 1:
         rows.insert(1, ("peak of the tree", _tree(report)))
-    elif report.tree_peak_method == "cgroup":
-        rows.insert(1, ("peak of its cgroup", _tree(report)))
     cpu = report.user_ns + report.system_ns
     rows.append(
         ("time", f"{duration(report.duration_ns)}, {duration(cpu)} of a processor")
@@ -125,7 +123,7 @@ def _peak(report: CommandReport) -> str:
 
 def _tree(report: CommandReport) -> str:
     how = {
-        "cgroup": f"{size(report.tree_peak_bytes)} with page cache (memory cgroup)",
+        "cgroup": f"{size(report.tree_peak_bytes)} (memory cgroup)",
         "kernel": size(report.tree_peak_bytes),
         "sampled": f"at least {size(report.tree_peak_bytes)} (PSS, sampled)",
     }[report.tree_peak_method]

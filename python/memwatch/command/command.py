@@ -61,7 +61,8 @@ class CommandReport:
     tree_peak_bytes: int | None
     """The most that all its processes together held at one time."""
     tree_peak_method: PeakMethod
-    """``cgroup``: its counter, with page cache; ``kernel``: there was one process;
+    """``kernel``: there was one process; ``cgroup``: the counter of a cgroup of its
+    own, with the page cache that it filled, at least the largest process's peak;
     ``sampled``: the sum of PSS, a lower bound."""
     processes: int | None
     """How many were started; None: not traced."""
@@ -194,10 +195,11 @@ def _tree_peak(
     figures: Any, tree: Any, group_peak: int | None
 ) -> tuple[int | None, PeakMethod]:
     largest = figures["largest_peak_bytes"]
-    if group_peak is not None and group_peak >= (largest or 0):
-        return group_peak, "cgroup"
     if figures["started"] == 1:
         return largest, "kernel"
+    if group_peak is not None:
+        # Without pages that were in the cache before, such as those of libraries.
+        return max(group_peak, largest or 0), "cgroup"
     found = [largest, tree.get("tree_pss_peak_bytes")]
     known = [each for each in found if each is not None]
     return max(known, default=None), "sampled"

@@ -30,7 +30,7 @@ _WHERE = {
 }
 _STEADY = 0.8
 """A leak grows in so many of the runs; caches and arenas grow in a few."""
-_STEP_BYTES = 64 * 1024
+_STEP_BYTES = 256 * 1024
 _RESAMPLES = 1000
 
 
