@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
@@ -167,7 +166,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         same_result=given["same_result"],
         tolerances={**TOLERANCES, **tolerances},
     )
-    with _progress() as tell:
+    with output.progress_on_terminal() as tell:
         comparison.run(given["runs"], given["warmup"], tell)
     sys.exit(_report(comparison, tolerances or {"memory": 0, "peak": 0}, given))
 
@@ -184,8 +183,7 @@ def _report(comparison: Comparison, judged: dict[Any, float], given: Any) -> int
     if comparison.failure is not None:
         click.echo(f"memwatch compare: {comparison.failure}", err=True)
         if any(comparison.trials):
-            runs = ", ".join(str(len(each)) for each in comparison.trials)
-            click.echo(f"The figures above are partial: of {runs} runs.", err=True)
+            click.echo(output.partial(comparison), err=True)
     elif given["fail_if_more"] and comparison.has_more(judged):
         code = _OVER_BUDGET
     try:
@@ -229,7 +227,7 @@ def _find_leak(chosen: list[Variant], given: Any) -> int:
     _check_files(given)
     (variant,) = variants.with_interpreters(chosen, ())
     try:
-        with _progress() as tell:
+        with output.progress_on_terminal() as tell:
             verdict = trials.find_leak(variant, runs, setup=given["setup"], tell=tell)
     except trials.TrialError as error:
         click.echo(f"memwatch compare: {error}", err=True)
@@ -263,19 +261,3 @@ def _check_files(given: Any) -> None:
     for name in ("json", "csv", "markdown"):
         output_files.check(f"--{name}", given[name])
     output_files.check_picture("--plot", given["plot"])
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Shows a line on a terminal, and removes it at the end."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-
-    def tell(text: str) -> None:
-        click.echo(f"\r\x1b[K{text[:79]}", err=True, nl=False)
-
-    try:
-        yield tell
-    finally:
-        click.echo("\r\x1b[K", err=True, nl=False)

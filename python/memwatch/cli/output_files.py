@@ -29,7 +29,7 @@ def check_picture(option: str, path: str | None) -> None:
         return
     if not path.lower().endswith(_PICTURES):
         raise click.UsageError(
-            f"{option}: cannot tell the format of '{path}'; use .svg, .png or .pdf"
+            f"{option}: unknown format of '{path}'; use .svg, .png or .pdf"
         )
     try:
         need("matplotlib", "plot", option)

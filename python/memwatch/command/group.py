@@ -32,7 +32,7 @@ class CommandGroup:
 
     def add(self, pid: int) -> None:
         """Move a process to it; what it starts will be in it too. OSError."""
-        (self._folder / "cgroup.procs").write_text(str(pid))
+        _move(pid, self._folder)
 
     def peak_bytes(self) -> int | None:
         """The most memory that was charged to it; None: unknown."""
@@ -46,6 +46,14 @@ class CommandGroup:
         with suppress(OSError):
             for pid in (self._folder / "cgroup.procs").read_text().split():
                 with suppress(OSError):
-                    (self._parent / "cgroup.procs").write_text(pid)
+                    _move(int(pid), self._parent)
         with suppress(OSError):
             self._folder.rmdir()
+
+
+def _move(pid: int, folder: Path) -> None:
+    descriptor = os.open(folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(pid).encode())
+    finally:
+        os.close(descriptor)

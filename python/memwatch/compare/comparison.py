@@ -27,6 +27,8 @@ TOLERANCES: dict[Metric, float] = {"memory": 0.01, "peak": 0.01, "time": 0.05}
 FEWEST, MOST = 10, 30
 """Runs of each variant, if their number is not given."""
 
+_DIFFERENT = "the results differ, so these are not two ways to do the same:"
+
 _NARROW = 0.02
 """Enough runs: the intervals of both ratios of memory are narrower than that."""
 _SHORT_NS = 5_000_000
@@ -127,11 +129,11 @@ class Comparison:
     def _check_results(self, found: dict[int, Trial]) -> None:
         for i in range(1, len(self.variants)):
             if found[i].result != found[0].result:
-                raise TrialError(
-                    "the results differ, so these are not two ways to the same thing:"
-                    f"\n    {self.variants[0].label}: {_start_of(found[0].result)}"
-                    f"\n    {self.variants[i].label}: {_start_of(found[i].result)}"
-                )
+                results = [
+                    f"    {self.variants[place].label}: {_start_of(found[place].result)}"
+                    for place in (0, i)
+                ]
+                raise TrialError("\n".join([_DIFFERENT, *results]))
 
     def _is_certain(self) -> bool:
         memory: list[Metric] = ["memory", "peak"]

@@ -8,15 +8,16 @@ the driver is ready (R), and closes it when the code has run (D: done, E: it rai
 
 import sys
 
-# Else the modules of this folder would be found instead of those of the library.
-del sys.path[0]
+if __name__ == "__main__":
+    # Else the modules of this folder would be found instead of those of the library.
+    del sys.path[0]
 
-import ast  # noqa: E402
-import builtins  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import types  # noqa: E402
-from typing import Any  # noqa: E402
+import ast
+import builtins
+import json
+import os
+import types
+from typing import Any
 
 
 def main() -> None:
@@ -111,7 +112,9 @@ def _runner(given: Any, names: Any) -> Any:
         import runpy
 
         def run_module() -> None:
-            runpy.run_module(text, run_name="__main__", alter_sys=True)
+            # runpy drops the module at its end.
+            found = runpy.run_module(text, run_name="__main__", alter_sys=True)
+            names["__memwatch_module__"] = found
 
         return run_module
     if kind == "notebook":
@@ -190,4 +193,5 @@ class _LeakTest:
         return self._leak.grown(self._types, self._leak.count_types())
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -123,7 +124,7 @@ def judge(
     fine = [name for name in found if name != "rss_bytes"] or list(found)
     highest = max((found[name][0].high for name in fine), default=0.0)
     bound = max(4096, 1024 * -(-int(highest) // 1024))
-    resident = [each["rss_bytes"] or 0 for each in readings]
+    resident = [each.get("rss_bytes") or 0 for each in readings]
     grew = [i for i, step in enumerate(_steps(resident), 2) if step > _STEP_BYTES]
     if grew and grew[-1] <= runs // 2:
         return LeakVerdict(
@@ -171,9 +172,15 @@ class HeapReader:
             tracemalloc.start(1)
 
     def read(self) -> dict[str, int | None]:
-        """``python_bytes`` and ``malloc_bytes``; None: unknown."""
+        """``python_bytes`` and ``malloc_bytes``; None: unknown.
+
+        Without garbage: cycles are collected before.
+        """
+        import gc
+
         from .. import _core
 
+        gc.collect()
         stats = _core.malloc_stats()
         return {
             "python_bytes": self._tracemalloc.get_traced_memory()[0],
@@ -184,6 +191,53 @@ class HeapReader:
         """Stop tracemalloc, unless somebody else had started it."""
         if self._has_started:
             self._tracemalloc.stop()
+
+
+class LeakTest:
+    """A leak test in this process: after_run() after each of `runs` runs.
+
+    Keeps nothing that grows from run to run.
+    """
+
+    def __init__(self, runs: int) -> None:
+        self._runs, self._done = runs, 0
+        self._figures = {name: array("q", bytes(8 * runs)) for name in _LEAST}
+        self._unknown: set[str] = set()
+        self._reader = HeapReader()
+        self._types = count_types()
+
+    def after_run(self, rss_bytes: int | None) -> None:
+        """Read what is allocated; `rss_bytes` is RSS at the end of the run."""
+        self._keep("rss_bytes", rss_bytes)
+        for name, value in self._reader.read().items():
+            self._keep(name, value)
+        self._done += 1
+        if self._done == warm_up(self._runs):
+            self._types = count_types()
+
+    def _keep(self, name: str, value: int | None) -> None:
+        if value is None:
+            self._unknown.add(name)
+        else:
+            self._figures[name][self._done] = value
+
+    def verdict(self) -> LeakVerdict:
+        """After the last run."""
+        types = grown(self._types, count_types())
+        known = {
+            name: values
+            for name, values in self._figures.items()
+            if name not in self._unknown
+        }
+        readings = [
+            {name: values[i] for name, values in known.items()}
+            for i in range(self._done)
+        ]
+        return judge(readings, types)
+
+    def close(self) -> None:
+        """Stop tracemalloc; call it in any case."""
+        self._reader.close()
 
 
 def count_types() -> dict[str, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..display.units import MIB
@@ -40,6 +42,34 @@ def markdown(comparison: Comparison) -> str:
         cells = [_in_one_cell(comparison, place, metric) for metric in METRICS]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def partial(comparison: Comparison) -> str:
+    """How many runs the figures of a comparison that ended early are of."""
+    runs = ", ".join(str(len(each)) for each in comparison.trials)
+    return f"The figures are partial: of {runs} runs."
+
+
+def in_mib(value: float) -> str:
+    """A median in MiB, without the unit."""
+    return _plain(value, "memory")
+
+
+@contextmanager
+def progress_on_terminal() -> Iterator[Callable[[str], None]]:
+    """A function that shows a line on stderr, if that is a terminal, for a while."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda text: None
+        return
+
+    def show(text: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{text[:79]}")
+        sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        show("")
 
 
 Bar = tuple[float, float, float]
@@ -87,11 +117,12 @@ def _cells(comparison: Comparison, place: int, metric: Metric) -> tuple[str, ...
         _plain(found.value, metric),
         _span(min(values), max(values), metric),
         _span(found.low, found.high, metric),
-        _ratio(comparison, place, metric),
+        ratio(comparison, place, metric),
     )
 
 
-def _ratio(comparison: Comparison, place: int, metric: Metric) -> str:
+def ratio(comparison: Comparison, place: int, metric: Metric) -> str:
+    """The ratio to the first variant, with its interval; "" if it is unknown."""
     if place == 0 or not comparison.runs:
         return "1" if place == 0 else ""
     found = comparison.verdict(place, metric).ratio
@@ -110,8 +141,9 @@ def _in_one_cell(comparison: Comparison, place: int, metric: Metric) -> str:
         return "no run"
     unit = "ms" if metric == "time" else "MiB"
     text = f"{_plain(statistics.median(values).value, metric)} {unit}"
-    ratio = _ratio(comparison, place, metric)
-    return text if place == 0 else f"{text}, x {ratio}"
+    if place == 0:
+        return text
+    return f"{text}, x {ratio(comparison, place, metric)}"
 
 
 def _plain(value: float, metric: Metric) -> str:

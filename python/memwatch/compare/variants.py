@@ -95,7 +95,7 @@ def code(text: str, label: str | None = None) -> Variant:
         compile(text, "<string>", "exec")
     except (SyntaxError, ValueError) as error:
         raise VariantError(
-            f"{label or _label(text)}: this is no Python code: {error}"
+            f"{label or _label(text)}: invalid Python code: {error}"
         ) from None
     return Variant(kind="code", text=text, label=label or _label(text))
 

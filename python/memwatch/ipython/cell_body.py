@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import CO_COROUTINE
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..measure.window import OpenWindow, history, status_of
 from ..report import CellReport
+
+if TYPE_CHECKING:
+    from ..compare.leak import LeakVerdict
 
 
 class CellBody:
@@ -59,6 +62,29 @@ class CellBody:
                     value = await value
         return value
 
+    def find_leak(self, runs: int | None) -> LeakVerdict:
+        """Run it `runs` times, by default 20; whether it takes more memory each time.
+
+        Its reports are not kept.
+        """
+        __tracebackhide__ = "__ipython_bottom__"
+        from ..compare import leak
+
+        runs = leak.RUNS if runs is None else runs
+        test = leak.LeakTest(runs)
+        try:
+            for run in range(1, runs + 1):
+                window = self._open(f"run {run} of {runs}")
+                try:
+                    self.run()
+                finally:
+                    report = window.close(label=None, status="ok")
+                test.after_run(None if report is None else report.rss_end_bytes)
+                del window, report
+            return test.verdict()
+        finally:
+            test.close()
+
     def repeat(self, runs: int) -> list[CellReport]:
         """Run it `runs` times, each in a window of its own; the reports.
 
@@ -83,11 +109,16 @@ class CellBody:
             del value
         return reports
 
+    def _label(self, name: str) -> str:
+        return f"In [{self._number}] {name}"
+
+    def _open(self, name: str) -> OpenWindow:
+        return OpenWindow(self._label(name))
+
     @contextmanager
     def _window(self, name: str, reports: list[CellReport]) -> Iterator[None]:
         error: BaseException | None = None
-        label = f"In [{self._number}] {name}"
-        window = OpenWindow(label)
+        label, window = self._label(name), self._open(name)
         try:
             yield
         except BaseException as raised:

@@ -55,6 +55,8 @@ class _Cell:
 
 def _is_only_memwatch(text: str) -> bool:
     lines = [line for line in map(str.strip, text.splitlines()) if line]
+    if lines and lines[0].split()[0] == "%%memwatch_compare":
+        return True
     # Without "%" as well: IPython's %automagic.
     return all(
         line.startswith("#") or line.split()[0] in ("%memwatch", "memwatch")
@@ -148,7 +150,7 @@ class CellWatcher:
     def ignore_this_cell(self) -> None:
         """Make no report of the running cell if it has only lines of %memwatch.
 
-        Unless one of them has watched code: watch_this_cell().
+        Or is a %%memwatch_compare, whose code runs elsewhere. Unless one of them has watched code: watch_this_cell().
         """
         cell = self._cell_of_this_thread()
         if cell is None or cell.info is None or cell.should_print:

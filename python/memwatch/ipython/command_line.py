@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Callable
 from getopt import GetoptError, getopt
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..warn import say
 from .commands import (
@@ -19,10 +19,10 @@ from .commands import (
     parse_count,
 )
 
-CELL_OPTIONS = ("-r", "--repeat", "--help")
+CELL_OPTIONS = ("-r", "--repeat", "--leak", "--help")
 """The options of ``%%memwatch``, without the short form of ``--help``."""
-LINE_OPTIONS = (*CELL_OPTIONS, "--version")
-"""The options of ``%memwatch``, likewise."""
+LINE_OPTIONS = ("-r", "--repeat", "--help", "--version")
+"""Those of ``%memwatch``, likewise."""
 
 _HELP_OPTIONS = {"-h", "--help"}
 _HELP = {*_HELP_OPTIONS, "help"}
@@ -33,6 +33,8 @@ _CODE = {
     "%memwatch -r N CODE": "Run this line N times; show median and range.",
     "%%memwatch": "Watch this cell, even if watching is off.",
     "%%memwatch -r N": "Run this cell N times; show median and range.",
+    "%%memwatch --leak": "Run this cell 20 times, or -r N: does it leak?",
+    "%%memwatch_compare": "Compare ways to do the same, in fresh processes.",
     "%%memwatch_quiet": "Run this cell without printing a line.",
 }
 
@@ -121,27 +123,63 @@ def _parse_argument(argument: Argument | None, words: list[str]) -> Any:
     return argument.default
 
 
-def parse_cell_line(line: str) -> int | None:
-    """The number of runs in the line of ``%%memwatch``; 0: help; None: one run.
+class CellOptions(NamedTuple):
+    """What the line of ``%%memwatch`` asks for."""
+
+    runs: int | None = None
+    """How often to run the cell; None: once; 0: not at all, show the help."""
+    leak: bool = False
+    """Whether to decide if it leaks."""
+
+
+def parse_cell_line(line: str) -> CellOptions:
+    """The options in the line of ``%%memwatch``.
 
     CommandError if the line has anything else.
 
     >>> parse_cell_line("-r 5")
-    5
+    CellOptions(runs=5, leak=False)
     """
-    runs = None
+    runs, leak = None, False
     try:
-        options, rest = getopt(_split(line), "r:h", ["repeat=", "help"])
+        options, rest = getopt(_split(line), "r:h", ["repeat=", "leak", "help"])
         for option, value in options:
             if option in _HELP_OPTIONS:
-                return 0
-            runs = parse_count(value)
+                return CellOptions(runs=0)
+            if option == "--leak":
+                leak = True
+            else:
+                runs = parse_count(value)
+        if leak and runs is not None:
+            _check_leak_runs(runs)
     except (GetoptError, CommandError) as error:
         raise CommandError(f"%%memwatch: {error}") from None
     if rest:
         hint = "; a cell magic takes no subcommand" if rest[0] in COMMANDS else ""
         raise CommandError(f"%%memwatch: unexpected argument: '{' '.join(rest)}'{hint}")
-    return runs
+    return CellOptions(runs, leak)
+
+
+def _check_leak_runs(runs: int) -> None:
+    from ..compare.leak import FEWEST_RUNS
+
+    if runs < FEWEST_RUNS:
+        raise CommandError(f"--leak: expected at least {FEWEST_RUNS} runs, got {runs}")
+
+
+def parse(
+    line: str, cell: str | None, is_name: Callable[[str], bool]
+) -> tuple[CellOptions, str | None]:
+    """The options and the code of either magic; no code: `line` is a subcommand.
+
+    CommandError.
+    """
+    if cell is not None:
+        return parse_cell_line(line), cell
+    found = parse_code(line, is_name)
+    if found is None:
+        return CellOptions(), None
+    return CellOptions(runs=found[0]), found[1]
 
 
 def describe() -> str:

@@ -31,6 +31,7 @@ from ..stream import publishing
 from ..warn import cause_of, say, warn_once
 from . import command_line
 from .cell_watcher import CellWatcher
+from .command_line import CellOptions
 from .commands import CommandError
 from .configuration import Configuration
 from .hints import GrowthHint, LimitWarning
@@ -235,7 +236,7 @@ class MemWatch(Configuration, Magics):
         shell: Any = self.shell
         if cell is not None:
             line = shell.var_expand(line, 2)
-        runs, code = self._parse(line, cell)
+        (runs, leak), code = self._parse(line, cell)
         if code is None:
             return self._run_subcommand(shell.var_expand(line, 2))
         if runs == 0:
@@ -243,6 +244,8 @@ class MemWatch(Configuration, Magics):
         from .cell_body import CellBody
 
         body = CellBody(self.shell, code)
+        if leak:
+            return say(str(body.find_leak(runs)))
         if runs is None:
             self.watcher.watch_this_cell()
             return body.run()
@@ -266,6 +269,35 @@ class MemWatch(Configuration, Magics):
         self.watcher.print_this_cell(False)
         return CellBody(self.shell, cell).run()
 
+    @cell_magic
+    def memwatch_compare(self, line: str, cell: str) -> Any:
+        """Compare ways to do the same: what they keep, their peaks, their time.
+
+        Each runs several times in a fresh process of this Python. The value has all
+        figures: _.comparison.to_dict()
+
+            %%memwatch_compare
+            # %% setup
+            n = 100_000
+            # %% list
+            x = [i * i for i in range(n)]
+            # %% array
+            import array
+            x = array.array("q", (i * i for i in range(n)))
+
+        Options: -r N (runs; default: 10 to 30), --warmup N, --gross (with the
+        interpreter's own memory), --same-result (the last expressions must be equal).
+        """
+        from ..compare import cell as compared
+
+        try:
+            given = compared.read(line, cell)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        finally:
+            self.watcher.ignore_this_cell()
+        return compared.show(self.shell, self.shows("text/html"), *given)
+
     async def run_awaiting(self, magic: str, line: str, cell: str | None) -> Any:
         """Run `magic` for code that awaits; see awaiting.py."""
         __tracebackhide__ = True
@@ -278,7 +310,9 @@ class MemWatch(Configuration, Magics):
         if cell is not None:
             shell: Any = self.shell
             line = shell.var_expand(line, 1)
-        runs, code = self._parse(line, cell)
+        (runs, leak), code = self._parse(line, cell)
+        if leak:
+            raise UsageError("%%memwatch --leak: cannot repeat a cell that awaits")
         if runs == 0:
             return say(command_line.describe())
         body = CellBody(self.shell, code or "", may_await=True)
@@ -287,12 +321,10 @@ class MemWatch(Configuration, Magics):
             return await body.run_async()
         return self._show_repeats(await body.repeat_async(runs))
 
-    def _parse(self, line: str, cell: str | None) -> tuple[int | None, str | None]:
-        """The number of runs and the code; no code: a subcommand. UsageError."""
+    def _parse(self, line: str, cell: str | None) -> tuple[CellOptions, str | None]:
+        """The options and the code; no code: a subcommand. UsageError."""
         try:
-            if cell is not None:
-                return command_line.parse_cell_line(line), cell
-            return command_line.parse_code(line, self._is_name) or (None, None)
+            return command_line.parse(line, cell, self._is_name)
         except CommandError as error:
             raise UsageError(str(error)) from None
 

@@ -60,7 +60,7 @@ def test_files_and_folders_are_left_to_the_shell(tmp_path, words, expected):
 
 
 def test_sub_commands_and_options(tmp_path):
-    commands = ["doctor", "keygen", "postmortem", "run", "top"]
+    commands = ["compare", "doctor", "exec", "keygen", "postmortem", "run", "top"]
     assert values(tmp_path, "") == commands
     assert values(tmp_path, "do") == ["doctor"]
     assert values(tmp_path, "run", "--max-") == ["--max-peak", "--max-used"]

@@ -6,6 +6,7 @@ import pytest
 
 import memwatch
 from memwatch import _core
+from memwatch.compare.cell import Result
 from support import MIB
 
 
@@ -183,3 +184,94 @@ def test_code_after_memwatch_is_repeated(ip, show):
     assert len(ip.user_ns["runs"]) == 5
     show("%memwatch --repeat=2 runs.append(1)")
     assert len(ip.user_ns["runs"]) == 7
+
+
+# ---- %%memwatch_compare, %%memwatch --leak ----
+
+COMPARED = """%%memwatch_compare -r 3
+# %% setup
+n = 500_000
+# %% list
+x = list(range(n))
+# %% range
+x = range(n)
+"""
+
+
+def test_compare(ip, show):
+    before = len(memwatch.history)
+    text = show(COMPARED)
+    assert "range keeps 19." in text or "range keeps" in text
+    assert "run 3 of 3: range" in text
+    result = ip.user_ns["_"]
+    assert isinstance(result, Result)
+    assert result.comparison.runs == 3
+    assert result.comparison.verdict(1, "memory").is_less
+    # It is no cell that used memory: the variants ran elsewhere.
+    assert len(memwatch.history) == before
+    assert "x" not in ip.user_ns
+
+
+def test_compare_in_a_notebook(ip, show):
+    show(COMPARED)
+    html = ip.user_ns["_"]._repr_html_()
+    assert html.count("<tr>") == 5
+    assert "<td>list</td>" in html
+    assert "width:100.00%" in html
+    hostile = show("%%memwatch_compare -r 2\n# %% <b>\n1\n# %% b\n2")
+    assert "UsageError" not in hostile
+    assert "<b>" not in ip.user_ns["_"]._repr_html_()
+
+
+def test_compare_that_fails(ip, show):
+    text = show("%%memwatch_compare -r 2\n# %% a\n1 / 0\n# %% b\n2")
+    assert "ZeroDivisionError" in text
+    assert ip.user_ns["_"].comparison.failure is not None
+    assert "figures are partial" not in text
+
+
+def test_results_that_differ(show):
+    text = show("%%memwatch_compare -r 2 --same-result\n# %% a\n1\n# %% b\n2")
+    assert "the results differ" in text
+    assert "    b: 2" in text
+
+
+def test_compare_errors(show):
+    for line, cell, words in [
+        ("", "x = 1", "begin it with '# %% setup' or a name"),
+        ("", "# %% a\n1", "expected at least two variants"),
+        ("-r 1", "", "-r: expected a number from 2 on, got '1'"),
+        ("--nonesuch", "", "option --nonesuch not recognized"),
+        ("more", "", "unexpected argument: 'more'"),
+        ("'", "", "No closing quotation"),
+    ]:
+        text = show(f"%%memwatch_compare {line}\n{cell or '# %% a'}")
+        assert text.startswith("UsageError: %%memwatch_compare:"), text
+        assert words in text
+
+
+def test_leak(ip, show):
+    ip.user_ns["held"] = []
+    before = len(memwatch.history)
+    text = show("%%memwatch --leak\nheld.append(bytes(5000))")
+    found = re.match(r"leaks ([\d.]+) KiB a run, in Python objects \(95 % ", text)
+    assert 4.8 < float(found[1]) < 5.5
+    assert len(ip.user_ns["held"]) == 20
+    assert len(memwatch.history) == before + 1
+
+
+def test_no_leak(show):
+    text = show("%%memwatch --leak -r 12\nx = [i for i in range(1000)]")
+    assert re.match(r"(no leak above|settles after) .* in 12 runs$", text), text
+
+
+def test_leak_errors(ip, show):
+    assert show("%%memwatch --leak -r 3\n1") == (
+        "UsageError: %%memwatch: --leak: expected at least 8 runs, got 3"
+    )
+    assert "ZeroDivisionError" in show("%%memwatch --leak\n1 / 0")
+    text = show("%%memwatch --leak\nimport asyncio\nawait asyncio.sleep(0)")
+    assert text == "UsageError: %%memwatch --leak: cannot repeat a cell that awaits"
+    import tracemalloc
+
+    assert not tracemalloc.is_tracing()
