@@ -28,6 +28,8 @@ IN_A_KERNEL = {
     "%memwatch rows = list(range(10**6))": LINE,
     "%memwatch -r 5 list(range(10**6))": r"^5 runs\nused .* MiB  \(.* to .*\)$",
     "%%memwatch": LINE,
+    "%%memwatch --leak": r"^no leak above 4 KiB a run can be shown in 20 runs$",
+    "%%memwatch_compare": r"^no difference can be shown between what two and one keep",
     "%%memwatch_quiet": r"^$",
     "%memwatch off": r"^not watching; to watch again: %memwatch on$",
     "%memwatch on": r"^watching every cell$",
@@ -66,6 +68,9 @@ IN_A_SHELL = {
     "memwatch run analysis.ipynb -p rows 1000": r"^analysis\.ipynb: ok: ",
     "memwatch run reports/ --jobs 2": r"^reports/.\.ipynb: ok: .*\nreports/.\.ip",
     "python -m memwatch script.py": r"^script\.py used -?\d+\.\d{4} MiB RAM in ",
+    "memwatch exec -- sort script.py": r"^  peak +\d+\.\d\d MiB",
+    "memwatch compare script.py other.py": r"^no difference can be shown between",
+    "memwatch compare --leak script.py": r"^script\.py: no leak above 4 KiB a run",
     "memwatch top --once": r"^NOTEBOOK +",
     "memwatch postmortem": r"^ended +ended without a clean exit.*\n^cell +",
     "memwatch doctor": r"^peak +the (kernel's high-water mark|highest sample)",
@@ -93,7 +98,8 @@ def place(tmp_path_factory):
     (folder / "reports").mkdir()
     for name in "ab":
         write(folder / "reports", f"{name}.ipynb", "1 + 1")
-    (folder / "script.py").write_text("x = list(range(1000))\n")
+    for name in ("script.py", "other.py"):
+        (folder / name).write_text("x = list(range(1000))\n")
     living, killed = Kernel(), Kernel()
     living.run("%load_ext memwatch")
     killed.run("%load_ext memwatch")
@@ -119,6 +125,8 @@ def test_in_a_kernel(place):
             if typed == "memwatch.history[-1].children_pss_peak_mib":
                 kernel.run("child = subprocess.Popen(['cat'], stdin=subprocess.PIPE)")
             code = f"{typed}\n1 + 1;" if typed.startswith("%%") else typed
+            if typed == "%%memwatch_compare":
+                code = f"{typed}\n# %% one\nx = [1]\n# %% two\nx = (1,)"
             told = kernel.run(code)
             assert re.search(expected, told.strip(), re.M), f"{typed}\n{told}"
         kernel.run("child.communicate()")

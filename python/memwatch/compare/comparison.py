@@ -129,11 +129,7 @@ class Comparison:
     def _check_results(self, found: dict[int, Trial]) -> None:
         for i in range(1, len(self.variants)):
             if found[i].result != found[0].result:
-                results = [
-                    f"    {self.variants[place].label}: {_start_of(found[place].result)}"
-                    for place in (0, i)
-                ]
-                raise TrialError("\n".join([_DIFFERENT, *results]))
+                raise TrialError(_differ(self.variants, found, i))
 
     def _is_certain(self) -> bool:
         memory: list[Metric] = ["memory", "peak"]
@@ -289,6 +285,13 @@ def _as_dict(found: Estimate | None) -> dict[str, float] | None:
 
 def _shown(runs: int | None) -> str:
     return f"{FEWEST} to {MOST}" if runs is None else str(runs)
+
+
+def _differ(variants: list[Variant], found: dict[int, Trial], place: int) -> str:
+    lines = [_DIFFERENT]
+    for i in (0, place):
+        lines.append(f"    {variants[i].label}: {_start_of(found[i].result)}")
+    return "\n".join(lines)
 
 
 def _start_of(result: str | None) -> str:

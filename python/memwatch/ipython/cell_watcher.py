@@ -150,7 +150,8 @@ class CellWatcher:
     def ignore_this_cell(self) -> None:
         """Make no report of the running cell if it has only lines of %memwatch.
 
-        Or is a %%memwatch_compare, whose code runs elsewhere. Unless one of them has watched code: watch_this_cell().
+        None either of %%memwatch_compare, whose code runs elsewhere. But one of a cell
+        in which a line has watched code: watch_this_cell().
         """
         cell = self._cell_of_this_thread()
         if cell is None or cell.info is None or cell.should_print:
