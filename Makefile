@@ -138,6 +138,10 @@ matrix: dist/.wheel ## Python tests with that wheel on every CPython that pyenv 
 truth: $(VENV)/.test dist/.wheel ## What memwatch and its peers say of cells of known cost
 	$(BIN)/python -m benchmarks.accuracy.truth
 
+.PHONY: bench-compare
+bench-compare: $(VENV)/.memwatch $(VENV)/.test ## How often memwatch compare is wrong
+	$(BIN)/python -m benchmarks.accuracy.comparisons
+
 .PHONY: bench
 bench: $(VENV)/.memwatch $(VENV)/.test dist/.wheel callgrind ## What memwatch and its peers cost
 	$(BIN)/python -m benchmarks.cost.cost

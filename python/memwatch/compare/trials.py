@@ -15,7 +15,7 @@ from typing import IO, Any
 from .. import _core
 from ..command import command
 from ..warn import cause_of
-from .leak import LeakVerdict, judge
+from .leak import NO_CACHE, LeakVerdict, judge
 from .variants import Variant
 
 _DRIVER = str(Path(__file__).with_name("driver.py"))
@@ -206,6 +206,7 @@ def _driven(
                 stdout=subprocess.DEVNULL, stderr=said,
                 # Ctrl-C is for us: we end it.
                 start_new_session=True,
+                env=os.environ | NO_CACHE if leak else None,
             )  # fmt: skip
         except OSError as error:
             os.close(reading)
