@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from getopt import GetoptError, getopt
 from html import escape
+from re import sub
 from shlex import split
 from typing import Any
 
@@ -73,7 +74,7 @@ class Result:
         return "\n".join(parts)
 
     def _repr_html_(self) -> str:
-        parts = [f"<p>{escape(each)}</p>" for each in self.comparison.sentences()]
+        parts = [f"<p>{_marked(each)}</p>" for each in self.comparison.sentences()]
         if any(self.comparison.trials):
             parts.append(_bars(self.comparison))
         parts += [
@@ -81,6 +82,10 @@ class Result:
             for each in self._doubts()
         ]
         return "".join(parts)
+
+
+def _marked(sentence: str) -> str:
+    return sub(r"`([^`]*)`", r"<code>\1</code>", escape(sentence))
 
 
 def show(
@@ -113,20 +118,19 @@ _BAR = (
     '<div style="position:absolute;left:{low:.2f}%;width:{span:.2f}%;top:40%;'
     'height:20%;min-width:2px;background:currentColor"></div></div>'
 )
-_COLOURS = ("#e69f00", "#1a7fc0")  # those of figures.py: kept, RSS
+_COLOURS: dict[Metric, str] = {  # those of figures.py
+    "memory": "#e69f00", "peak": "#1a7fc0", "time": "#999999",
+}  # fmt: skip
 
 
 def _bars(comparison: Comparison) -> str:
     """A table with a bar for each median, and a line on it for its interval."""
-    labels, groups = output.bars(comparison)
     rows = []
-    metrics: tuple[Metric, ...] = ("memory", "peak")
-    for metric, (title, bars), colour in zip(
-        metrics, groups.items(), _COLOURS, strict=True
-    ):
-        most = max([high for _, _, high in bars] + [1.0])
-        for place, (value, low, high) in enumerate(bars):
-            ratio = output.ratio(comparison, place, metric)
+    for metric, colour in _COLOURS.items():
+        places = range(len(comparison.variants))
+        found = [output.bar(comparison, place, metric) for place in places]
+        most = max([high for _, _, high in found] + [1.0])
+        for place, (value, low, high) in enumerate(found):
             bar = _BAR.format(
                 share=max(0.0, value) / most * 100,
                 low=max(0.0, low) / most * 100,
@@ -134,14 +138,14 @@ def _bars(comparison: Comparison) -> str:
                 colour=colour,
             )
             cells = (
-                escape(title),
-                escape(labels[place]),
+                output.TITLES[metric],
+                escape(comparison.variants[place].label),
                 bar,
-                output.in_mib(value),
-                ratio,
+                output.with_unit(value, metric),
+                output.ratio(comparison, place, metric),
             )
             rows.append("".join(f"<td>{each}</td>" for each in cells))
-    titles = ("", "variant", "median, 95 % interval", "MiB", "ratio (95 %)")
+    titles = ("", "variant", "median, 95 % interval", "", "ratio (95 %)")
     head = "".join(f"<th>{each}</th>" for each in titles)
     body = "".join(f"<tr>{each}</tr>" for each in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

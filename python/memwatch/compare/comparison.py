@@ -288,10 +288,10 @@ def _shown(runs: int | None) -> str:
 
 
 def _differ(variants: list[Variant], found: dict[int, Trial], place: int) -> str:
-    lines = [_DIFFERENT]
-    for i in (0, place):
-        lines.append(f"    {variants[i].label}: {_start_of(found[i].result)}")
-    return "\n".join(lines)
+    one, other = (
+        f"    {variants[i].label}: {_start_of(found[i].result)}" for i in (0, place)
+    )
+    return f"{_DIFFERENT}\n{one}\n{other}"
 
 
 def _start_of(result: str | None) -> str:

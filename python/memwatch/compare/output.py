@@ -12,7 +12,7 @@ from . import statistics
 from .comparison import METRICS, Comparison, Metric
 from .statistics import Estimate
 
-_TITLES: dict[Metric, str] = {"memory": "kept", "peak": "peak", "time": "time"}
+TITLES: dict[Metric, str] = {"memory": "kept", "peak": "peak", "time": "time"}
 _HEADER = ("", "median", "range", "95 % interval", "ratio (95 %)")
 
 
@@ -35,7 +35,7 @@ def table(comparison: Comparison) -> str:
 def markdown(comparison: Comparison) -> str:
     """The same as a table in Markdown, with the sentences above it."""
     lines = [f"{each}.\n" for each in comparison.sentences()]
-    lines.append("| variant | " + " | ".join(_TITLES[each] for each in METRICS) + " |")
+    lines.append("| variant | " + " | ".join(TITLES[each] for each in METRICS) + " |")
     lines.append("| --- |" + " ---: |" * len(METRICS))
     for place, variant in enumerate(comparison.variants):
         label = variant.label.replace("|", r"\|")
@@ -50,9 +50,9 @@ def partial(comparison: Comparison) -> str:
     return f"The figures are partial: of {runs} runs."
 
 
-def in_mib(value: float) -> str:
-    """A median in MiB, without the unit."""
-    return _plain(value, "memory")
+def with_unit(value: float, metric: Metric) -> str:
+    """A median in MiB or milliseconds."""
+    return f"{_plain(value, metric)} {'ms' if metric == 'time' else 'MiB'}"
 
 
 @contextmanager
@@ -76,16 +76,19 @@ Bar = tuple[float, float, float]
 """A median, and its interval."""
 
 
+def bar(comparison: Comparison, place: int, metric: Metric) -> Bar:
+    """The bar of one variant; all 0 without a run."""
+    found = statistics.median(comparison.values(place, metric) or [0.0])
+    return found.value, found.low, found.high
+
+
 def bars(comparison: Comparison) -> tuple[list[str], dict[str, list[Bar]]]:
     """The labels, and for each metric of memory the bars; bytes."""
     groups: dict[str, list[Bar]] = {}
     for metric in METRICS:
         if metric != "time":
-            found = [
-                statistics.median(comparison.values(place, metric) or [0.0])
-                for place, _ in enumerate(comparison.variants)
-            ]
-            groups[_TITLES[metric]] = [(e.value, e.low, e.high) for e in found]
+            places = range(len(comparison.variants))
+            groups[TITLES[metric]] = [bar(comparison, each, metric) for each in places]
     return [each.label for each in comparison.variants], groups
 
 
@@ -139,8 +142,7 @@ def _in_one_cell(comparison: Comparison, place: int, metric: Metric) -> str:
     values = comparison.values(place, metric)
     if not values:
         return "no run"
-    unit = "ms" if metric == "time" else "MiB"
-    text = f"{_plain(statistics.median(values).value, metric)} {unit}"
+    text = with_unit(statistics.median(values).value, metric)
     if place == 0:
         return text
     return f"{text}, x {ratio(comparison, place, metric)}"

@@ -215,7 +215,7 @@ def test_compare(ip, show):
 def test_compare_in_a_notebook(ip, show):
     show(COMPARED)
     html = ip.user_ns["_"]._repr_html_()
-    assert html.count("<tr>") == 5
+    assert html.count("<tr>") == 7
     assert "<td>list</td>" in html
     assert "width:100.00%" in html
     hostile = show("%%memwatch_compare -r 2\n# %% <b>\n1\n# %% b\n2")
