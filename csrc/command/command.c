@@ -55,6 +55,19 @@ static const struct mw_command_result NOTHING_KNOWN = {
 
 /* ---- the process, before its exec: system calls only ---- */
 
+/* The caller's handlers would swallow a signal that came before the exec. */
+static void
+drop_handlers(void)
+{
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction action;
+
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN) {
+            signal(number, SIG_DFL);
+        }
+    }
+}
+
 static _Noreturn void
 become_command(const struct mw_command *self, int go, int failure)
 {
@@ -76,6 +89,7 @@ become_command(const struct mw_command *self, int go, int failure)
     /* exec keeps what is ignored, and Python ignores these. */
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
+    drop_handlers();
     pthread_sigmask(SIG_SETMASK, &self->mask, NULL);
     execvp(self->argv[0], (char *const *)self->argv);
     reason = errno;
