@@ -250,6 +250,10 @@ follow(void *argument)
         while (write(self->go, "", 1) < 0 && errno == EINTR) {
         }
     }
+    else {
+        /* Another thread's fork() may have a copy of `go`: then it would not end. */
+        kill(self->pid, SIGKILL);
+    }
     close(self->go);
     if (is_traced) {
         trace(self, &usage);
