@@ -12,6 +12,8 @@
 #include "command/process_figures.h"
 #include "linux/proc.h"
 
+enum { SLACK_BYTES = 1 << 20 };
+
 /* ---- what is known of the memory ---- */
 
 static void
@@ -47,6 +49,28 @@ note_exit(struct mw_tracer *self, pid_t tid)
     }
 }
 
+/* The kernel's figures for the same memory differ a little: that of a process at its
+ * exit is a sum over all processors, ru_maxrss is not. */
+static bool
+is_clearly_more(int64_t bytes, int64_t other)
+{
+    int64_t tolerance = other / 100 > SLACK_BYTES ? other / 100 : SLACK_BYTES;
+
+    return other == MW_ABSENT || bytes > other + tolerance;
+}
+
+/* Until its exec a process is a copy of its parent, or runs in the parent's memory. */
+static bool
+is_of_parent(pid_t pid, int64_t maxrss_bytes)
+{
+    struct mw_process_figures figures;
+
+    return mw_process_figures_read(&figures, MW_PROC_ROOT, pid) == 0 &&
+           figures.parent != 0 &&
+           mw_process_figures_read(&figures, MW_PROC_ROOT, figures.parent) == 0 &&
+           !is_clearly_more(maxrss_bytes, figures.memory.hwm_bytes);
+}
+
 /* A process has replaced its program, and the memory of the old one is gone. Its mark
  * is in ru_maxrss, which is the highest of this process, of the children it has waited
  * for, and of the process that started it by vfork(); all of those are read themselves.
@@ -55,24 +79,33 @@ static void
 note_exec(struct mw_tracer *self, pid_t pid, int64_t maxrss_bytes)
 {
     struct mw_command_result *result = self->result;
+    bool is_first = pid == self->pid;
 
-    if (pid == self->pid && !self->has_executed) {
+    if (is_first && !self->has_executed) {
         self->has_executed = true;
         self->before_exec_bytes = maxrss_bytes;
         return;
     }
-    if (pid == self->pid && maxrss_bytes <= self->before_exec_bytes) {
+    if (is_first && maxrss_bytes <= self->before_exec_bytes) {
         raise_to(&result->unknown_bytes, maxrss_bytes);
         return;
     }
-    if (pid == self->pid && maxrss_bytes > result->largest_peak_bytes) {
+    if (!is_clearly_more(maxrss_bytes, result->largest_peak_bytes)) {
+        /* It may be a child's. */
+        if (is_first && is_clearly_more(maxrss_bytes, result->peak_bytes)) {
+            raise_to(&result->unknown_bytes, maxrss_bytes);
+        }
+        return;
+    }
+    if (is_first) {
         raise_to(&result->peak_bytes, maxrss_bytes);
     }
-    if (maxrss_bytes > result->largest_peak_bytes) {
-        result->largest_peak_bytes = maxrss_bytes;
-        result->largest_pid = pid;
-        result->largest_name[0] = '\0';
+    else if (is_of_parent(pid, maxrss_bytes)) {
+        return;
     }
+    result->largest_peak_bytes = maxrss_bytes;
+    result->largest_pid = pid;
+    result->largest_name[0] = '\0';
 }
 
 /* clone() makes threads and processes. */
