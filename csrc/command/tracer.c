@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,9 +34,6 @@ note_exit(struct mw_tracer *self, pid_t tid)
 
     if (mw_process_figures_read(&figures, MW_PROC_ROOT, tid) != 0) {
         return;
-    }
-    if (figures.pid == tid) {
-        self->ended++;
     }
     if (figures.pid == self->pid) {
         raise_to(&result->peak_bytes, figures.memory.hwm_bytes);
@@ -192,20 +190,38 @@ mw_tracer_seize(pid_t pid)
     return ptrace(PTRACE_SEIZE, pid, NULL, (void *)options) == 0 ? 0 : -errno;
 }
 
+/* Not another thread of one: by that pid it is no member of its own group. */
+static bool
+is_process(pid_t tid)
+{
+    return syscall(SYS_tgkill, tid, tid, 0) == 0 || errno != ESRCH;
+}
+
 bool
 mw_tracer_step(struct mw_tracer *self, int *status)
 {
+    siginfo_t next = {.si_pid = 0};
     struct rusage usage;
-    /* Never the children of other threads. */
-    pid_t tid = wait4(-1, status, __WALL | __WNOTHREAD, &usage);
+    bool was_process;
+    pid_t tid;
 
-    if (tid < 0) {
+    /* Never the children of other threads. */
+    if (waitid(P_ALL, 0, &next, WEXITED | WNOWAIT | __WALL | __WNOTHREAD) != 0) {
         return errno == EINTR;
+    }
+    /* A thread may end before the others of its process, also the first one, and the
+     * one that calls exec gets the first one's place: a process has ended when it is
+     * waited for, after which nobody can tell that it was one. */
+    tid = next.si_pid;
+    was_process = is_process(tid);
+    if (wait4(tid, status, WNOHANG | __WALL | __WNOTHREAD, &usage) != tid) {
+        return true; /* it was killed, or replaced by a thread, in between */
     }
     if (WIFSTOPPED(*status)) {
         handle_stop(self, tid, *status, &usage);
         return true;
     }
+    self->ended += was_process;
     if (tid != self->pid) {
         return true;
     }
