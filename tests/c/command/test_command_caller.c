@@ -178,6 +178,7 @@ test_signal_before_the_exec(void **state)
 {
     (void)state;
     SKIP_UNDER_TSAN();
+    SKIP_UNDER_VALGRIND();
     for (int trace = 0; trace <= 1; trace++) {
         struct mw_command *command;
         struct mw_command_result result;
