@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -17,7 +16,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
-#include "command/process_figures.h"
+#include "command/passing.h"
 #include "command/tracer.h"
 #include "linux/proc.h"
 #include "window/sampling_interval.h"
@@ -55,6 +54,19 @@ static const struct mw_command_result NOTHING_KNOWN = {
 
 /* ---- the process, before its exec: system calls only ---- */
 
+/* The caller's handlers would swallow a signal that came before the exec. */
+static void
+drop_handlers(void)
+{
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction action;
+
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN) {
+            signal(number, SIG_DFL);
+        }
+    }
+}
+
 static _Noreturn void
 become_command(const struct mw_command *self, int go, int failure)
 {
@@ -76,6 +88,7 @@ become_command(const struct mw_command *self, int go, int failure)
     /* exec keeps what is ignored, and Python ignores these. */
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
+    drop_handlers();
     pthread_sigmask(SIG_SETMASK, &self->mask, NULL);
     execvp(self->argv[0], (char *const *)self->argv);
     reason = errno;
@@ -236,6 +249,10 @@ follow(void *argument)
         while (write(self->go, "", 1) < 0 && errno == EINTR) {
         }
     }
+    else {
+        /* Another thread's fork() may have a copy of `go`: then it would not end. */
+        kill(self->pid, SIGKILL);
+    }
     close(self->go);
     if (is_traced) {
         trace(self, &usage);
@@ -249,75 +266,6 @@ follow(void *argument)
     result->exec_errno = read_failure(self->failure);
     close(self->failure);
     return NULL;
-}
-
-/* ---- signals ---- */
-
-/* The command that runs; NULL: none. */
-static _Atomic(struct mw_command *) running;
-
-static const int PASSED_ON[] = {SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
-                                SIGUSR1, SIGUSR2, SIGCONT};
-static const int OF_TERMINAL[] = {SIGTSTP, SIGTTIN, SIGTTOU};
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-struct handlers {
-    struct sigaction passed_on[COUNT(PASSED_ON)];
-    struct sigaction of_terminal[COUNT(OF_TERMINAL)];
-};
-
-static void
-pass_on(int number, siginfo_t *info, void *context)
-{
-    struct mw_command *self = atomic_load(&running);
-    int before = errno;
-
-    (void)context;
-    /* What the kernel sends, for Ctrl-C, it sends to all processes in front. */
-    if (self != NULL && info->si_code <= 0 && info->si_pid != self->pid) {
-        if (self->pidfd < 0) {
-            kill(self->pid, number);
-        }
-        else {
-            syscall(SYS_pidfd_send_signal, self->pidfd, number, NULL, 0);
-        }
-    }
-    errno = before;
-}
-
-static void
-take_signals(struct handlers *before, bool is_traced)
-{
-    struct sigaction passing = {.sa_sigaction = pass_on,
-                                .sa_flags = SA_SIGINFO | SA_RESTART};
-    struct sigaction ignoring = {.sa_handler = SIG_IGN};
-
-    for (size_t i = 0; i < COUNT(PASSED_ON); i++) {
-        sigaction(PASSED_ON[i], NULL, &before->passed_on[i]);
-        /* Under nohup the command ignores SIGHUP too. */
-        if (before->passed_on[i].sa_handler != SIG_IGN) {
-            sigaction(PASSED_ON[i], &passing, NULL);
-        }
-    }
-    for (size_t i = 0; i < COUNT(OF_TERMINAL); i++) {
-        sigaction(OF_TERMINAL[i], NULL, &before->of_terminal[i]);
-        /* A tracer that is stopped cannot let its command stop: tracer.c stops both. */
-        if (is_traced) {
-            sigaction(OF_TERMINAL[i], &ignoring, NULL);
-        }
-    }
-}
-
-static void
-restore_signals(const struct handlers *before)
-{
-    for (size_t i = 0; i < COUNT(PASSED_ON); i++) {
-        sigaction(PASSED_ON[i], &before->passed_on[i], NULL);
-    }
-    for (size_t i = 0; i < COUNT(OF_TERMINAL); i++) {
-        sigaction(OF_TERMINAL[i], &before->of_terminal[i], NULL);
-    }
 }
 
 /* ---- the interface ---- */
@@ -378,22 +326,21 @@ end_thread(struct mw_command *self, bool is_wanted)
 int
 mw_command_run(struct mw_command *self, struct mw_command_result *out)
 {
-    struct mw_command *none = NULL;
-    struct handlers before;
+    struct mw_passing passing = {.pid = self->pid, .pidfd = self->pidfd};
+    int err = mw_passing_begin(&passing, self->trace && self->trace_errno == 0);
 
-    if (!atomic_compare_exchange_strong(&running, &none, self)) {
-        return -EBUSY;
+    if (err != 0) {
+        return err;
     }
-    if (!self->has_thread) { /* it has run */
-        atomic_store(&running, NULL);
-        return -EINVAL;
+    if (self->has_thread) {
+        end_thread(self, true);
+        *out = self->result;
     }
-    take_signals(&before, self->trace && self->trace_errno == 0);
-    end_thread(self, true);
-    restore_signals(&before);
-    atomic_store(&running, NULL);
-    *out = self->result;
-    return 0;
+    else {
+        err = -EINVAL; /* it has run */
+    }
+    mw_passing_end(&passing);
+    return err;
 }
 
 void

@@ -71,6 +71,8 @@ mw_process_figures_read(struct mw_process_figures *out, const char *root, pid_t 
         return -ENODATA;
     }
     found.pid = (pid_t)strtol(value, NULL, 10);
+    value = find_value(text, "PPid:");
+    found.parent = value == NULL ? 0 : (pid_t)strtol(value, NULL, 10);
     copy_name(found.name, text);
     *out = found;
     return 0;

@@ -16,6 +16,7 @@ enum { MW_COMM_ROOM = 16 }; /* TASK_COMM_LEN of the kernel */
 
 struct mw_process_figures {
     pid_t pid;               /* the process of the thread that was asked for */
+    pid_t parent;            /* of that process; 0: unknown, or not visible */
     char name[MW_COMM_ROOM]; /* of that thread (comm) */
     struct mw_memory memory;
 };

@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "command/process_figures.h"
 #include "linux/proc.h"
+
+enum { SLACK_BYTES = 1 << 20 };
 
 /* ---- what is known of the memory ---- */
 
@@ -32,9 +35,6 @@ note_exit(struct mw_tracer *self, pid_t tid)
     if (mw_process_figures_read(&figures, MW_PROC_ROOT, tid) != 0) {
         return;
     }
-    if (figures.pid == tid) {
-        self->ended++;
-    }
     if (figures.pid == self->pid) {
         raise_to(&result->peak_bytes, figures.memory.hwm_bytes);
         result->end_bytes = figures.memory.rss_bytes;
@@ -47,6 +47,28 @@ note_exit(struct mw_tracer *self, pid_t tid)
     }
 }
 
+/* The kernel's figures for the same memory differ a little: that of a process at its
+ * exit is a sum over all processors, ru_maxrss is not. */
+static bool
+is_clearly_more(int64_t bytes, int64_t other)
+{
+    int64_t tolerance = other / 100 > SLACK_BYTES ? other / 100 : SLACK_BYTES;
+
+    return other == MW_ABSENT || bytes > other + tolerance;
+}
+
+/* Until its exec a process is a copy of its parent, or runs in the parent's memory. */
+static bool
+is_of_parent(pid_t pid, int64_t maxrss_bytes)
+{
+    struct mw_process_figures figures;
+
+    return mw_process_figures_read(&figures, MW_PROC_ROOT, pid) == 0 &&
+           figures.parent != 0 &&
+           mw_process_figures_read(&figures, MW_PROC_ROOT, figures.parent) == 0 &&
+           !is_clearly_more(maxrss_bytes, figures.memory.hwm_bytes);
+}
+
 /* A process has replaced its program, and the memory of the old one is gone. Its mark
  * is in ru_maxrss, which is the highest of this process, of the children it has waited
  * for, and of the process that started it by vfork(); all of those are read themselves.
@@ -55,24 +77,33 @@ static void
 note_exec(struct mw_tracer *self, pid_t pid, int64_t maxrss_bytes)
 {
     struct mw_command_result *result = self->result;
+    bool is_first = pid == self->pid;
 
-    if (pid == self->pid && !self->has_executed) {
+    if (is_first && !self->has_executed) {
         self->has_executed = true;
         self->before_exec_bytes = maxrss_bytes;
         return;
     }
-    if (pid == self->pid && maxrss_bytes <= self->before_exec_bytes) {
+    if (is_first && maxrss_bytes <= self->before_exec_bytes) {
         raise_to(&result->unknown_bytes, maxrss_bytes);
         return;
     }
-    if (pid == self->pid && maxrss_bytes > result->largest_peak_bytes) {
+    if (!is_clearly_more(maxrss_bytes, result->largest_peak_bytes)) {
+        /* It may be a child's. */
+        if (is_first && is_clearly_more(maxrss_bytes, result->peak_bytes)) {
+            raise_to(&result->unknown_bytes, maxrss_bytes);
+        }
+        return;
+    }
+    if (is_first) {
         raise_to(&result->peak_bytes, maxrss_bytes);
     }
-    if (maxrss_bytes > result->largest_peak_bytes) {
-        result->largest_peak_bytes = maxrss_bytes;
-        result->largest_pid = pid;
-        result->largest_name[0] = '\0';
+    else if (is_of_parent(pid, maxrss_bytes)) {
+        return;
     }
+    result->largest_peak_bytes = maxrss_bytes;
+    result->largest_pid = pid;
+    result->largest_name[0] = '\0';
 }
 
 /* clone() makes threads and processes. */
@@ -159,20 +190,38 @@ mw_tracer_seize(pid_t pid)
     return ptrace(PTRACE_SEIZE, pid, NULL, (void *)options) == 0 ? 0 : -errno;
 }
 
+/* Not another thread of one: by that pid it is no member of its own group. */
+static bool
+is_process(pid_t tid)
+{
+    return syscall(SYS_tgkill, tid, tid, 0) == 0 || errno != ESRCH;
+}
+
 bool
 mw_tracer_step(struct mw_tracer *self, int *status)
 {
+    siginfo_t next = {.si_pid = 0};
     struct rusage usage;
-    /* Never the children of other threads. */
-    pid_t tid = wait4(-1, status, __WALL | __WNOTHREAD, &usage);
+    bool was_process;
+    pid_t tid;
 
-    if (tid < 0) {
+    /* Never the children of other threads. */
+    if (waitid(P_ALL, 0, &next, WEXITED | WNOWAIT | __WALL | __WNOTHREAD) != 0) {
         return errno == EINTR;
+    }
+    /* A thread may end before the others of its process, also the first one, and the
+     * one that calls exec gets the first one's place: a process has ended when it is
+     * waited for, after which nobody can tell that it was one. */
+    tid = next.si_pid;
+    was_process = is_process(tid);
+    if (wait4(tid, status, WNOHANG | __WALL | __WNOTHREAD, &usage) != tid) {
+        return true; /* it was killed, or replaced by a thread, in between */
     }
     if (WIFSTOPPED(*status)) {
         handle_stop(self, tid, *status, &usage);
         return true;
     }
+    self->ended += was_process;
     if (tid != self->pid) {
         return true;
     }
