@@ -36,8 +36,10 @@ STEADY = [
     "import collections; x = collections.deque(range({n}), maxlen=100)",
     "d = dict.fromkeys(range({n})); d.clear()",
     "import threading\nt = threading.Thread(target=int); t.start(); t.join()",
-    "import functools\n@functools.lru_cache(64)\ndef f(i): return [i]\n"
-    "x = [f(i) for i in range({n})]",
+    (
+        "import functools\n@functools.lru_cache(64)\ndef f(i): return [i]\n"
+        "x = [f(i) for i in range({n})]"
+    ),
     "class C:\n    pass\nc = C(); c.self = c; x = [C() for _ in range({n})]",
     "import io; s = io.StringIO(); s.write('x' * {n}); x = s.getvalue()",
     "import tempfile\nwith tempfile.TemporaryFile() as f: f.write(bytes({n}))",
@@ -55,15 +57,15 @@ SIZES = (100, 1_000, 10_000, 50_000)
 
 LEAKING = {
     "Python objects": ("held = []", "held.append(bytes({size}))"),
-    "small objects": ("held = []", "held.append([object() for _ in range({size} // 24)])"),
+    "small objects": ("held = []", "held += [object() for _ in range({size} // 24)]"),
     "malloc": (
-        "import ctypes; malloc = ctypes.CDLL(None).malloc\n"
-        "malloc.restype = ctypes.c_void_p",
+        ("import ctypes; malloc = ctypes.CDLL(None).malloc\n"
+        "malloc.restype = ctypes.c_void_p"),
         "ctypes.memset(malloc({size}), 1, {size})",
     ),
     "lru_cache": (
-        "import functools, itertools\nnumbers = itertools.count()\n"
-        "@functools.lru_cache(None)\ndef f(i): return bytes({size})",
+        ("import functools, itertools\nnumbers = itertools.count()\n"
+        "@functools.lru_cache(None)\ndef f(i): return bytes({size})"),
         "f(next(numbers))",
     ),
     "a dictionary": ("held = {{}}", "held[len(held)] = str(len(held)).ljust({size})"),

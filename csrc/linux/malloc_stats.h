@@ -14,8 +14,8 @@ struct mw_malloc_stats {
      * never have been touched, or have been returned. Does not include memory from
      * mmap(), such as large blocks and Python's arenas, nor the threads' caches. */
     int64_t retained_bytes;
-    /* uordblks + hblkhd: what it has handed out and not got back, large blocks included;
-     * with its own bookkeeping and the threads' caches. */
+    /* uordblks + hblkhd: what it has handed out and not got back, large blocks
+     * included; with its own bookkeeping and the threads' caches. */
     int64_t in_use_bytes;
     int64_t duration_ns; /* how long reading took: malloc walks its free memory */
 };
