@@ -62,7 +62,7 @@ drop_handlers(void)
         struct sigaction action;
 
         if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN) {
-            signal(number, SIG_DFL);
+            (void)signal(number, SIG_DFL);
         }
     }
 }
@@ -86,8 +86,8 @@ become_command(const struct mw_command *self, int go, int failure)
         }
     }
     /* exec keeps what is ignored, and Python ignores these. */
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGXFSZ, SIG_DFL);
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)signal(SIGXFSZ, SIG_DFL);
     drop_handlers();
     pthread_sigmask(SIG_SETMASK, &self->mask, NULL);
     execvp(self->argv[0], (char *const *)self->argv);

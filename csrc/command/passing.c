@@ -60,6 +60,11 @@ mw_passing_begin(struct mw_passing *self, bool is_traced)
             sigaction(OF_TERMINAL[i], &ignoring, NULL);
         }
     }
+    /* Where it is ignored the kernel keeps no wait status. */
+    sigaction(SIGCHLD, NULL, &self->of_children);
+    if (self->of_children.sa_handler == SIG_IGN) {
+        sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    }
     return 0;
 }
 
@@ -72,5 +77,6 @@ mw_passing_end(struct mw_passing *self)
     for (int i = 0; i < MW_OF_TERMINAL; i++) {
         sigaction(OF_TERMINAL[i], &self->of_terminal[i], NULL);
     }
+    sigaction(SIGCHLD, &self->of_children, NULL);
     atomic_store(&command_pid, 0);
 }

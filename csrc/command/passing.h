@@ -20,6 +20,7 @@ struct mw_passing {
     /* The caller's. */
     struct sigaction passed_on[MW_PASSED_ON];
     struct sigaction of_terminal[MW_OF_TERMINAL];
+    struct sigaction of_children;
 };
 
 /* `is_traced`: ignore the terminal's signals to stop; the tracer sees to that. One at a

@@ -56,9 +56,9 @@ mw_process_figures_read(struct mw_process_figures *out, const char *root, pid_t 
     do {
         length = read(fd, text, sizeof text - 1);
     } while (length < 0 && errno == EINTR);
-    err = length < 0 ? -errno : 0;
+    err = -errno;
     close(fd);
-    if (err != 0) {
+    if (length < 0) {
         return err;
     }
     text[length] = '\0';

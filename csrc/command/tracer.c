@@ -112,7 +112,8 @@ is_thread_of(pid_t process, pid_t tid)
 {
     char path[64];
 
-    snprintf(path, sizeof path, MW_PROC_ROOT "/%ld/task/%ld", (long)process, (long)tid);
+    (void)snprintf(path, sizeof path, MW_PROC_ROOT "/%ld/task/%ld", (long)process,
+                   (long)tid);
     return access(path, F_OK) == 0;
 }
 
@@ -156,7 +157,7 @@ handle_stop(struct mw_tracer *self, pid_t tid, int status, const struct rusage *
 
     switch (event) {
     case 0: /* a signal is about to be delivered */
-        ptrace(PTRACE_CONT, tid, NULL, (void *)(intptr_t)number);
+        ptrace(PTRACE_CONT, tid, NULL, (long)number);
         return;
     case PTRACE_EVENT_STOP:
         if (is_stop_signal(number)) {
@@ -187,7 +188,7 @@ mw_tracer_seize(pid_t pid)
     long options = PTRACE_O_TRACEEXIT | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK |
                    PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
 
-    return ptrace(PTRACE_SEIZE, pid, NULL, (void *)options) == 0 ? 0 : -errno;
+    return ptrace(PTRACE_SEIZE, pid, NULL, options) == 0 ? 0 : -errno;
 }
 
 /* Not another thread of one: by that pid it is no member of its own group. */

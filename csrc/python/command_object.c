@@ -28,7 +28,7 @@ take_words(PyObject *given, PyObject **kept)
         PyErr_SetString(PyExc_ValueError, "expected a command");
         return NULL;
     }
-    argv = calloc((size_t)count + 1, sizeof *argv);
+    argv = (const char **)calloc((size_t)count + 1, sizeof *argv);
     if (argv == NULL) {
         PyErr_NoMemory();
         return NULL;
@@ -38,7 +38,7 @@ take_words(PyObject *given, PyObject **kept)
 
         if (!PyUnicode_FSConverter(PyList_GetItem(words, i), (void *)&word) ||
             PyList_SetItem(words, i, word) < 0) {
-            free(argv);
+            free((void *)argv);
             return NULL;
         }
         argv[i] = PyBytes_AsString(word);
@@ -75,7 +75,7 @@ command_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
             raise_os_error(err, "cannot start a process");
         }
     }
-    free(argv);
+    free((void *)argv);
     Py_XDECREF(kept);
     return (PyObject *)self;
 }

@@ -32,7 +32,8 @@ test_peak_is_exact(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct outcome found = trace_act("touch", sizes[i]);
 
-        assert_near(found.result.peak_bytes, nothing_bytes + atoi(sizes[i]) * MIB);
+        assert_near(found.result.peak_bytes,
+                    nothing_bytes + strtol(sizes[i], NULL, 10) * MIB);
         /* It has given the memory back, and there was nobody else. */
         assert_near(found.result.end_bytes, nothing_bytes);
         assert_int_equal(found.result.largest_peak_bytes, found.result.peak_bytes);
@@ -174,7 +175,7 @@ assert_dies(const char *number)
 
     assert_int_equal(result.exec_errno, 0);
     assert_true(WIFSIGNALED(result.wait_status));
-    assert_int_equal(WTERMSIG(result.wait_status), atoi(number));
+    assert_int_equal(WTERMSIG(result.wait_status), strtol(number, NULL, 10));
     assert_true(result.peak_bytes > 0);
     assert_int_equal(result.alive, 0);
 }
@@ -199,7 +200,7 @@ assert_ends_with(const char *number, bool trace)
     int status = run(ACT("end_with", number), STDOUT_FILENO, trace).result.wait_status;
 
     assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), atoi(number));
+    assert_int_equal(WEXITSTATUS(status), strtol(number, NULL, 10));
 }
 
 static void

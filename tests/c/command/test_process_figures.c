@@ -31,6 +31,7 @@ figures_of_captured(const char *name, struct mw_process_figures *out)
     char *captured = read_data(name, &length);
 
     assert_true(length < sizeof text);
+    length = length < sizeof text ? length : sizeof text - 1;
     memcpy(text, captured, length);
     text[length] = '\0';
     free(captured);
