@@ -108,9 +108,7 @@ act_start_by_vfork(int number)
 {
     const char *const *argv = ACT("touch", "0");
     char *memory = map_touched(number * MIB);
-    /* NOLINTNEXTLINE(*insecureAPI.vfork,bugprone-unsafe-functions,cert-msc24-c,cert-msc33-c)
-     */
-    pid_t child = vfork(); /* it is what is tested */
+    pid_t child = vfork(); /* NOLINT: it is what is tested */
 
     if (child == 0) {
         execv(argv[0], (char *const *)argv);
