@@ -138,6 +138,10 @@ matrix: dist/.wheel ## Python tests with that wheel on every CPython that pyenv 
 truth: $(VENV)/.test dist/.wheel ## What memwatch and its peers say of cells of known cost
 	$(BIN)/python -m benchmarks.accuracy.truth
 
+.PHONY: slots-table
+slots-table: $(VENV)/.memwatch $(VENV)/.demo ## What slots save on each Python here; into README.md
+	$(BIN)/python tools/slots_table.py --write
+
 .PHONY: bench
 bench: $(VENV)/.memwatch $(VENV)/.test dist/.wheel callgrind ## What memwatch and its peers cost
 	$(BIN)/python -m benchmarks.cost.cost
