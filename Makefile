@@ -142,6 +142,11 @@ truth: $(VENV)/.test dist/.wheel ## What memwatch and its peers say of cells of 
 slots-table: $(VENV)/.memwatch $(VENV)/.demo ## What slots save on each Python here; into README.md
 	$(BIN)/python tools/slots_table.py --write
 
+.PHONY: bench-exec
+bench-exec: $(VENV)/.memwatch ## memwatch exec and its peers: which peak, at what cost
+	$(BIN)/python -m benchmarks.accuracy.commands
+	$(BIN)/python -m benchmarks.cost.command_cost
+
 .PHONY: bench
 bench: $(VENV)/.memwatch $(VENV)/.test dist/.wheel callgrind ## What memwatch and its peers cost
 	$(BIN)/python -m benchmarks.cost.cost
