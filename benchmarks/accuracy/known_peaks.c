@@ -12,7 +12,6 @@
  * compute    counts MIB times 2**20 steps
  */
 
-#include <errno.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -24,38 +23,45 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
+#define SELF "/proc/self/exe"
+
+static size_t mib;
+static char **command;
+
+/* A page more is mapped, so that nothing is asked for 0 bytes. */
+static size_t
+length(void)
+{
+    return (mib << 20) + 4096;
+}
 
 static void *
-hold(size_t mib)
+hold(void)
 {
-    void *pages = mmap(NULL, (mib + 1) << 20, PROT_READ | PROT_WRITE,
+    void *pages = mmap(NULL, length(), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (pages == MAP_FAILED)
-        exit(3);
+    if (pages == MAP_FAILED) {
+        _exit(3);
+    }
     memset(pages, 1, mib << 20);
     return pages;
 }
 
-static void
-transient(size_t mib)
+static int
+touch(void)
 {
-    struct timespec millisecond = {.tv_nsec = 1000000};
-    void *pages = hold(mib);
-
-    nanosleep(&millisecond, NULL);
-    munmap(pages, (mib + 1) << 20);
+    return hold() == NULL;
 }
 
-static void *
-thread(void *argument)
+static int
+transient(void)
 {
-    struct timespec until_the_first_has_ended = {.tv_nsec = 100000000};
+    struct timespec millisecond = {.tv_nsec = 1000000};
+    void *pages = hold();
 
-    nanosleep(&until_the_first_has_ended, NULL);
-    transient(*(size_t *)argument);
-    exit(0);
+    (void)nanosleep(&millisecond, NULL);
+    return munmap(pages, length());
 }
 
 static int
@@ -67,17 +73,76 @@ wait_for(pid_t child)
 }
 
 static int
-spawn(char **command)
+in_fork(void)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        _exit(transient());
+    }
+    return wait_for(child);
+}
+
+static int
+in_vfork(void)
+{
+    char number[24];
+    pid_t child;
+
+    (void)snprintf(number, sizeof number, "%zu", mib);
+    /* NOLINTNEXTLINE(bugprone-*,cert-*,clang-analyzer-*): it is what is measured */
+    child = vfork();
+    if (child == 0) {
+        (void)execl(SELF, SELF, "transient", number, (char *)NULL);
+        _exit(1);
+    }
+    return wait_for(child);
+}
+
+static int
+becomes_another(void)
+{
+    (void)hold();
+    return execl(SELF, SELF, "touch", "1", (char *)NULL);
+}
+
+static void *
+second_thread(void *unused)
+{
+    struct timespec until_the_first_has_ended = {.tv_nsec = 100000000};
+
+    (void)unused;
+    (void)nanosleep(&until_the_first_has_ended, NULL);
+    _exit(transient());
+}
+
+static int
+in_threads(void)
+{
+    pthread_t second;
+
+    if (pthread_create(&second, NULL, second_thread, NULL) != 0) {
+        return 3;
+    }
+    pthread_exit(NULL);
+}
+
+static int
+spawn(void)
 {
     pid_t child;
     int status;
     struct rusage used;
 
-    if (posix_spawn(&child, command[0], NULL, NULL, command, environ) != 0)
+    (void)hold();
+    if (command[0] == NULL ||
+        posix_spawn(&child, command[0], NULL, NULL, command, environ) != 0) {
         return 5;
-    if (wait4(child, &status, 0, &used) != child || status != 0)
+    }
+    if (wait4(child, &status, 0, &used) != child || status != 0) {
         return 4;
-    fprintf(stderr, "ru_maxrss %ld\n", used.ru_maxrss);
+    }
+    (void)fprintf(stderr, "ru_maxrss %ld\n", used.ru_maxrss);
     return 0;
 }
 
@@ -87,73 +152,51 @@ base(void)
     char line[256];
     FILE *status = fopen("/proc/self/status", "r");
 
-    while (status != NULL && fgets(line, sizeof line, status) != NULL)
-        if (strncmp(line, "VmHWM:", 6) == 0)
-            fputs(line, stderr);
-    return 0;
+    if (status == NULL) {
+        return 6;
+    }
+    while (fgets(line, sizeof line, status) != NULL) {
+        if (strncmp(line, "VmHWM:", 6) == 0) {
+            (void)fputs(line, stderr);
+        }
+    }
+    return fclose(status);
 }
 
 static int
-compute(size_t mib)
+compute(void)
 {
-    volatile unsigned long sum = 0;
+    volatile size_t sum = 0;
 
-    for (size_t i = 0; i < mib << 20; i++)
+    for (size_t i = 0; i < mib << 20; i++) {
         sum += i;
+    }
     return 0;
 }
+
+static const struct mode {
+    const char *name;
+    int (*run)(void);
+} modes[] = {
+    {"touch", touch},          {"transient", transient},
+    {"fork", in_fork},         {"vfork", in_vfork},
+    {"exec", becomes_another}, {"threads", in_threads},
+    {"spawn", spawn},          {"base", base},
+    {"compute", compute},
+};
 
 int
 main(int argc, char **argv)
 {
-    const char *mode = argc > 2 ? argv[1] : "";
-    static size_t mib;
-    pthread_t second;
-    pid_t child;
-
-    mib = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
-    if (strcmp(mode, "touch") == 0) {
-        hold(mib);
-        return 0;
-    }
-    if (strcmp(mode, "transient") == 0) {
-        transient(mib);
-        return 0;
-    }
-    if (strcmp(mode, "fork") == 0) {
-        child = fork();
-        if (child == 0) {
-            transient(mib);
-            _exit(0);
+    if (argc > 2) {
+        mib = strtoul(argv[2], NULL, 10);
+        command = argv + 3;
+        for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+            if (strcmp(argv[1], modes[i].name) == 0) {
+                return modes[i].run();
+            }
         }
-        return wait_for(child);
     }
-    if (strcmp(mode, "vfork") == 0) {
-        child = vfork();
-        if (child == 0) {
-            execl(argv[0], argv[0], "transient", argv[2], (char *)NULL);
-            _exit(1);
-        }
-        return wait_for(child);
-    }
-    if (strcmp(mode, "exec") == 0) {
-        hold(mib);
-        execl(argv[0], argv[0], "touch", "1", (char *)NULL);
-        return 1;
-    }
-    if (strcmp(mode, "threads") == 0) {
-        if (pthread_create(&second, NULL, thread, &mib) != 0)
-            return 3;
-        pthread_exit(NULL);
-    }
-    if (strcmp(mode, "spawn") == 0 && argc > 3) {
-        hold(mib);
-        return spawn(argv + 3);
-    }
-    if (strcmp(mode, "base") == 0)
-        return base();
-    if (strcmp(mode, "compute") == 0)
-        return compute(mib);
-    fprintf(stderr, "usage: known_peaks MODE MIB [COMMAND ...]\n");
+    (void)fprintf(stderr, "usage: known_peaks MODE MIB [COMMAND ...]\n");
     return 2;
 }

@@ -38,7 +38,8 @@ def compile_program() -> None:
     """The program of known peaks, into build/."""
     PROGRAM.parent.mkdir(exist_ok=True)
     source = ROOT / "benchmarks/accuracy/known_peaks.c"
-    subprocess.run(["cc", "-O1", "-pthread", "-o", PROGRAM, source], check=True)
+    options = ["-O1", "-D_GNU_SOURCE", "-pthread"]
+    subprocess.run(["cc", *options, "-o", PROGRAM, source], check=True)
 
 
 def install_peers() -> None:
