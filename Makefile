@@ -141,6 +141,7 @@ truth: $(VENV)/.test dist/.wheel ## What memwatch and its peers say of cells of 
 .PHONY: bench-compare
 bench-compare: $(VENV)/.memwatch $(VENV)/.test ## How often memwatch compare is wrong
 	$(BIN)/python -m benchmarks.accuracy.comparisons
+
 .PHONY: slots-table
 slots-table: $(VENV)/.memwatch $(VENV)/.demo ## What slots save on each Python here; into README.md
 	$(BIN)/python tools/slots_table.py --write

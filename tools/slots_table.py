@@ -37,6 +37,9 @@ from slots_programs import (
 from slots_text import ENDING, EXPLAINED, SOURCES, WHY
 
 from memwatch.compare import statistics, trials, variants
+from memwatch.files import write_whole
+
+CELL_ID = "slots-13"
 
 PART = re.compile(r"(?<=<!-- slots table -->\n).*(?=<!-- end of slots table -->)", re.S)
 OBJECTS = 1024 * 256
@@ -279,17 +282,32 @@ def page(pairs_found: list[tuple[Figures, Figures]], rest: list[Figures]) -> str
     other_head = f"Other forms of the same, on {newest[-1]}:"
     at_numpy = [each for each in rest if each.program.startswith(ARRAY.name)]
     note = "" if at_numpy else "\n\nNo NumPy here: its structured array is left out."
+    first = [
+        filled(head),
+        pairs(pairs_found),
+        filled(f"{verdict(pairs_found)} {of_pypy(pairs_found)} {session}"),
+    ]
     return "\n\n".join(
         [
-            filled(head),
-            pairs(pairs_found),
-            filled(f"{verdict(pairs_found)} {of_pypy(pairs_found)} {session}"),
+            *first,
             other_head,
             others(rest) + note,
             WHY.rstrip(),
             EXPLAINED + truth(every + rest[2:]) + "\n" + ENDING + SOURCES.rstrip(),
         ]
     )
+
+
+def write_into_notebook(text: str) -> None:
+    """Write `text` into the last cell of the demo notebook."""
+    path = ROOT / "notebooks/slots_vs_noslots.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    lines = f"## On every Python of one machine\n\n{text}".splitlines(keepends=True)
+    cell = {"cell_type": "markdown", "id": CELL_ID, "metadata": {}, "source": lines}
+    others = [each for each in notebook["cells"] if each["id"] != CELL_ID]
+    notebook["cells"] = [*others, cell]
+    content = json.dumps(notebook, indent=1, ensure_ascii=False)
+    write_whole(path, [f"{content}\n"])
 
 
 def measure_others(newest: Interpreter) -> list[Figures]:
@@ -303,7 +321,9 @@ def measure_others(newest: Interpreter) -> list[Figures]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="into README.md, too")
+    parser.add_argument(
+        "--write", action="store_true", help="into README.md and the notebook, too"
+    )
     arguments = parser.parse_args()
     found = cpythons()
     newest = found[-1]
@@ -315,9 +335,9 @@ def main() -> int:
     print(text)
     if arguments.write:
         readme = ROOT / "README.md"
-        whole = readme.with_suffix(".md.new")
-        whole.write_text(PART.sub(lambda _: f"\n{text}\n", readme.read_text()))
-        whole.replace(readme)
+        write_whole(readme, [PART.sub(lambda _: f"\n{text}\n", readme.read_text())])
+        # Its first table: what each Python saves.
+        write_into_notebook(text.partition("\n\nOther forms")[0])
     status = 0
     for each in [*(figures for pair in both for figures in pair), *rest]:
         if abs(each.rest) > MOST:
