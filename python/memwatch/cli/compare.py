@@ -174,7 +174,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 def _report(comparison: Comparison, judged: dict[Any, float], given: Any) -> int:
     to_stdout = "-" in (given["json"], given["csv"], given["markdown"])
     if any(comparison.trials):
-        click.echo(output.table(comparison), err=to_stdout)
+        width = output.width_of_terminal()
+        click.echo(output.table(comparison, width), err=to_stdout)
         for each in comparison.sentences():
             click.echo(f"\n{each}", err=to_stdout)
         for each in comparison.warnings():

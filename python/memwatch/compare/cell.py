@@ -70,7 +70,8 @@ class Result:
     def __repr__(self) -> str:
         parts = [*self.comparison.sentences(), *self._doubts()]
         if any(self.comparison.trials):
-            parts.insert(0, output.table(self.comparison) + "\n")
+            width = output.width_of_terminal()
+            parts.insert(0, output.table(self.comparison, width) + "\n")
         return "\n".join(parts)
 
     def _repr_html_(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,20 +17,39 @@ TITLES: dict[Metric, str] = {"memory": "kept", "peak": "peak", "time": "time"}
 _HEADER = ("", "median", "range", "95 % interval", "ratio (95 %)")
 
 
-def table(comparison: Comparison) -> str:
-    """All figures, a line for each variant below a line for each metric."""
+def table(comparison: Comparison, width: int | None = None) -> str:
+    """All figures, a line for each variant below a line for each metric.
+
+    If it is wider than `width` characters it has no column of ranges.
+    """
+    found = _table(comparison, range(len(_HEADER)))
+    if width is None or max(map(len, found)) <= width:
+        return "\n".join(found)
+    columns = [i for i, each in enumerate(_HEADER) if each != "range"]
+    return "\n".join(_table(comparison, columns))
+
+
+def width_of_terminal() -> int | None:
+    """Characters per line of stdout; None: it is not a terminal."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def _table(comparison: Comparison, columns: Sequence[int]) -> list[str]:
     rows: list[tuple[str, ...]] = [_HEADER]
     for metric in METRICS:
         rows.append((_title(comparison, metric),))
         for place, variant in enumerate(comparison.variants):
             rows.append((f"  {variant.label}", *_cells(comparison, place, metric)))
-    widths = [max(len(row[i]) for row in rows if len(row) > i) for i in range(5)]
+    widths = [max(len(row[i]) for row in rows if len(row) > i) for i in columns]
     lines = []
     for row in rows:
-        first = f"{row[0]:<{widths[0]}}"
-        rest = [f"{each:>{widths[i]}}" for i, each in enumerate(row[1:], 1)]
-        lines.append("  ".join([first, *rest]).rstrip())
-    return "\n".join(lines)
+        cells = [row[i] for i in columns if i < len(row)]
+        texts = [f"{each:>{width}}" for each, width in zip(cells, widths, strict=False)]
+        texts[0] = f"{cells[0]:<{widths[0]}}"
+        lines.append("  ".join(texts).rstrip())
+    return lines
 
 
 def markdown(comparison: Comparison) -> str:

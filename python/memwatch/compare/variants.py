@@ -16,7 +16,7 @@ from ..warn import cause_of
 
 Kind = Literal["script", "module", "code", "notebook", "command"]
 
-_MOST = 40
+_MOST = 30
 """Characters of a label."""
 
 

@@ -86,6 +86,15 @@ def test_same_samples_are_not_different_100_times():
     assert different <= 7
 
 
+def test_narrow_table():
+    made = of_samples([10.0] * 9, [11.0] * 9)
+    wide, narrow = output.table(made), output.table(made, 100)
+    assert narrow == wide
+    assert "range" in narrow.splitlines()[0]
+    assert "range" not in output.table(made, 60)
+    assert max(map(len, output.table(made, 60).splitlines())) < 60
+
+
 def test_warnings():
     far = of_samples([10.0, 10.1, 10.2, 10.1, 10.0, 90.0], [10.0] * 6)
     (warning, _) = far.warnings()
