@@ -91,8 +91,8 @@ def test_narrow_table():
     wide, narrow = output.table(made), output.table(made, 100)
     assert narrow == wide
     assert "range" in narrow.splitlines()[0]
-    assert "range" not in output.table(made, 60)
-    assert max(map(len, output.table(made, 60).splitlines())) < 60
+    assert "range" not in output.table(made, 80)
+    assert max(map(len, output.table(made, 80).splitlines())) <= 80
 
 
 def test_warnings():
