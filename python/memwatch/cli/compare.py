@@ -63,9 +63,6 @@ class _Compare(click.Command):
             for each in self.params
         )  # fmt: skip
 
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return ["[OPTIONS]", "VARIANT", "VARIANT", "..."]
-
 
 def _export(name: str, text: str) -> Callable[[F], F]:
     return click.option(
@@ -121,6 +118,10 @@ def _export(name: str, text: str) -> Callable[[F], F]:
 @click.option(
     "--plot", type=click.Path(), shell_complete=tab.files, metavar="FILE",
     help="Draw bars with intervals into FILE (.svg, .png, .pdf); needs matplotlib.",
+)  # fmt: skip
+@click.argument(
+    "unused", nargs=-1, expose_value=False, shell_complete=tab.files,
+    metavar="VARIANT VARIANT ...",
 )  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:

@@ -39,7 +39,10 @@ _SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
     "--no-cgroup", is_flag=True,
     help="Make no memory cgroup for the command: the peak of its tree is sampled.",
 )  # fmt: skip
-@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[--] COMMAND ...")
+@click.argument(
+    "argv", nargs=-1, type=click.UNPROCESSED, shell_complete=tab.files,
+    metavar="[--] COMMAND ...",
+)  # fmt: skip
 def command(argv: tuple[str, ...], **given: Any) -> None:
     """Run COMMAND and report its memory and time on stderr.
 

@@ -63,6 +63,9 @@ def test_sub_commands_and_options(tmp_path):
     commands = ["compare", "doctor", "exec", "keygen", "postmortem", "run", "top"]
     assert values(tmp_path, "") == commands
     assert values(tmp_path, "do") == ["doctor"]
+    for words in [["compare", "sl"], ["compare", "a.py", "sl"], ["exec", "--", "sl"]]:
+        assert offered(tmp_path, *words) == [("file", "sl")]
+    assert values(tmp_path, "compare", "--le") == ["--leak"]
     assert values(tmp_path, "run", "--max-") == ["--max-peak", "--max-used"]
     assert values(tmp_path, "top", "--sort", "r") == ["rss"]
     assert values(tmp_path, "postmortem", "--signal", "SIGK") == ["SIGKILL"]
