@@ -29,7 +29,6 @@ from benchmarks.helpers.command_tools import (
 from benchmarks.helpers.limits import failures, limit
 from benchmarks.helpers.tables import made_by, markdown
 
-ROUNDS = 5
 STARTS = 4
 """In each round, as they are short."""
 PROCESSES = 5000
@@ -61,12 +60,17 @@ def steps() -> int:
     return round(2000 / spent)
 
 
+AGAIN = CommandTool("no tool, again", ())
+"""The control: how far it is from 1 is the noise."""
+
 Found = dict[tuple[str, str], list[float]]
 
 
-def measure(tools: list[CommandTool], commands: dict[str, list[str]]) -> Found:
+def measure(
+    tools: list[CommandTool], commands: dict[str, list[str]], rounds: int
+) -> Found:
     found: Found = {}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for what, argv in commands.items():
             for i in range(len(tools)):
                 tool = tools[(i + number) % len(tools)]
@@ -91,11 +95,12 @@ def times(found: Found, what: str, tool: CommandTool) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="what has this in its name")
+    parser.add_argument("--rounds", type=int, default=8)
     arguments = parser.parse_args()
     command_tools.compile_program()
-    tools = [PLAIN, GNU_TIME, NO_TRACE, EXEC]
+    tools = [PLAIN, AGAIN, GNU_TIME, NO_TRACE, EXEC]
     if shutil.which(HYPERFINE.command[0]) is not None:
-        tools.insert(2, HYPERFINE)
+        tools.insert(3, HYPERFINE)
     script = PROGRAM.with_name("short_processes.sh")
     script.write_text(LOOP + "\n")
     commands = {
@@ -103,13 +108,16 @@ def main() -> int:
         SHORT: ["/bin/sh", str(script)],
     }
     commands = {name: c for name, c in commands.items() if arguments.only in name}
-    found = measure(tools, {START: ["/bin/true"], **commands})
+    found = measure(tools, {START: ["/bin/true"], **commands}, arguments.rounds)
     own = [f"{1e3 * added(found, each):+.0f} ms" for each in tools[1:]]
     rows = [[START, *own]]
     for what in commands:
         ratios = [f"{times(found, what, each):.3f}" for each in tools[1:]]
         rows.append([f"{what}, times as long", *ratios])
-    print(f"{made_by('make bench-exec')}; the fastest of {ROUNDS} rounds;", end=" ")
+    print(
+        f"{made_by('make bench-exec')}; the fastest of {arguments.rounds} rounds;",
+        end=" ",
+    )
     print(f"GNU time {command_tools.version_of_time()},", end=" ")
     print(f"hyperfine {command_tools.version_of(['hyperfine', '--version'])}.")
     for what in commands:
