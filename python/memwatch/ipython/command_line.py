@@ -33,8 +33,8 @@ _CODE = {
     "%memwatch -r N CODE": "Run this line N times; show median and range.",
     "%%memwatch": "Watch this cell, even if watching is off.",
     "%%memwatch -r N": "Run this cell N times; show median and range.",
-    "%%memwatch --leak": "Run this cell 20 times, or -r N: does it leak?",
-    "%%memwatch_compare": "Compare ways to do the same, in fresh processes.",
+    "%%memwatch --leak": "Run this cell 20 times: does it leak?",
+    "%%memwatch_compare": "Compare parts of this cell, each by itself.",
     "%%memwatch_quiet": "Run this cell without printing a line.",
 }
 

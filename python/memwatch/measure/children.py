@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 class _Own:
     watching = False
+    has_hook = False
 
 
 _own = keep("children", _Own)
@@ -28,9 +29,11 @@ def watch_children(on: bool) -> None:
     if on:
         from .. import _procps
 
-        if _procps.start_children():
+        _procps.start_children()
+        if not _own.has_hook:
             # It cannot be removed. It costs 0.2 us per event.
             sys.addaudithook(_procps.count_started_children)
+            _own.has_hook = True
     _own.watching = on
 
 

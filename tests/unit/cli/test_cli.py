@@ -29,7 +29,7 @@ def test_help_names_every_sub_command():
     ("typed", "told"),
     [
         (["doktor"], "unknown command 'doktor': did you mean 'doctor'?"),
-        (["xyzzy"], "unknown command 'xyzzy': expected one of: doctor, "),
+        (["xyzzy"], "unknown command 'xyzzy': expected one of: compare, "),
         (["doctor", "--jsn"], "--json"),
         (["doctor", "now"], "now"),
         (["--nothing"], "--nothing"),

@@ -95,3 +95,17 @@ def test_without_libproc2_is_one_clear_line(shell, capsys, caplog, monkeypatch):
     )
     assert wanted in told
     assert "Traceback" not in told
+
+
+def test_children_of_others_were_measured_before():
+    """Windows on other processes start the thread, but count no starts of ours."""
+    check_python("""
+import subprocess, memwatch
+from memwatch.measure import children
+children.start()
+children.watch_children(True)
+with memwatch.watch() as w:
+    for _ in range(40):
+        subprocess.run(["true"])
+assert 1 <= w.report.children_missed <= 40, w.report.children_missed
+""")
