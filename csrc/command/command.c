@@ -152,7 +152,7 @@ read_failure(int failure)
 /* ---- the thread ---- */
 
 static void
-trace(struct mw_command *self, struct rusage *usage)
+follow_by_tracing(struct mw_command *self, struct rusage *usage)
 {
     struct mw_tracer tracer = {.pid = self->pid, .result = &self->result};
 
@@ -184,7 +184,7 @@ note_sample(struct mw_command *self, const struct mw_proc *proc)
 }
 
 static void
-sample(struct mw_command *self, struct rusage *usage)
+follow_by_sampling(struct mw_command *self, struct rusage *usage)
 {
     struct pollfd executed = {.fd = self->failure, .events = POLLIN};
     struct pollfd ended = {.fd = self->pidfd, .events = POLLIN};
@@ -255,10 +255,10 @@ follow(void *argument)
     }
     close(self->go);
     if (is_traced) {
-        trace(self, &usage);
+        follow_by_tracing(self, &usage);
     }
     else {
-        sample(self, &usage);
+        follow_by_sampling(self, &usage);
     }
     result->duration_ns = mw_clock_mono_ns() - t_begin_ns;
     result->user_ns = in_ns(usage.ru_utime);

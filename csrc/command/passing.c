@@ -69,7 +69,7 @@ mw_passing_begin(struct mw_passing *self, bool is_traced)
 }
 
 void
-mw_passing_end(struct mw_passing *self)
+mw_passing_end(const struct mw_passing *self)
 {
     for (int i = 0; i < MW_PASSED_ON; i++) {
         sigaction(PASSED_ON[i], &self->passed_on[i], NULL);

@@ -28,6 +28,6 @@ struct mw_passing {
 int mw_passing_begin(struct mw_passing *self, bool is_traced);
 
 /* The caller has its handlers back. */
-void mw_passing_end(struct mw_passing *self);
+void mw_passing_end(const struct mw_passing *self);
 
 #endif

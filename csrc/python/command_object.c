@@ -56,7 +56,6 @@ command_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     const char **argv;
     int streams[] = {0, 1, 2};
     int trace = 1;
-    int err;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p(iii):Command", names, &given,
                                      &trace, &streams[0], &streams[1], &streams[2])) {
@@ -67,6 +66,8 @@ command_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         self = PyObject_New(CommandObject, type);
     }
     if (self != NULL) {
+        int err;
+
         self->command = NULL;
         err = mw_command_start(&self->command, argv, streams, trace != 0);
         if (err != 0) {
@@ -85,9 +86,11 @@ command_dealloc(PyObject *op)
 {
     CommandObject *self = (CommandObject *)op;
     PyTypeObject *type = Py_TYPE(op);
+    PyThreadState *thread = PyEval_SaveThread();
 
-    Py_BEGIN_ALLOW_THREADS mw_command_free(&self->command);
-    Py_END_ALLOW_THREADS PyObject_Free(op);
+    mw_command_free(&self->command);
+    PyEval_RestoreThread(thread);
+    PyObject_Free(op);
     Py_DECREF(type);
 }
 
@@ -102,11 +105,11 @@ command_run(PyObject *op, PyObject *Py_UNUSED(ignored))
     CommandObject *self = (CommandObject *)op;
     struct mw_command_result result;
     PyObject *figures;
-    int err;
+    PyThreadState *thread = PyEval_SaveThread();
+    int err = mw_command_run(self->command, &result);
 
-    Py_BEGIN_ALLOW_THREADS err = mw_command_run(self->command, &result);
-    Py_END_ALLOW_THREADS if (err != 0)
-    {
+    PyEval_RestoreThread(thread);
+    if (err != 0) {
         return raise_os_error(err, "cannot run the command");
     }
     {

@@ -24,7 +24,7 @@ open_pipe(void)
 }
 
 static void
-close_pipe(struct ends *ends)
+close_pipe(const struct ends *ends)
 {
     close(ends->output);
     close(ends->input);
@@ -244,7 +244,7 @@ test_other_children_are_left_alone(void **state)
         }
         stopped = fork();
         if (stopped == 0) {
-            raise(SIGSTOP);
+            kill(getpid(), SIGSTOP);
             end_child(0);
         }
         WAIT_UNTIL(state_of(dead) == 'Z' && state_of(stopped) == 'T');
