@@ -11,7 +11,9 @@ from typing import Any
 
 from .command_line import parse_code
 from .commands import CommandError
-from .magics import MemWatch
+
+_IN_SESSION = ("memwatch", "memwatch_quiet")
+"""The magics that run their code in the session; memwatch_compare does not."""
 
 
 class AwaitingMagics:
@@ -30,7 +32,7 @@ class AwaitingMagics:
         magic = word.lstrip("%")
         is_cell = word.startswith("%%")
         body = "".join(lines[1:])
-        if magic not in MemWatch.magics["cell"] or (body.strip() and not is_cell):
+        if magic not in _IN_SESSION or (body.strip() and not is_cell):
             return lines
         if not self._awaits(body if is_cell else _code_in(line)):
             return lines

@@ -230,6 +230,15 @@ def test_compare_that_fails(ip, show):
     assert "figures are partial" not in text
 
 
+def test_compare_of_code_that_awaits(ip, show):
+    """It does not run in the session."""
+    text = show(
+        "%%memwatch_compare\n# %% a\nimport asyncio\nawait asyncio.sleep(0)\n# %% b\n2"
+    )
+    assert text.startswith("UsageError: %%memwatch_compare: a: invalid Python code")
+    assert "asyncio" not in ip.user_ns
+
+
 def test_results_that_differ(show):
     text = show("%%memwatch_compare -r 2 --same-result\n# %% a\n1\n# %% b\n2")
     assert "the results differ" in text
