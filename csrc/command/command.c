@@ -161,12 +161,8 @@ follow_by_tracing(struct mw_command *self, struct rusage *usage)
     while (mw_tracer_step(&tracer, &self->result.wait_status)) {
     }
     *usage = tracer.usage;
-    if (self->result.started > tracer.ended) {
-        self->result.alive = self->result.started - tracer.ended;
-    }
-    else {
-        self->result.alive = 0;
-    }
+    self->result.alive =
+        self->result.started > tracer.ended ? self->result.started - tracer.ended : 0;
 }
 
 static void

@@ -54,7 +54,7 @@ int mw_command_start(struct mw_command **out, const char *const argv[],
 /* The process that waits, and then is the command. */
 pid_t mw_command_pid(const struct mw_command *self);
 
-/* Why it is not traced, an errno; 0: it is, or was not to be. */
+/* Why it could not be traced, an errno; 0: it is traced, or `trace` was false. */
 int mw_command_trace_errno(const struct mw_command *self);
 
 /* Let the command run; returns when it has ended. Meanwhile signals that a process

@@ -146,7 +146,7 @@ command_pid(PyObject *op, void *Py_UNUSED(closure))
 }
 
 PyDoc_STRVAR(command_trace_error_doc,
-             "Why it is not traced; None: it is, or was not to be.");
+             "Why it could not be traced; None: it is, or `trace` is False.");
 
 static PyObject *
 command_trace_error(PyObject *op, void *Py_UNUSED(closure))

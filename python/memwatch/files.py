@@ -92,14 +92,20 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         _remove(temporary)
 
 
-def write_to_stdout(pieces: Iterable[str]) -> None:
-    """Write `pieces` to stdout, lone surrogates as write_whole() does.
+def deliver(path: str | os.PathLike[str], pieces: Iterable[str]) -> None:
+    """write_whole(); to the path ``-``, which is stdout, as they come. OSError."""
+    if os.fspath(path) == "-":
+        _write_to_stdout(pieces)
+    else:
+        write_whole(path, pieces)
 
-    OSError: stdout is closed, or does not take all; then it is /dev/null from now on.
-    """
+
+def _write_to_stdout(pieces: Iterable[str]) -> None:
+    """OSError: it is closed, or does not take all; then it is /dev/null from now on."""
     stdout = sys.stdout
     if stdout is None:
         raise OSError(errno.EBADF, "stdout is closed")
+    # Lone surrogates as in files.
     texts = (each.encode("utf-8", "backslashreplace").decode() for each in pieces)
     try:
         if isinstance(getattr(stdout, "buffer", None), io.RawIOBase):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, TypeVar
 
 import click
 
 from ..compare import output, trials, variants
-from ..compare.comparison import METRICS, TOLERANCES, Comparison
+from ..compare.comparison import MEMORY, METRICS, TOLERANCES, Comparison, Metric
 from ..compare.leak import FEWEST_RUNS, RUNS
 from ..compare.variants import Variant, VariantError
-from ..files import csv_pieces, write_to_stdout, write_whole
-from ..warn import cause_of
+from ..files import csv_pieces, deliver
 from . import output_files
 from . import shell_completion as tab
 
@@ -48,9 +48,7 @@ class _Compare(click.Command):
             elif word == "--" or (word.startswith("-") and len(word) > 1):
                 rest.append(word)
                 if not equals and self._takes_value(word):
-                    rest.extend(
-                        each for each in [next(words, None)] if each is not None
-                    )
+                    rest.extend(islice(words, 1))
             else:
                 found.append(("", word))
         ctx.ensure_object(dict)["variants"] = found
@@ -100,12 +98,12 @@ def _export(name: str, text: str) -> Callable[[F], F]:
 )  # fmt: skip
 @click.option(
     "--tolerance", default="", metavar="METRIC=SHARE,...",
-    help="Smaller differences are none (default: memory=1%,peak=1%,time=5%).",
+    help="Ignore differences up to this share (default: memory=1%,peak=1%,time=5%).",
 )  # fmt: skip
 @click.option(
     "--fail-if-more", is_flag=True,
-    help="Exit with 3 if a variant takes more than the first one of anything that"
-    " --tolerance names (default: memory, peak).",
+    help="Exit with 3 if a variant takes more than the first one: in memory or peak,"
+    " or in the metrics that --tolerance names.",
 )  # fmt: skip
 @click.option(
     "--leak", is_flag=True,
@@ -128,9 +126,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """Run programs in fresh processes, in turn, and compare their memory and time.
 
     VARIANT is a script or a notebook ('slots.py', with arguments 'slots.py 1000'), '-m
-    MODULE', '-c CODE', or '--cmd COMMAND'. Of Python programs it is measured what they
-    hold at their end and at their peak above what their interpreter holds before they
-    begin; of commands the whole process. Ratios are to the first variant.
+    MODULE', '-c CODE', or '--cmd COMMAND'. The memory of a Python program is measured
+    above what its interpreter holds before the program begins; that of a command is the
+    memory of its whole process. Ratios are to the first variant.
 
     Exit codes: 0 success; 1 a variant failed, or leaks; 2 bad usage, bad input, or a
     file could not be written; 3 --fail-if-more: a variant takes more; 126, 127 a
@@ -169,10 +167,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     )
     with output.progress_on_terminal() as tell:
         comparison.run(given["runs"], given["warmup"], tell)
-    sys.exit(_report(comparison, tolerances or {"memory": 0, "peak": 0}, given))
+    sys.exit(_report(comparison, list(tolerances) or MEMORY, given))
 
 
-def _report(comparison: Comparison, judged: dict[Any, float], given: Any) -> int:
+def _report(comparison: Comparison, judged: Iterable[Metric], given: Any) -> int:
     to_stdout = "-" in (given["json"], given["csv"], given["markdown"])
     if any(comparison.trials):
         width = output.width_of_terminal()
@@ -188,34 +186,23 @@ def _report(comparison: Comparison, judged: dict[Any, float], given: Any) -> int
             click.echo(output.partial(comparison), err=True)
     elif given["fail_if_more"] and comparison.has_more(judged):
         code = _OVER_BUDGET
-    try:
+    with output_files.reporting("memwatch compare") as writing:
         _write(comparison, given)
-    except OSError as error:
-        click.echo(
-            f"memwatch compare: cannot write {error.filename or 'stdout'}:"
-            f" {cause_of(error)}",
-            err=True,
-        )
-        code = code or 2
-    return code
+    return code or writing.exit_code
 
 
 def _write(comparison: Comparison, given: Any) -> None:
     """The files that were asked for, also of a partial comparison. OSError."""
-    _deliver(given["json"], [json.dumps(comparison.to_dict()) + "\n"])
-    _deliver(given["csv"], csv_pieces(output.rows(comparison)))
-    _deliver(given["markdown"], [output.markdown(comparison)])
+    if given["json"]:
+        deliver(given["json"], [json.dumps(comparison.to_dict()) + "\n"])
+    if given["csv"]:
+        deliver(given["csv"], csv_pieces(output.rows(comparison)))
+    if given["markdown"]:
+        deliver(given["markdown"], [output.markdown(comparison)])
     if given["plot"] and any(comparison.trials):
         from ..display import figures
 
         figures.save(figures.plot_bars(*output.bars(comparison)), given["plot"])
-
-
-def _deliver(path: str | None, pieces: Iterable[str]) -> None:
-    if path == "-":
-        write_to_stdout(pieces)
-    elif path:
-        write_whole(path, pieces)
 
 
 def _find_leak(chosen: list[Variant], given: Any) -> int:
@@ -235,9 +222,11 @@ def _find_leak(chosen: list[Variant], given: Any) -> int:
         click.echo(f"memwatch compare: {error}", err=True)
         return error.exit_code
     click.echo(f"{variant.label}: {verdict}", err=given["json"] == "-")
-    content = json.dumps({"label": variant.label, **verdict.to_dict()}) + "\n"
-    _deliver(given["json"], [content])
-    return 1 if verdict.state == "leaks" else 0
+    with output_files.reporting("memwatch compare") as writing:
+        if given["json"]:
+            found = {"label": variant.label, **verdict.to_dict()}
+            deliver(given["json"], [json.dumps(found) + "\n"])
+    return 1 if verdict.state == "leaks" else writing.exit_code
 
 
 def _tolerances(given: str) -> dict[Any, float]:

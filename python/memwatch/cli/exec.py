@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..command.command import CommandReport, NotExecutedError, run
+from ..command.command import NOT_EXECUTABLE, CommandReport, NotExecutedError, run
 from ..display.units import duration, printable, size
 from ..files import write_whole
 from ..warn import cause_of
@@ -68,9 +68,11 @@ def command(argv: tuple[str, ...], **given: Any) -> None:
     except NotExecutedError as error:
         click.echo(f"memwatch exec: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f"memwatch exec: {cause_of(error)}", err=True)
+        sys.exit(NOT_EXECUTABLE)
     click.echo(describe(report), err=True)
-    code = report.exit_code
-    try:
+    with output_files.reporting("memwatch exec") as writing:
         if given["json_"]:
             write_whole(given["json_"], [json.dumps(report.to_dict()) + "\n"])
         if given["plot"]:
@@ -80,12 +82,7 @@ def command(argv: tuple[str, ...], **given: Any) -> None:
                 " ".join(argv), report.timeline, report.rss_peak_bytes
             )
             figures.save(chart, given["plot"])
-    except OSError as error:
-        click.echo(
-            f"memwatch exec: cannot write {error.filename}: {cause_of(error)}", err=True
-        )
-        code = code or 2
-    sys.exit(code)
+    sys.exit(report.exit_code or writing.exit_code)
 
 
 def describe(report: CommandReport) -> str:
@@ -96,7 +93,7 @@ def describe(report: CommandReport) -> str:
         rows.insert(1, ("peak of the tree", _tree(report)))
     cpu = report.user_ns + report.system_ns
     rows.append(
-        ("time", f"{duration(report.duration_ns)}, {duration(cpu)} of a processor")
+        ("time", f"{duration(report.duration_ns)} elapsed, {duration(cpu)} CPU")
     )
     if report.signal is not None:
         rows.append(("ended by", report.signal))

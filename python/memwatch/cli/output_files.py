@@ -1,6 +1,10 @@
-"""Checks of the files that an option names, before a long run."""
+"""The files that an option names: checks before a long run, errors after it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import click
 
@@ -36,3 +40,22 @@ def check_picture(option: str, path: str | None) -> None:
     except MissingLibraryError as error:
         raise click.UsageError(str(error)) from None
     check(option, path)
+
+
+@dataclass
+class Writing:
+    """What became of the files."""
+
+    exit_code: int = 0
+
+
+@contextmanager
+def reporting(command: str) -> Iterator[Writing]:
+    """Writes files in its block; an OSError is one line on stderr and exit code 2."""
+    writing = Writing()
+    try:
+        yield writing
+    except OSError as error:
+        place = error.filename or "stdout"
+        click.echo(f"{command}: cannot write {place}: {cause_of(error)}", err=True)
+        writing.exit_code = 2

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from errno import ENOENT
 from os import WTERMSIG, strerror, waitstatus_to_exitcode
 from typing import Any, Literal
 
@@ -22,12 +23,13 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 
 class NotExecutedError(Exception):
-    """The command could not be executed; the message says why."""
+    """The command could not be executed; the message says why. `reason`: an errno."""
 
     def __init__(self, command: str, reason: int) -> None:
-        what = "command not found" if reason == 2 else strerror(reason).lower()
+        is_missing = reason == ENOENT
+        what = "command not found" if is_missing else strerror(reason).lower()
         super().__init__(f"cannot execute '{command}': {what}")
-        self.exit_code = NOT_FOUND if reason == 2 else NOT_EXECUTABLE
+        self.exit_code = NOT_FOUND if is_missing else NOT_EXECUTABLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,7 @@ class CommandReport:
     processes_left: int | None
     """How many of them had not ended when the command had; None: not traced."""
     trace_error: str | None
-    """Why the command was not traced; None: it was, or was not to be."""
+    """Why the command could not be traced; None: it was, or `trace` is off."""
     timeline: Timeline | None = field(default=None, repr=False)
     """RSS of its own process over time."""
 
@@ -108,7 +110,7 @@ def run(
         window = _open_window(command.pid) if with_timeline else None
         figures = command.run()
         tree_figures = children.close_window(tree)
-        timeline = None if window is None else _close(window, figures["duration_ns"])
+        timeline = None if window is None else _close(window)
         group_peak = None if group is None else group.peak_bytes()
     finally:
         if group is not None:
@@ -170,7 +172,7 @@ def _open_window(pid: int) -> _core.Window | None:
         return None
 
 
-def _close(window: _core.Window, duration_ns: int) -> Timeline | None:
+def _close(window: _core.Window) -> Timeline | None:
     closed = None
     with suppress(OSError):
         closed = window.close_at_last_sample()

@@ -104,7 +104,7 @@ def show(
             {"text/plain": text}, transient={"display_id": name}, update=update
         )
 
-    publish("begins", update=False)
+    publish("starting", update=False)
     try:
         comparison.run(runs, warmup, publish)
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..display.units import duration, in_mib, signed
+from ..display.units import MIB, duration, mib, signed
 from . import statistics, trials
 from .statistics import Estimate
 from .trials import Trial, TrialError
@@ -23,6 +23,8 @@ METRICS: dict[Metric, str] = {
 
 TOLERANCES: dict[Metric, float] = {"memory": 0.01, "peak": 0.01, "time": 0.05}
 """Smaller differences are none, in shares; as in Julia's `judge`."""
+
+MEMORY: tuple[Metric, ...] = ("memory", "peak")
 
 FEWEST, MOST = 10, 30
 """Runs of each variant, if their number is not given."""
@@ -43,26 +45,31 @@ class CompareWarning(str):
 class Verdict:
     """How a variant compares with the first one, in one metric."""
 
-    metric: Metric
-    ratio: Estimate | None
-    """To the first variant; None: a value is not above 0."""
-    difference: Estimate
-    """From the first variant, in bytes or nanoseconds."""
-    tolerance: float
+    change: Estimate
+    """The ratio to the first variant; or the difference, bytes or nanoseconds."""
+    is_ratio: bool
+    """False: a value is not above 0, so there is no ratio."""
+    is_more: bool
+    """Whether it is certain that it takes more, beyond the tolerance."""
+    is_less: bool
+    """Whether it is certain that it takes less, beyond the tolerance."""
+
+    @classmethod
+    def on(cls, these: list[float], those: list[float], tolerance: float) -> Verdict:
+        """On the figures of the variant and of the first one."""
+        ratio = statistics.ratio(these, those)
+        if ratio is None:
+            change = statistics.difference(these, those)
+            least, most = float(-_SMALL_BYTES), float(_SMALL_BYTES)
+        else:
+            change = ratio
+            least, most = 1 - tolerance, 1 + tolerance
+        return cls(change, ratio is not None, change.low > most, change.high < least)
 
     @property
-    def is_more(self) -> bool:
-        """Whether it is certain that it takes more, beyond the tolerance."""
-        if self.ratio is None:
-            return self.difference.low > _SMALL_BYTES
-        return self.ratio.low > 1 + self.tolerance
-
-    @property
-    def is_less(self) -> bool:
-        """Whether it is certain that it takes less, beyond the tolerance."""
-        if self.ratio is None:
-            return self.difference.high < -_SMALL_BYTES
-        return self.ratio.high < 1 - self.tolerance
+    def ratio(self) -> Estimate | None:
+        """The change if it is a ratio."""
+        return self.change if self.is_ratio else None
 
 
 @dataclass
@@ -132,9 +139,8 @@ class Comparison:
                 raise TrialError(_differ(self.variants, found, i))
 
     def _is_certain(self) -> bool:
-        memory: list[Metric] = ["memory", "peak"]
         for i in range(1, len(self.variants)):
-            for metric in memory:
+            for metric in MEMORY:
                 found = statistics.ratio(self.values(i, metric), self.values(0, metric))
                 if found is None or found.high - found.low > _NARROW * found.value:
                     return False
@@ -151,12 +157,8 @@ class Comparison:
 
     def verdict(self, place: int, metric: Metric) -> Verdict:
         """How the variant compares with the first one."""
-        these, those = self.values(place, metric), self.values(0, metric)
-        return Verdict(
-            metric,
-            statistics.ratio(these, those),
-            statistics.difference(these, those),
-            self.tolerances[metric],
+        return Verdict.on(
+            self.values(place, metric), self.values(0, metric), self.tolerances[metric]
         )
 
     def has_more(self, metrics: Iterable[Metric]) -> bool:
@@ -177,7 +179,7 @@ class Comparison:
     def _sentence(self, place: int) -> str:
         this, first = self.variants[place].name, self.variants[0].name
         found = self.verdict(place, "memory")
-        both = [statistics.median(self.values(i, "memory")).value for i in (place, 0)]
+        both = [statistics.middle(self.values(i, "memory")) for i in (place, 0)]
         sizes = " against ".join(_plain(each) for each in both)
         if not (found.is_more or found.is_less):
             return (
@@ -185,15 +187,15 @@ class Comparison:
                 f" ({sizes} MiB{_interval(found)})"
             )
         word = "less" if found.is_less else "more"
-        if found.ratio is None:
-            amount = signed(round(abs(found.difference.value)))[1:]
-        elif found.ratio.value >= 3:
+        if not found.is_ratio:
+            amount = signed(round(abs(found.change.value)))[1:]
+        elif found.change.value >= 3:
             return (
-                f"{this} keeps {found.ratio.value:.1f} times as much as {first}"
+                f"{this} keeps {found.change.value:.1f} times as much as {first}"
                 f" ({sizes} MiB{_interval(found)})"
             )
         else:
-            amount = f"{abs(found.ratio.value - 1) * 100:.0f} %"
+            amount = f"{abs(found.change.value - 1) * 100:.0f} %"
         return (
             f"{this} keeps {amount} {word} than {first} ({sizes} MiB{_interval(found)})"
         )
@@ -204,9 +206,9 @@ class Comparison:
         if not self.runs:
             return found
         for i, variant in enumerate(self.variants):
-            for metric in METRICS:
+            for metric in MEMORY:
                 places = statistics.outliers(self.values(i, metric))
-                if places and metric != "time":
+                if places:
                     found.append(
                         CompareWarning(
                             f"{variant.label}: the {metric} of {len(places)} of"
@@ -226,18 +228,14 @@ class Comparison:
 
     def _small(self) -> list[CompareWarning]:
         found = []
-        kept = [
-            statistics.median(self.values(i, "memory")).value for i, _ in self._all()
-        ]
-        if max(kept) < _SMALL_BYTES:
+        if self._highest("memory") < _SMALL_BYTES:
             found.append(
                 CompareWarning(
                     "no variant keeps 0.25 MiB, so page and arena sizes decide: repeat"
                     " the work, for example on 100 times as much data"
                 )
             )
-        took = [statistics.median(self.values(i, "time")).value for i, _ in self._all()]
-        if max(took) < _SHORT_NS:
+        if self._highest("time") < _SHORT_NS:
             found.append(
                 CompareWarning(
                     f"all variants end within {duration(_SHORT_NS)}: their times are"
@@ -246,8 +244,11 @@ class Comparison:
             )
         return found
 
-    def _all(self) -> list[tuple[int, Variant]]:
-        return list(enumerate(self.variants))
+    def _highest(self, metric: Metric) -> float:
+        """The highest of the variants' medians."""
+        return max(
+            statistics.middle(self.values(i, metric)) for i in range(len(self.variants))
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: all runs, medians, ratios; sizes in bytes, times in nanoseconds."""
@@ -256,7 +257,7 @@ class Comparison:
             "complete": self.failure is None,
             "failure": self.failure,
             "gross": self.gross,
-            "variants": [self._to_dict(i) for i, _ in self._all()],
+            "variants": [self._to_dict(i) for i in range(len(self.variants))],
             "sentences": self.sentences(),
             "warnings": [str(each) for each in self.warnings()],
         }
@@ -300,13 +301,12 @@ def _start_of(result: str | None) -> str:
 
 
 def _plain(value: float) -> str:
-    return f"{in_mib(round(value)):.{2 if abs(value) < 10 * 2**20 else 1}f}"
+    return mib(round(value), 2 if abs(value) < 10 * MIB else 1)
 
 
 def _interval(found: Verdict) -> str:
-    if found.ratio is None:
-        low, high = found.difference.low, found.difference.high
+    low, high = found.change.low, found.change.high
+    if not found.is_ratio:
         return f"; 95 % interval of the difference {_plain(low)} to {_plain(high)} MiB"
-    digits = 2 if found.ratio.high < 10 else 1
-    low, high = found.ratio.low, found.ratio.high
+    digits = 2 if high < 10 else 1
     return f"; 95 % interval of the ratio {low:.{digits}f} to {high:.{digits}f}"

@@ -32,9 +32,9 @@ def main() -> None:
     if given["setup"]:
         exec(compile(given["setup"], "<setup>", "exec"), names)
     run = _runner(given, names)
-    leak = _LeakTest(given["runs"]) if given["leak"] else None
+    heap = _heap_reader(given["runs"]) if given["leak"] else None
     state = b"E"
-    for number in range(given["runs"]):
+    for _ in range(given["runs"]):
         if not step(b"R"):
             os._exit(1)  # nobody measures any more
         try:
@@ -55,12 +55,19 @@ def main() -> None:
         if given["with_result"]:
             _send(writing, repr(value))
         del value
-        if leak is not None:
-            _send(writing, json.dumps(leak.read(number)))
-    if leak is not None and state == b"D":
-        _send(writing, json.dumps(leak.grown()))
+        if heap is not None:
+            _send(writing, json.dumps(heap.read()))
+    if heap is not None and state == b"D":
+        _send(writing, json.dumps(heap.grown_types()))
     sys.stderr.flush()
     os._exit(state == b"E")
+
+
+def _heap_reader(runs: int) -> Any:
+    """The only part that needs memwatch."""
+    from memwatch.compare.leak import HeapReader
+
+    return HeapReader(runs)
 
 
 def _print_traceback() -> None:
@@ -171,26 +178,6 @@ def _notebook_runner(cells: Any, names: Any) -> Any:
         return value
 
     return run_cells
-
-
-class _LeakTest:
-    """What this process has allocated; the only part that needs memwatch."""
-
-    def __init__(self, runs: int) -> None:
-        from memwatch.compare import leak
-
-        self._leak, self._warm_up = leak, leak.warm_up(runs)
-        self._reader = leak.HeapReader()
-        # Its own first use allocates too.
-        self._types: Any = leak.count_types()
-
-    def read(self, number: int) -> Any:
-        if number + 1 == self._warm_up:
-            self._types = self._leak.count_types()
-        return self._reader.read()
-
-    def grown(self) -> Any:
-        return self._leak.grown(self._types, self._leak.count_types())
 
 
 if __name__ == "__main__":

@@ -122,7 +122,6 @@ def judge(
     if leaking:
         # What Python allocates is part of malloc's figure, or of RSS.
         most = max(leaking, key=lambda name: found[name][0].value)
-        where = leaking[0] if found[leaking[0]][0].value > 0 else most
         least_count = _STEADY * (runs - skipped - 1)
         grown = [each for each in types.items() if each[1] >= least_count]
         grown.sort(key=lambda each: -each[1])
@@ -130,7 +129,7 @@ def judge(
             state="leaks",
             runs=runs,
             growth=found[most][0],
-            where=_WHERE[where],
+            where=_WHERE[leaking[0]],
             types=tuple(grown[:5]),
         )
     fine = [name for name in found if name != "rss_bytes"] or list(found)
@@ -169,19 +168,22 @@ def _plain(size_bytes: float) -> str:
 
 
 class HeapReader:
-    """Reads what this process has allocated, after each run.
+    """Reads what this process has allocated, after each of `runs` runs.
 
     Python objects are counted by tracemalloc, which slows code down to a half or less
-    while the reader is open.
+    while the reader is open. Keeps nothing that grows from run to run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, runs: int) -> None:
         import tracemalloc
 
         self._tracemalloc = tracemalloc
         self._has_started = not tracemalloc.is_tracing()
         if self._has_started:
             tracemalloc.start(1)
+        self._until_warm = warm_up(runs)
+        # The first use allocates, too.
+        self._types = _count_types()
 
     def read(self) -> dict[str, int | None]:
         """``python_bytes`` and ``malloc_bytes``; None: unknown.
@@ -193,10 +195,21 @@ class HeapReader:
         from .. import _core
 
         gc.collect()
+        self._until_warm -= 1
+        if self._until_warm == 0:
+            self._types = _count_types()
         stats = _core.malloc_stats()
         return {
             "python_bytes": self._tracemalloc.get_traced_memory()[0],
             "malloc_bytes": None if stats is None else stats["in_use_bytes"],
+        }
+
+    def grown_types(self) -> dict[str, int]:
+        """How many more objects of each type there are than after the warm-up."""
+        return {
+            name: count - self._types.get(name, 0)
+            for name, count in _count_types().items()
+            if count > self._types.get(name, 0)
         }
 
     def close(self) -> None:
@@ -205,54 +218,7 @@ class HeapReader:
             self._tracemalloc.stop()
 
 
-class LeakTest:
-    """A leak test in this process: after_run() after each of `runs` runs.
-
-    Keeps nothing that grows from run to run.
-    """
-
-    def __init__(self, runs: int) -> None:
-        self._runs, self._done = runs, 0
-        self._figures = {name: array("q", bytes(8 * runs)) for name in _LEAST}
-        self._unknown: set[str] = set()
-        self._reader = HeapReader()
-        self._types = count_types()
-
-    def after_run(self, rss_bytes: int | None) -> None:
-        """Read what is allocated; `rss_bytes` is RSS at the end of the run."""
-        self._keep("rss_bytes", rss_bytes)
-        for name, value in self._reader.read().items():
-            self._keep(name, value)
-        self._done += 1
-        if self._done == warm_up(self._runs):
-            self._types = count_types()
-
-    def _keep(self, name: str, value: int | None) -> None:
-        if value is None:
-            self._unknown.add(name)
-        else:
-            self._figures[name][self._done] = value
-
-    def verdict(self) -> LeakVerdict:
-        """After the last run."""
-        types = grown(self._types, count_types())
-        known = {
-            name: values
-            for name, values in self._figures.items()
-            if name not in self._unknown
-        }
-        readings = [
-            {name: values[i] for name, values in known.items()}
-            for i in range(self._done)
-        ]
-        return judge(readings, types, has_cache=True)
-
-    def close(self) -> None:
-        """Stop tracemalloc; call it in any case."""
-        self._reader.close()
-
-
-def count_types() -> dict[str, int]:
+def _count_types() -> dict[str, int]:
     """How many objects of each type the garbage collector tracks."""
     import gc
     from collections import Counter
@@ -264,10 +230,39 @@ def count_types() -> dict[str, int]:
     return dict(names)
 
 
-def grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    """How many more objects of each type there are, where there are more."""
-    return {
-        name: count - before.get(name, 0)
-        for name, count in after.items()
-        if count > before.get(name, 0)
-    }
+class LeakTest:
+    """A leak test in this process: after_run() after each of `runs` runs.
+
+    Keeps nothing that grows from run to run.
+    """
+
+    def __init__(self, runs: int) -> None:
+        self._done = 0
+        self._figures = {name: array("q", bytes(8 * runs)) for name in _LEAST}
+        self._unknown: set[str] = set()
+        self._reader = HeapReader(runs)
+
+    def after_run(self, rss_bytes: int | None) -> None:
+        """Read what is allocated; `rss_bytes` is RSS at the end of the run."""
+        self._keep("rss_bytes", rss_bytes)
+        for name, value in self._reader.read().items():
+            self._keep(name, value)
+        self._done += 1
+
+    def _keep(self, name: str, value: int | None) -> None:
+        if value is None:
+            self._unknown.add(name)
+        else:
+            self._figures[name][self._done] = value
+
+    def verdict(self) -> LeakVerdict:
+        """After the last run."""
+        known = self._figures.keys() - self._unknown
+        readings = [
+            {name: self._figures[name][i] for name in known} for i in range(self._done)
+        ]
+        return judge(readings, self._reader.grown_types(), has_cache=True)
+
+    def close(self) -> None:
+        """Stop tracemalloc; call it in any case."""
+        self._reader.close()

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..display.units import MIB
+from ..display.units import mib
 from . import statistics
-from .comparison import METRICS, Comparison, Metric
+from .comparison import MEMORY, METRICS, Comparison, Metric
 from .statistics import Estimate
 
 TITLES: dict[Metric, str] = {"memory": "kept", "peak": "peak", "time": "time"}
@@ -105,10 +105,9 @@ def bar(comparison: Comparison, place: int, metric: Metric) -> Bar:
 def bars(comparison: Comparison) -> tuple[list[str], dict[str, list[Bar]]]:
     """The labels, and for each metric of memory the bars; bytes."""
     groups: dict[str, list[Bar]] = {}
-    for metric in METRICS:
-        if metric != "time":
-            places = range(len(comparison.variants))
-            groups[TITLES[metric]] = [bar(comparison, each, metric) for each in places]
+    for metric in MEMORY:
+        places = range(len(comparison.variants))
+        groups[TITLES[metric]] = [bar(comparison, each, metric) for each in places]
     return [each.label for each in comparison.variants], groups
 
 
@@ -171,7 +170,7 @@ def _in_one_cell(comparison: Comparison, place: int, metric: Metric) -> str:
 def _plain(value: float, metric: Metric) -> str:
     if metric == "time":
         return f"{value / 1e6:.3g}" if value < 1e9 else f"{value / 1e6:.0f}"
-    return f"{value / MIB:.2f}"
+    return mib(round(value))
 
 
 def _span(low: float, high: float, metric: Metric) -> str:

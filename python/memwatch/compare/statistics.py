@@ -19,13 +19,17 @@ class Estimate:
     high: float
 
 
+middle = statistics.median
+"""The median alone, where its interval is not needed."""
+
+
 def median(values: Sequence[float]) -> Estimate:
     """The median; the same interval each time for the same values.
 
     >>> median([3.0, 1.0, 2.0]).value
     2.0
     """
-    return _bootstrap(statistics.median, values)
+    return _bootstrap(middle, values)
 
 
 def ratio(these: Sequence[float], those: Sequence[float]) -> Estimate | None:
@@ -50,9 +54,9 @@ def outliers(values: Sequence[float]) -> list[int]:
     By the modified z-score of Iglewicz and Hoaglin, as in hyperfine, whose limit of
     14.8 spares the usual noise: more than ten times the median deviation.
     """
-    middle = statistics.median(values)
-    deviations = [abs(each - middle) for each in values]
-    spread = statistics.median(deviations)
+    center = middle(values)
+    deviations = [abs(each - center) for each in values]
+    spread = middle(deviations)
     if spread == 0:
         return []
     return [i for i, each in enumerate(deviations) if 0.6745 * each / spread > 14.826]
@@ -70,7 +74,6 @@ def _of_two(
     of: Callable[[float, float], float], these: Sequence[float], those: Sequence[float]
 ) -> Estimate:
     drawn = random.Random(0)
-    middle = statistics.median
     found = [
         of(
             middle(drawn.choices(these, k=len(these))),

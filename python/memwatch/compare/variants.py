@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ..command.command import NotExecutedError
 from ..display.units import printable
 from ..warn import cause_of
 
@@ -28,10 +30,10 @@ class CommandError(VariantError):
     """A command cannot be executed; the exit code is that of a shell."""
 
     def __init__(self, option: str, name: str) -> None:
-        is_there = os.path.exists(name)
-        reason = "permission denied" if is_there else "command not found"
-        super().__init__(f"{option}: cannot execute '{name}': {reason}")
-        self.exit_code = 126 if is_there else 127
+        reason = errno.EACCES if os.path.exists(name) else errno.ENOENT
+        cause = NotExecutedError(name, reason)
+        super().__init__(f"{option}: {cause}")
+        self.exit_code = cause.exit_code
 
 
 @dataclass(frozen=True, kw_only=True)

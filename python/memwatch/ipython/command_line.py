@@ -34,7 +34,7 @@ _CODE = {
     "%%memwatch": "Watch this cell, even if watching is off.",
     "%%memwatch -r N": "Run this cell N times; show median and range.",
     "%%memwatch --leak": "Run this cell 20 times: does it leak?",
-    "%%memwatch_compare": "Compare parts of this cell, each by itself.",
+    "%%memwatch_compare": "Compare parts of this cell in fresh processes.",
     "%%memwatch_quiet": "Run this cell without printing a line.",
 }
 

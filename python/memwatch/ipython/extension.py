@@ -27,7 +27,7 @@ def load(shell: Any) -> None:
     if magics is None:
         magics = MemWatch(shell)
         shell.register_magics(magics)
-        _complete_in(shell, magics)
+        _add_completion(shell, magics)
         shell.input_transformers_cleanup.append(AwaitingMagics(shell))
     warn_if_peaks_are_sampled()
     magics.watcher.start()
@@ -82,7 +82,7 @@ def unload(shell: Any) -> None:
     for kind, names in magics.magics.items():
         for name in names:
             manager.magics[kind].pop(name, None)
-    _complete_no_more_in(shell)
+    _remove_completion(shell)
     transforms = shell.input_transformers_cleanup
     # By module: after a reload the class is another one.
     own = AwaitingMagics.__module__
@@ -101,7 +101,7 @@ def stop(shell: Any) -> None:
 # ---- completion ----
 
 
-def _complete_in(shell: Any, magics: MemWatch) -> None:
+def _add_completion(shell: Any, magics: MemWatch) -> None:
     """Complete what follows the magics.
 
     Since IPython 8.6 by a matcher, which has types, before that by a hook.
@@ -151,7 +151,7 @@ def _complete_in(shell: Any, magics: MemWatch) -> None:
     shell.Completer.custom_matchers.append(first)
 
 
-def _complete_no_more_in(shell: Any) -> None:
+def _remove_completion(shell: Any) -> None:
     for magic in _MAGICS:
         # IPython has no unset_hook(); these keys have no other hooks.
         shell.strdispatchers["complete_command"].strs.pop(magic, None)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...files import csv_pieces, json_pieces, write_to_stdout, write_whole
+from ...files import csv_pieces, deliver, json_pieces, write_whole
 from ...measure.frames import COLUMNS
 from ...optional import need
 from ...report import telling_line
@@ -25,14 +25,6 @@ CSV_COLUMNS = ("notebook", "notebook_state", "cell_index", "state", *COLUMNS)
 """One row per code cell: its place, its state, CellReport's fields without timeline."""
 
 _MAX_BYTES = 2**30
-
-
-def deliver(path: str | os.PathLike[str], pieces: Iterable[str]) -> None:
-    """Write `pieces` to the file `path`, atomically; ``-``: to stdout. OSError."""
-    if os.fspath(path) == "-":
-        write_to_stdout(pieces)
-    else:
-        write_whole(path, pieces)
 
 
 def write_notebook(path: str | os.PathLike[str], notebook: NotebookNode) -> None:

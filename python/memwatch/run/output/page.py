@@ -12,6 +12,7 @@ from typing import Any
 
 from ...display import lines
 from ...display.units import mib, seconds
+from ...files import deliver
 from ...measure import capabilities
 from ...measure.capability_text import SET_BY
 from ...optional import need
@@ -25,7 +26,6 @@ from ..budgets.violations import (
 )
 from ..results import CellRun, CellState, NotebookRun
 from .curve import curve
-from .exports import deliver
 
 _UNKNOWN = "\N{EN DASH}"
 _LONGEST_SOURCE = 20_000

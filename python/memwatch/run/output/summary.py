@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ...display.units import mib, seconds
+from ...files import deliver
 from ...report import telling_line
 from ..budgets.violations import (
     Violation,
@@ -17,7 +18,6 @@ from ..budgets.violations import (
     used_by,
 )
 from ..results import CellRun, NotebookRun
-from .exports import deliver
 from .page import summarize
 
 # GitHub shows at most 1 MiB of a step's summary.
