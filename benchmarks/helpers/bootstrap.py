@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import random
-import statistics
-from dataclasses import dataclass
+from memwatch.compare import statistics
 
 
-@dataclass(frozen=True)
-class Median:
+class Median(statistics.Estimate):
     """A median and the interval that holds it in 95 of 100 resamplings."""
-
-    value: float
-    low: float
-    high: float
 
     def __format__(self, spec: str) -> str:
         values = (self.value, self.low, self.high)
@@ -23,11 +16,7 @@ class Median:
 
 def median(values: list[float]) -> Median:
     """By the percentile bootstrap; the same each time for the same values."""
-    resample = random.Random(0)
-    medians = sorted(
-        statistics.median(resample.choices(values, k=len(values))) for _ in range(1000)
-    )
-    return Median(statistics.median(values), medians[25], medians[974])
+    return Median(**vars(statistics.median(values)))
 
 
 def quotient(these: list[float], those: list[float]) -> Median:

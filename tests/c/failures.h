@@ -5,7 +5,6 @@
 
 #include "support.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdbool.h>
 
@@ -17,20 +16,6 @@
 #include "linux/probe.h"
 #include "sampler/process_sampler.h"
 
-static inline int
-open_files(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count;
-}
-
 /* What is not given back shows here, or to the sanitizer that looks for leaks. */
 struct held {
     int files;
@@ -41,7 +26,8 @@ struct held {
 static inline struct held
 held_now(void)
 {
-    return (struct held){open_files(), faults_mapped_bytes(), faults_live_objects()};
+    return (struct held){count_descriptors(), faults_mapped_bytes(),
+                         faults_live_objects()};
 }
 
 static inline void

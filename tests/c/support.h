@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -92,6 +93,21 @@ static inline void
 unmap(char *memory, int64_t bytes)
 {
     munmap(memory, (size_t)bytes);
+}
+
+/* Descriptors of this process, with the one that counts them. */
+static inline int
+count_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    int count = 0;
+
+    assert_non_null(folder);
+    while (readdir(folder) != NULL) {
+        count++;
+    }
+    closedir(folder);
+    return count;
 }
 
 /* A child that is content kills itself: of one that exits valgrind would have

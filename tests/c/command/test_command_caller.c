@@ -30,20 +30,6 @@ close_pipe(const struct ends *ends)
     close(ends->input);
 }
 
-static int
-count_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count;
-}
-
 static void
 assert_no_children(void)
 {

@@ -1,6 +1,5 @@
 #include "support.h"
 
-#include <dirent.h>
 #include <grp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -10,19 +9,6 @@
 #include <sys/time.h>
 
 #include "linux/probe.h"
-
-static int
-count_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count;
-}
 
 static void
 assert_nothing_is_left(int descriptors)
