@@ -94,6 +94,32 @@ command_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
+static PyObject *
+figures_of(const struct mw_command_result *result)
+{
+    const struct int_item items[] = {
+        {"exec_errno", result->exec_errno},
+        {"wait_status", result->wait_status},
+        {"duration_ns", result->duration_ns},
+        {"user_ns", result->user_ns},
+        {"system_ns", result->system_ns},
+        {"peak_bytes", result->peak_bytes},
+        {"end_bytes", result->end_bytes},
+        {"largest_peak_bytes", result->largest_peak_bytes},
+        {"largest_pid", result->largest_pid},
+        {"started", result->started},
+        {"alive", result->alive},
+        {"unknown_bytes", result->unknown_bytes},
+    };
+    PyObject *figures = INTS_AS_DICT(items);
+
+    if (figures != NULL &&
+        set_item(figures, "largest_name", text_or_none(result->largest_name)) < 0) {
+        Py_CLEAR(figures);
+    }
+    return figures;
+}
+
 PyDoc_STRVAR(command_run_doc,
              "run($self, /)\n--\n\n"
              "Let the command run, and return its figures when it has ended.\n\n"
@@ -104,7 +130,6 @@ command_run(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     CommandObject *self = (CommandObject *)op;
     struct mw_command_result result;
-    PyObject *figures;
     PyThreadState *thread = PyEval_SaveThread();
     int err = mw_command_run(self->command, &result);
 
@@ -112,29 +137,7 @@ command_run(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (err != 0) {
         return raise_os_error(err, "cannot run the command");
     }
-    {
-        const struct int_item items[] = {
-            {"exec_errno", result.exec_errno},
-            {"wait_status", result.wait_status},
-            {"duration_ns", result.duration_ns},
-            {"user_ns", result.user_ns},
-            {"system_ns", result.system_ns},
-            {"peak_bytes", result.peak_bytes},
-            {"end_bytes", result.end_bytes},
-            {"largest_peak_bytes", result.largest_peak_bytes},
-            {"largest_pid", result.largest_pid},
-            {"started", result.started},
-            {"alive", result.alive},
-            {"unknown_bytes", result.unknown_bytes},
-        };
-
-        figures = INTS_AS_DICT(items);
-    }
-    if (figures != NULL &&
-        set_item(figures, "largest_name", text_or_none(result.largest_name)) < 0) {
-        Py_CLEAR(figures);
-    }
-    return figures;
+    return figures_of(&result);
 }
 
 PyDoc_STRVAR(command_pid_doc, "The process that waits, and then is the command.");

@@ -114,10 +114,10 @@ def judge(
     for name, least in _LEAST.items():
         if name == "malloc_bytes" and has_cache:
             least = _CACHED_BYTES
-        known = [each[name] for each in readings if each.get(name) is not None]
+        values = (each.get(name) for each in readings)
+        known = [each for each in values if each is not None]
         if len(known) == runs:
-            steps = _steps([each for each in known if each is not None])[skipped:]
-            found[name] = _growth(steps, least)
+            found[name] = _growth(_steps(known)[skipped:], least)
     leaking = [name for name, (_, is_leak) in found.items() if is_leak]
     if leaking:
         # What Python allocates is part of malloc's figure, or of RSS.
