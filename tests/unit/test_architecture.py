@@ -20,6 +20,7 @@ C_FOLDERS = [
     "sampler",
     "stream",
     "command",
+    "heap",
     "python",
 ]
 PYTHON_FOLDERS = [

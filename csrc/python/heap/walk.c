@@ -1,0 +1,535 @@
+#include "python/heap/walk.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+enum {
+    /* A list, tuple or dict with more items is traversed in steps of so many: the stack
+     * stays small. */
+    STEP = 1024,
+    FIRST_DEPTH = 1024,
+    LOOK_EVERY = 32768, /* objects between two looks at the clock: about 2 ms */
+};
+
+static const uint32_t SYSTEM_HOLDER = UINT32_MAX;
+
+int
+walk_init(struct walk *self, PyObject *known, PyObject *trusted, int64_t t_deadline_ns)
+{
+    *self = (struct walk){
+        .t_deadline_ns = t_deadline_ns,
+        .until_look = LOOK_EVERY,
+        .collector_was_on = PyGC_Disable() == 1,
+    };
+    mw_object_table_init(&self->table);
+    self->unanswered = PyList_New(0);
+    self->answers = PyDict_New();
+    self->held = PyList_New(0);
+    self->stack = calloc(FIRST_DEPTH, sizeof *self->stack);
+    self->stack_capacity = FIRST_DEPTH;
+    if (self->unanswered == NULL || self->answers == NULL || self->held == NULL) {
+        return -1;
+    }
+    if (self->stack == NULL || mw_holder_sets_init(&self->sets) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return type_table_init(&self->types, known, trusted);
+}
+
+void
+walk_release(struct walk *self)
+{
+    mw_object_table_release(&self->table);
+    mw_holder_sets_release(&self->sets);
+    type_table_release(&self->types);
+    free(self->stack);
+    Py_XDECREF(self->unanswered);
+    Py_XDECREF(self->answers);
+    Py_XDECREF(self->held);
+    if (self->collector_was_on) {
+        PyGC_Enable();
+    }
+    *self = (struct walk){0};
+}
+
+static int
+no_memory(struct walk *self)
+{
+    if (!self->failed) {
+        PyErr_NoMemory();
+        self->failed = true;
+    }
+    return -1;
+}
+
+static void
+look_at_the_clock(struct walk *self)
+{
+    if (--self->until_look > 0) {
+        return;
+    }
+    self->until_look = LOOK_EVERY;
+    if (mw_clock_ns(CLOCK_MONOTONIC) > self->t_deadline_ns) {
+        self->stopped = WALK_LATE;
+    }
+    /* Unlike PyErr_CheckSignals() it runs no handler, which could change objects. */
+    else if (PyOS_InterruptOccurred()) {
+        self->stopped = WALK_INTERRUPTED;
+    }
+}
+
+/* ---- what to traverse: a stack ---- */
+
+static int
+push(struct walk *self, PyObject *object, Py_ssize_t next, uint32_t from)
+{
+    if (self->depth == self->stack_capacity) {
+        size_t capacity = 2 * self->stack_capacity;
+        struct walk_pending *stack = realloc(self->stack, capacity * sizeof *stack);
+
+        if (stack == NULL) {
+            return no_memory(self);
+        }
+        self->stack = stack;
+        self->stack_capacity = capacity;
+    }
+    self->stack[self->depth++] =
+        (struct walk_pending){.object = object, .next = next, .from = from};
+    return 0;
+}
+
+/* ---- reaching an object ---- */
+
+/* The set of `entry` after the current holder has reached it; the same: nothing to do.
+ */
+static int
+next_set(struct walk *self, uint32_t set, uint32_t *out)
+{
+    *out = set;
+    if (self->holder == SYSTEM_HOLDER) {
+        if (set == MW_HOLDER_SET_NONE) {
+            *out = MW_HOLDER_SET_SYSTEM;
+        }
+        else if (set == MW_HOLDER_SET_ROOT) {
+            *out = MW_HOLDER_SET_HELD;
+        }
+        return 0;
+    }
+    if (set == self->last_from && self->last_to != 0) {
+        *out = self->last_to;
+        return 0;
+    }
+    if (mw_holder_set_has_holders(set)) {
+        if (self->sets.items[set].holder == self->holder) {
+            return 0;
+        }
+    }
+    else if (set == MW_HOLDER_SET_SYSTEM || set == MW_HOLDER_SET_WALL ||
+             set == MW_HOLDER_SET_MANY) {
+        return 0;
+    }
+    self->last_from = set;
+    if (!mw_holder_set_has_holders(set)) {
+        set = MW_HOLDER_SET_NONE;
+    }
+    if (mw_holder_sets_add(&self->sets, set, self->holder, out) < 0) {
+        return no_memory(self);
+    }
+    self->last_to = *out;
+    return 0;
+}
+
+/* Move `bytes` of an object or a buffer. A root has not been counted yet. */
+static void
+count(struct walk *self, uint32_t from, uint32_t to, int64_t bytes)
+{
+    if (!mw_holder_set_has_holders(from)) {
+        from = MW_HOLDER_SET_NONE;
+    }
+    mw_holder_sets_move(&self->sets, from, to, bytes);
+}
+
+static int
+reach(struct walk *self, PyObject *object, uint16_t *number)
+{
+    uint32_t from =
+        number != NULL ? *number : mw_object_table_get(&self->table, (uintptr_t)object);
+    const struct type_info *info;
+    uint32_t to;
+
+    if (next_set(self, from, &to) < 0) {
+        return -1;
+    }
+    if (to == from) {
+        return 0;
+    }
+    if (number != NULL) {
+        *number = (uint16_t)to;
+        self->table.count += from == MW_HOLDER_SET_NONE;
+    }
+    else if (mw_object_table_set(&self->table, (uintptr_t)object, to) < 0) {
+        return no_memory(self);
+    }
+    if (to == MW_HOLDER_SET_HELD) {
+        return PyList_Append(self->held, object);
+    }
+    info = type_table_get(&self->types, object);
+    if (info == NULL) {
+        return -1;
+    }
+    count(self, from, to, type_info_size(info, object));
+    if (info->answer != NULL && PyList_Append(self->unanswered, object) < 0) {
+        return -1;
+    }
+    if (type_info_may_traverse(info, object)) {
+        return push(self, object, 0, from);
+    }
+    return 0;
+}
+
+/* ---- a short queue in which objects wait for the processor's cache ---- */
+
+static int
+reach_first(struct walk *self)
+{
+    struct walk_queued first = self->queue[self->queue_first];
+
+    self->queue_first = (self->queue_first + 1) % WALK_QUEUE;
+    self->queue_count--;
+    if (reach(self, first.object, first.number) < 0) {
+        self->failed = true;
+        return -1;
+    }
+    return 0;
+}
+
+static int
+enqueue(struct walk *self, PyObject *object)
+{
+    if (self->queue_count == WALK_QUEUE && reach_first(self) < 0) {
+        return -1;
+    }
+    __builtin_prefetch(object);
+    self->queue[(self->queue_first + self->queue_count++) % WALK_QUEUE] =
+        (struct walk_queued){
+            .object = object,
+            .number = mw_object_table_locate(&self->table, (uintptr_t)object),
+    };
+    return 0;
+}
+
+static int
+visit(PyObject *object, void *walk)
+{
+    struct walk *self = walk;
+
+    self->visited++;
+    return enqueue(self, object);
+}
+
+/* ---- traversing ---- */
+
+/* Visit STEP items of a large container; the rest stays on the stack. */
+static int
+visit_items(struct walk *self, struct walk_pending pending)
+{
+    PyObject *object = pending.object;
+    Py_ssize_t size;
+
+    if (PyDict_CheckExact(object)) {
+        Py_ssize_t steps = 0;
+        PyObject *key;
+        PyObject *value;
+
+        while (PyDict_Next(object, &pending.next, &key, &value)) {
+            if (enqueue(self, key) < 0 || enqueue(self, value) < 0) {
+                return -1;
+            }
+            if (++steps == STEP) {
+                return push(self, object, pending.next, pending.from);
+            }
+        }
+        return 0;
+    }
+    size = PyList_CheckExact(object) ? PyList_Size(object) : PyTuple_Size(object);
+    for (Py_ssize_t steps = 0; pending.next < size; pending.next++) {
+        PyObject *item = PyList_CheckExact(object)
+                             ? PyList_GetItem(object, pending.next)
+                             : PyTuple_GetItem(object, pending.next);
+
+        if (steps++ == STEP) {
+            return push(self, object, pending.next, pending.from);
+        }
+        if (item != NULL && enqueue(self, item) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static bool
+is_large(PyObject *object)
+{
+    return (PyList_CheckExact(object) && PyList_Size(object) > STEP) ||
+           (PyTuple_CheckExact(object) && PyTuple_Size(object) > STEP) ||
+           (PyDict_CheckExact(object) && PyDict_Size(object) > STEP);
+}
+
+/* The set that the object, which the current holder has reached, is in. */
+static uint32_t
+set_of(const struct walk *self, PyObject *object)
+{
+    return mw_object_table_get(&self->table, (uintptr_t)object);
+}
+
+static int
+traverse(struct walk *self, struct walk_pending pending)
+{
+    const struct type_info *info = type_table_get(&self->types, pending.object);
+    traverseproc function;
+    bool has_values;
+
+    if (info == NULL) {
+        return -1;
+    }
+    if (is_large(pending.object)) {
+        return visit_items(self, pending);
+    }
+    function = info->traverse;
+    has_values = info->has_values;
+    self->visited = 0;
+    if (function(pending.object, visit, self) != 0) {
+        return -1;
+    }
+    if (has_values) {
+        Py_ssize_t values = self->visited - 1; /* without its type */
+        uint32_t set = set_of(self, pending.object);
+        int64_t bytes;
+
+        info = type_table_get(&self->types, pending.object);
+        if (info == NULL) {
+            return -1;
+        }
+        bytes = type_info_values_size(info, values > 0 ? values : 0);
+        self->sets.items[set].bytes += bytes;
+        if (mw_holder_set_has_holders(pending.from)) {
+            self->sets.items[pending.from].bytes -= bytes;
+        }
+    }
+    return 0;
+}
+
+/* Until nothing is left to traverse. */
+static int
+drain(struct walk *self)
+{
+    while (self->stopped == WALK_COMPLETE) {
+        if (self->depth > 0) {
+            if (traverse(self, self->stack[--self->depth]) < 0) {
+                return -1;
+            }
+        }
+        else if (self->queue_count > 0) {
+            if (reach_first(self) < 0) {
+                return -1;
+            }
+        }
+        else {
+            return 0;
+        }
+        look_at_the_clock(self);
+    }
+    self->depth = 0;
+    self->queue_count = 0;
+    return 0;
+}
+
+/* ---- objects of known libraries ---- */
+
+PyObject *
+walk_answer(struct walk *self, PyObject *object)
+{
+    const struct type_info *info = type_table_get(&self->types, object);
+    PyObject *key = PyLong_FromVoidPtr(object);
+    PyObject *answer = NULL;
+    PyObject *kept;
+    PyObject *function;
+
+    if (info == NULL || key == NULL) {
+        Py_XDECREF(key);
+        return NULL;
+    }
+    kept = PyDict_GetItemWithError(self->answers, key);
+    if (kept != NULL) {
+        Py_DECREF(key);
+        return Py_NewRef(PyTuple_GetItem(kept, 1));
+    }
+    function = Py_NewRef(info->answer);
+    answer = PyObject_CallFunctionObjArgs(function, object, NULL);
+    Py_DECREF(function);
+    if (answer == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear();
+        self->failures++;
+        answer = Py_NewRef(Py_None);
+    }
+    if (answer != NULL) {
+        kept = PyTuple_Pack(2, object, answer);
+        if (kept == NULL || PyDict_SetItem(self->answers, key, kept) < 0) {
+            Py_CLEAR(answer);
+        }
+        Py_XDECREF(kept);
+    }
+    Py_DECREF(key);
+    return answer;
+}
+
+static int
+reach_buffer(struct walk *self, uintptr_t address, int64_t bytes)
+{
+    uint32_t from = mw_object_table_get(&self->table, address);
+    uint32_t to;
+
+    if (next_set(self, from, &to) < 0) {
+        return -1;
+    }
+    if (to != from) {
+        if (mw_object_table_set(&self->table, address, to) < 0) {
+            return no_memory(self);
+        }
+        count(self, from, to, allocated_bytes(bytes));
+    }
+    return 0;
+}
+
+static int
+reach_array(struct walk *self, uintptr_t address, Py_ssize_t length)
+{
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): NumPy tells it as a number */
+    PyObject *const *items = (PyObject *const *)address;
+
+    for (Py_ssize_t i = 0; i < length; i++) {
+        if (items[i] != NULL && enqueue(self, items[i]) < 0) {
+            return -1;
+        }
+        /* Not more than needed in the stack. */
+        if (i % STEP == STEP - 1 && drain(self) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Apply the answer for an object, which the current holder has reached. */
+static int
+take_answer(struct walk *self, PyObject *object, PyObject *answer)
+{
+    long long own;
+    PyObject *buffers;
+    PyObject *objects;
+    PyObject *arrays;
+
+    if (answer == Py_None) {
+        return 0;
+    }
+    if (!PyArg_ParseTuple(answer, "LO!O!O!", &own, &PyTuple_Type, &buffers,
+                          &PyTuple_Type, &objects, &PyTuple_Type, &arrays)) {
+        return -1;
+    }
+    /* Own bytes are counted as a buffer inside the object. */
+    if (own > 0 &&
+        reach_buffer(self, (uintptr_t)object + MW_OBJECT_BYTES_MIN, own) < 0) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_Size(buffers); i++) {
+        Py_ssize_t address;
+        long long bytes;
+
+        if (!PyArg_ParseTuple(PyTuple_GetItem(buffers, i), "nL", &address, &bytes) ||
+            reach_buffer(self, (uintptr_t)address, bytes) < 0) {
+            return -1;
+        }
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_Size(objects); i++) {
+        if (enqueue(self, PyTuple_GetItem(objects, i)) < 0) {
+            return -1;
+        }
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_Size(arrays); i++) {
+        Py_ssize_t address;
+        Py_ssize_t length;
+
+        if (!PyArg_ParseTuple(PyTuple_GetItem(arrays, i), "nn", &address, &length) ||
+            reach_array(self, (uintptr_t)address, length) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Drain, ask about the objects of known libraries that were reached, and repeat. */
+static int
+drain_and_ask(struct walk *self)
+{
+    if (drain(self) < 0) {
+        return -1;
+    }
+    while (PyList_Size(self->unanswered) > 0 && self->stopped == WALK_COMPLETE) {
+        PyObject *batch = self->unanswered;
+
+        self->unanswered = PyList_New(0);
+        if (self->unanswered == NULL) {
+            self->unanswered = batch;
+            return -1;
+        }
+        for (Py_ssize_t i = 0; i < PyList_Size(batch); i++) {
+            PyObject *object = PyList_GetItem(batch, i);
+            PyObject *answer = walk_answer(self, object);
+            int err = answer == NULL ? -1 : take_answer(self, object, answer);
+
+            /* `answers` keeps it: what is in the queue stays. */
+            Py_XDECREF(answer);
+            if (err < 0 || drain(self) < 0) {
+                Py_DECREF(batch);
+                return -1;
+            }
+        }
+        Py_DECREF(batch);
+    }
+    return 0;
+}
+
+static int
+walk_objects(struct walk *self, uint32_t holder, PyObject *objects)
+{
+    self->holder = holder;
+    self->last_from = self->last_to = 0;
+    for (Py_ssize_t i = 0; i < PyList_Size(objects); i++) {
+        if (enqueue(self, PyList_GetItem(objects, i)) < 0) {
+            return -1;
+        }
+    }
+    return drain_and_ask(self);
+}
+
+int
+walk_mark(struct walk *self, PyObject *object, uint32_t set)
+{
+    if (mw_object_table_set(&self->table, (uintptr_t)object, set) < 0) {
+        return no_memory(self);
+    }
+    return 0;
+}
+
+int
+walk_system(struct walk *self, PyObject *objects)
+{
+    return walk_objects(self, SYSTEM_HOLDER, objects);
+}
+
+int
+walk_holder(struct walk *self, uint32_t holder, PyObject *objects)
+{
+    return walk_objects(self, holder, objects);
+}
