@@ -8,6 +8,7 @@ Known = tuple[tuple[type, Callable[[Any], Answer | None]], ...]
 
 class Holdings(TypedDict):
     sets: list[tuple[tuple[int, ...], int, int]]
+    held: list[object]
     system_bytes: int
     system_objects: int
     many_bytes: int
@@ -16,22 +17,19 @@ class Holdings(TypedDict):
     failures: int
     stopped: str | None
 
-def measure(
-    roots: list[list[object]],
-    system: list[object],
-    walls: list[object],
-    known: Known,
-    trusted: frozenset[str],
-    seconds: float,
-    unreached: bool = False,
-) -> Holdings: ...
-def path(
-    holder: list[object],
-    roots: list[list[object]],
-    system: list[object],
-    walls: list[object],
-    known: Known,
-    trusted: frozenset[str],
-    seconds: float,
-    least_bytes: int,
-) -> list[object] | None: ...
+class Walk:
+    def __init__(
+        self,
+        roots: list[list[object]],
+        expected: int,
+        system: list[object],
+        walls: list[object],
+        known: Known,
+        trusted: frozenset[str],
+        seconds: float,
+        unreached: bool = False,
+    ) -> None: ...
+    def result(self) -> Holdings: ...
+    def path(
+        self, objects: list[object], holder: int, least_bytes: int, seconds: float
+    ) -> list[object] | None: ...

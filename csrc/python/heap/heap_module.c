@@ -6,7 +6,13 @@
 #include "python/heap/path.h"
 #include "python/heap/walk.h"
 
-/* What measure() and path() have in common. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *known;   /* the walk borrows it */
+    PyObject *trusted; /* and that */
+    struct walk walk;
+} WalkObject;
+
 struct arguments {
     PyObject *roots; /* a list of lists of objects */
     PyObject *system;
@@ -14,7 +20,15 @@ struct arguments {
     PyObject *known;
     PyObject *trusted;
     double seconds;
+    Py_ssize_t expected; /* so many roots, the first ones, the system holds anyway */
+    int unreached;
 };
+
+static int64_t
+deadline(double seconds)
+{
+    return mw_clock_mono_ns() + (int64_t)(seconds * 1e9);
+}
 
 static int
 mark_all(struct walk *walk, PyObject *objects, uint32_t set)
@@ -58,12 +72,19 @@ walk_all(struct walk *walk, const struct arguments *given)
         return -1;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        if (mark_all(walk, PyList_GetItem(given->roots, i), MW_HOLDER_SET_ROOT) < 0) {
+        uint32_t set = i < given->expected ? MW_HOLDER_SET_WALL : MW_HOLDER_SET_ROOT;
+
+        if (mark_all(walk, PyList_GetItem(given->roots, i), set) < 0) {
             return -1;
         }
     }
     if (walk_system(walk, given->system) < 0) {
         return -1;
+    }
+    for (Py_ssize_t i = 0; i < count && i < given->expected; i++) {
+        if (mark_all(walk, PyList_GetItem(given->roots, i), MW_HOLDER_SET_ROOT) < 0) {
+            return -1;
+        }
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         if (walk_holder(walk, (uint32_t)i, PyList_GetItem(given->roots, i)) < 0) {
@@ -71,16 +92,10 @@ walk_all(struct walk *walk, const struct arguments *given)
         }
     }
     /* Objects of roots that libraries hold as well. */
-    return walk_holder(walk, (uint32_t)count, walk->held);
-}
-
-static int
-start(struct walk *walk, const struct arguments *given)
-{
-    int64_t now_ns = mw_clock_ns(CLOCK_MONOTONIC);
-
-    return walk_init(walk, given->known, given->trusted,
-                     now_ns + (int64_t)(given->seconds * 1e9));
+    if (walk_holder(walk, (uint32_t)count, walk->held) < 0) {
+        return -1;
+    }
+    return given->unreached ? walk_unreached(walk, (uint32_t)count + 1) : 0;
 }
 
 /* ---- results ---- */
@@ -127,13 +142,13 @@ sets_as_list(const struct mw_holder_sets *sets)
 static PyObject *
 result_of(const struct walk *walk)
 {
-    static const char *const reasons[] = {NULL, "time", "interrupt"};
+    static const char *const reasons[] = {NULL, "time", "interrupt", "memory"};
     const struct mw_holder_set *system = &walk->sets.items[MW_HOLDER_SET_SYSTEM];
     const struct mw_holder_set *many = &walk->sets.items[MW_HOLDER_SET_MANY];
 
     return Py_BuildValue(
-        "{s:N,s:L,s:L,s:L,s:n,s:n,s:L,s:z}", "sets", sets_as_list(&walk->sets),
-        "system_bytes", (long long)system->bytes, "system_objects",
+        "{s:N,s:O,s:L,s:L,s:L,s:n,s:n,s:L,s:z}", "sets", sets_as_list(&walk->sets),
+        "held", walk->held, "system_bytes", (long long)system->bytes, "system_objects",
         (long long)system->objects, "many_bytes", (long long)many->bytes, "objects",
         (Py_ssize_t)walk->table.count, "table_bytes",
         (Py_ssize_t)(mw_object_table_bytes(&walk->table) +
@@ -142,102 +157,143 @@ result_of(const struct walk *walk)
 }
 
 PyDoc_STRVAR(
-    measure_doc,
-    "measure(roots, system, walls, known, trusted, seconds, unreached=False)\n--\n\n"
-    "Which of the holders, lists of objects in the list `roots`, hold how much.\n\n"
-    "`system` is a list of objects whose memory does not count, nor what they hold;\n"
-    "`walls` one of objects that are not entered. `known` is a tuple of (type,\n"
-    "function): the function gets an object of the type and returns None or (bytes,\n"
-    "((address, bytes), ...), (object, ...), ((address, length), ...)): its own "
-    "bytes,\n"
-    "buffers, objects, arrays of pointers to objects. `trusted` is a set of names of\n"
-    "packages whose __sizeof__ in C may be called.\n\n"
-    "The result has `sets`: a list of (holders, bytes, objects), where holders are\n"
-    "indexes of roots; len(roots) stands for libraries, which hold an object of a "
-    "root\n"
-    "too. With `unreached`, len(roots) + 1 stands for cycles that await the garbage\n"
-    "collector. `system_bytes`, `many_bytes` (held by more than 64), `objects`,\n"
-    "`table_bytes` (what the walk itself took), `failures` (functions that raised),\n"
-    "`stopped`: None, 'time' or 'interrupt'.");
+    walk_result_doc,
+    "result()\n--\n\n"
+    "`sets`: a list of (holders, bytes, objects), where holders are indexes of roots.\n"
+    "len(roots) stands for libraries, which hold an object of a root too, and with\n"
+    "`unreached` len(roots) + 1 for cycles that await the garbage collector. `held`:\n"
+    "the objects of roots that libraries hold. `system_bytes`, `many_bytes` (held by\n"
+    "more than 64), `objects`, `table_bytes` (what the walk itself took), `failures`\n"
+    "(functions that raised), `stopped`: None, 'time', 'interrupt' or 'memory'.");
 
 static PyObject *
-heap_measure(PyObject *Py_UNUSED(module), PyObject *args, PyObject *keywords)
+walk_result(PyObject *op, PyObject *Py_UNUSED(unused))
 {
-    static char *names[] = {"roots",   "system",  "walls",     "known",
-                            "trusted", "seconds", "unreached", NULL};
-    struct arguments given;
-    struct walk walk;
-    PyObject *result = NULL;
-    int unreached = 0;
-
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!O!O!O!O!d|p:measure", names,
-                                     &PyList_Type, &given.roots, &PyList_Type,
-                                     &given.system, &PyList_Type, &given.walls,
-                                     &PyTuple_Type, &given.known, &PyFrozenSet_Type,
-                                     &given.trusted, &given.seconds, &unreached) ||
-        check(&given) < 0) {
-        return NULL;
-    }
-    if (start(&walk, &given) == 0 && walk_all(&walk, &given) == 0 &&
-        (!unreached ||
-         walk_unreached(&walk, (uint32_t)PyList_Size(given.roots) + 1) == 0)) {
-        result = result_of(&walk);
-    }
-    walk_release(&walk);
-    return result;
+    return result_of(&((WalkObject *)op)->walk);
 }
 
-PyDoc_STRVAR(
-    path_doc,
-    "path(holder, roots, system, walls, known, trusted, seconds, least_bytes)\n--\n\n"
-    "How the list of objects `holder` holds something of `roots` that takes at least\n"
-    "`least_bytes`: a list of objects, each held by the one before it. None: it does\n"
-    "not, or time was up. The others as for measure().");
+PyDoc_STRVAR(walk_path_doc, "path(objects, holder, least_bytes, seconds)\n--\n\n"
+                            "How the list of objects holds something that the root of "
+                            "index `holder` holds and\n"
+                            "that takes at least `least_bytes`: a list of objects, "
+                            "each held by the one before\n"
+                            "it. None: it does not, or time was up.");
 
 static PyObject *
-heap_path(PyObject *Py_UNUSED(module), PyObject *args, PyObject *keywords)
+walk_path(PyObject *op, PyObject *args)
 {
-    static char *names[] = {"holder",  "roots",   "system",      "walls", "known",
-                            "trusted", "seconds", "least_bytes", NULL};
-    struct arguments given;
-    struct walk walk;
-    PyObject *holder;
-    PyObject *result = NULL;
+    PyObject *objects;
+    unsigned int holder;
     long long least_bytes;
+    double seconds;
+
+    if (!PyArg_ParseTuple(args, "O!ILd:path", &PyList_Type, &objects, &holder,
+                          &least_bytes, &seconds)) {
+        return NULL;
+    }
+    return path_find(&((WalkObject *)op)->walk, objects, holder, least_bytes,
+                     deadline(seconds));
+}
+
+/* ---- the type ---- */
+
+static PyObject *
+walk_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"roots",   "expected", "system",    "walls", "known",
+                            "trusted", "seconds",  "unreached", NULL};
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    struct arguments given = {0};
+    WalkObject *self;
 
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "O!O!O!O!O!O!dL:path", names, &PyList_Type, &holder,
-            &PyList_Type, &given.roots, &PyList_Type, &given.system, &PyList_Type,
-            &given.walls, &PyTuple_Type, &given.known, &PyFrozenSet_Type,
-            &given.trusted, &given.seconds, &least_bytes) ||
+            args, keywords, "O!nO!O!O!O!d|p:Walk", names, &PyList_Type, &given.roots,
+            &given.expected, &PyList_Type, &given.system, &PyList_Type, &given.walls,
+            &PyTuple_Type, &given.known, &PyFrozenSet_Type, &given.trusted,
+            &given.seconds, &given.unreached) ||
         check(&given) < 0) {
         return NULL;
     }
-    if (start(&walk, &given) == 0 && walk_all(&walk, &given) == 0) {
-        result = path_find(&walk, holder, least_bytes);
+    self = (WalkObject *)alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
     }
-    walk_release(&walk);
-    return result;
+    self->known = Py_NewRef(given.known);
+    self->trusted = Py_NewRef(given.trusted);
+    if (walk_init(&self->walk, given.known, given.trusted, deadline(given.seconds)) <
+            0 ||
+        walk_all(&self->walk, &given) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    walk_end(&self->walk);
+    return (PyObject *)self;
 }
 
-/* ---- the module ---- */
+static void
+walk_dealloc(PyObject *op)
+{
+    WalkObject *self = (WalkObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
 
-static PyMethodDef heap_functions[] = {
-    {"measure", (PyCFunction)(void (*)(void))heap_measure, METH_VARARGS | METH_KEYWORDS,
-     measure_doc},
-    {"path", (PyCFunction)(void (*)(void))heap_path, METH_VARARGS | METH_KEYWORDS,
-     path_doc},
+    walk_release(&self->walk);
+    Py_XDECREF(self->known);
+    Py_XDECREF(self->trusted);
+    free_object(op);
+    Py_DECREF(type);
+}
+
+static PyMethodDef walk_methods[] = {
+    {"result", walk_result, METH_NOARGS, walk_result_doc},
+    {"path", walk_path, METH_VARARGS, walk_path_doc},
     {NULL, NULL, 0, NULL},
 };
 
+PyDoc_STRVAR(
+    walk_doc,
+    "Walk(roots, expected, system, walls, known, trusted, seconds, unreached=False)\n"
+    "--\n\n"
+    "Which of the holders, lists of objects in the list `roots`, hold how much.\n\n"
+    "`system` is a list of objects whose memory does not count, nor what they hold;\n"
+    "`walls` one of objects that are not entered. The first `expected` roots are held\n"
+    "by the system anyway, which is not told. `known` is a tuple of (type, function):\n"
+    "the function gets an object of the type and returns None or (bytes, ((address,\n"
+    "bytes), ...), (object, ...), ((address, length), ...)): its own bytes, buffers,\n"
+    "objects, arrays of pointers to objects. `trusted` is a set of names of packages\n"
+    "whose __sizeof__ in C may be called. `unreached`: find garbage too.");
+
+static PyType_Slot walk_slots[] = {
+    {Py_tp_doc, (void *)walk_doc},
+    {Py_tp_new, walk_new},
+    {Py_tp_dealloc, walk_dealloc},
+    {Py_tp_methods, walk_methods},
+    {0, NULL},
+};
+
+static PyType_Spec walk_spec = {
+    .name = "memwatch._heap.Walk",
+    .basicsize = sizeof(WalkObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = walk_slots,
+};
+
+/* ---- the module ---- */
+
+static int
+heap_exec(PyObject *module)
+{
+    return add_type(module, &walk_spec, NULL);
+}
+
 /* Without Py_mod_gil: the walk is only safe with the GIL. */
-static PyModuleDef_Slot heap_slots[] = {ANY_INTERPRETER{0, NULL}};
+static PyModuleDef_Slot heap_slots[] = {{Py_mod_exec, heap_exec},
+                                        ANY_INTERPRETER{0, NULL}};
 
 static struct PyModuleDef heap_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "memwatch._heap",
     .m_doc = "Who holds how much memory.",
-    .m_methods = heap_functions,
     .m_slots = heap_slots,
 };
 

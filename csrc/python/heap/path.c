@@ -12,7 +12,8 @@ struct step {
 };
 
 struct search {
-    struct walk *inside;
+    struct walk *walk;
+    uint32_t holder;
     struct mw_object_table seen;
     struct step *steps; /* in the order in which they were reached */
     size_t count;
@@ -25,14 +26,18 @@ struct search {
 static int
 is_target(struct search *self, PyObject *object, bool *out)
 {
-    uint32_t set = mw_object_table_get(&self->inside->table, (uintptr_t)object);
+    uint32_t set = mw_object_table_get(&self->walk->table, (uintptr_t)object);
     const struct type_info *info;
 
     *out = false;
+    while (mw_holder_set_has_holders(set) &&
+           self->walk->sets.items[set].holder != self->holder) {
+        set = self->walk->sets.items[set].parent;
+    }
     if (!mw_holder_set_has_holders(set)) {
         return 0;
     }
-    info = type_table_get(&self->inside->types, object);
+    info = type_table_get(&self->walk->types, object);
     if (info == NULL) {
         return -1;
     }
@@ -43,7 +48,7 @@ is_target(struct search *self, PyObject *object, bool *out)
 static bool
 is_wall(const struct search *self, PyObject *object)
 {
-    uint32_t set = mw_object_table_get(&self->inside->table, (uintptr_t)object);
+    uint32_t set = mw_object_table_get(&self->walk->table, (uintptr_t)object);
 
     return set == MW_HOLDER_SET_WALL || set == MW_HOLDER_SET_SYSTEM;
 }
@@ -106,7 +111,7 @@ add_steps(struct search *self, PyObject *objects)
 static int
 follow(struct search *self, PyObject *object)
 {
-    const struct type_info *info = type_table_get(&self->inside->types, object);
+    const struct type_info *info = type_table_get(&self->walk->types, object);
 
     if (info == NULL) {
         return -1;
@@ -115,9 +120,9 @@ follow(struct search *self, PyObject *object)
         info->traverse(object, add_step, self) != 0) {
         return -1;
     }
-    info = type_table_get(&self->inside->types, object);
+    info = type_table_get(&self->walk->types, object);
     if (info != NULL && info->answer != NULL) {
-        PyObject *answer = walk_answer(self->inside, object);
+        PyObject *answer = walk_answer(self->walk, object);
         int err = answer == NULL ? -1 : 0;
 
         if (answer != NULL && answer != Py_None) {
@@ -149,10 +154,15 @@ steps_to(const struct search *self, size_t last)
 }
 
 PyObject *
-path_find(struct walk *inside, PyObject *from, int64_t least_bytes)
+path_find(struct walk *walk, PyObject *from, uint32_t holder, int64_t least_bytes,
+          int64_t t_deadline_ns)
 {
     struct search self = {
-        .inside = inside, .least_bytes = least_bytes, .found = SIZE_MAX};
+        .walk = walk,
+        .holder = holder,
+        .least_bytes = least_bytes,
+        .found = SIZE_MAX,
+    };
     PyObject *path = NULL;
     int err = 0;
 
@@ -165,8 +175,7 @@ path_find(struct walk *inside, PyObject *from, int64_t least_bytes)
         self.current = i;
         err = follow(&self, self.steps[i].object);
         if (i % LOOK_EVERY == 0 &&
-            (PyOS_InterruptOccurred() ||
-             mw_clock_ns(CLOCK_MONOTONIC) > inside->t_deadline_ns)) {
+            (PyOS_InterruptOccurred() || mw_clock_mono_ns() > t_deadline_ns)) {
             break;
         }
     }

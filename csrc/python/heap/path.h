@@ -5,10 +5,11 @@
 
 #include "python/heap/walk.h"
 
-/* A new list of objects, from one of the list `from` to one that `inside` has in a set
- * of holders and that takes at least `least_bytes`, each held by the one before it.
- * None if there is no way, or no time. NULL with an exception. `inside` has been
- * walked; its deadline counts. */
-PyObject *path_find(struct walk *inside, PyObject *from, int64_t least_bytes);
+/* A new list of objects, from one of the list `from` to one that `holder` holds too and
+ * that takes at least `least_bytes`, each held by the one before it. None if there is
+ * no way, or no time until `t_deadline_ns`. NULL with an exception. The walk has ended.
+ */
+PyObject *path_find(struct walk *walk, PyObject *from, uint32_t holder,
+                    int64_t least_bytes, int64_t t_deadline_ns);
 
 #endif

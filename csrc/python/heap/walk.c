@@ -39,6 +39,15 @@ walk_init(struct walk *self, PyObject *known, PyObject *trusted, int64_t t_deadl
 }
 
 void
+walk_end(struct walk *self)
+{
+    if (self->collector_was_on) {
+        PyGC_Enable();
+    }
+    self->collector_was_on = false;
+}
+
+void
 walk_release(struct walk *self)
 {
     mw_object_table_release(&self->table);
@@ -48,20 +57,16 @@ walk_release(struct walk *self)
     Py_XDECREF(self->unanswered);
     Py_XDECREF(self->answers);
     Py_XDECREF(self->held);
-    if (self->collector_was_on) {
-        PyGC_Enable();
-    }
+    walk_end(self);
     *self = (struct walk){0};
 }
 
+/* There is no memory for the table: what was found stays. */
 static int
 no_memory(struct walk *self)
 {
-    if (!self->failed) {
-        PyErr_NoMemory();
-        self->failed = true;
-    }
-    return -1;
+    self->stopped = WALK_NO_MEMORY;
+    return 0;
 }
 
 static void
@@ -71,7 +76,7 @@ look_at_the_clock(struct walk *self)
         return;
     }
     self->until_look = LOOK_EVERY;
-    if (mw_clock_ns(CLOCK_MONOTONIC) > self->t_deadline_ns) {
+    if (mw_clock_mono_ns() > self->t_deadline_ns) {
         self->stopped = WALK_LATE;
     }
     /* Unlike PyErr_CheckSignals() it runs no handler, which could change objects. */
@@ -198,11 +203,7 @@ reach_first(struct walk *self)
 
     self->queue_first = (self->queue_first + 1) % WALK_QUEUE;
     self->queue_count--;
-    if (reach(self, first.object, first.number) < 0) {
-        self->failed = true;
-        return -1;
-    }
-    return 0;
+    return reach(self, first.object, first.number);
 }
 
 static int

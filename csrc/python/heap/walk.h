@@ -10,6 +10,7 @@
  *     walk_mark(&walk, object, MW_HOLDER_SET_WALL);
  *     walk_system(&walk, objects);
  *     walk_holder(&walk, 0, objects);
+ *     walk_end(&walk);
  *     walk.sets, walk.stopped
  *     walk_release(&walk);
  *
@@ -18,8 +19,8 @@
  * runs the walk has no pointer to an object without a reference of its own. Apart from
  * that the GIL is not released, and the collector is disabled: nothing moves.
  *
- * The functions return 0, or -1 with an exception. A walk that is interrupted (Ctrl-C)
- * or late sets `stopped`, and what follows does nothing. */
+ * The functions return 0, or -1 with an exception. A walk that is interrupted (Ctrl-C),
+ * late or without memory for its table sets `stopped`; what follows does nothing. */
 
 #ifndef MW_PYTHON_HEAP_WALK_H
 #define MW_PYTHON_HEAP_WALK_H
@@ -38,7 +39,7 @@ struct walk_queued {
     uint16_t *number; /* in the table; NULL: look it up */
 };
 
-enum walk_stop { WALK_COMPLETE = 0, WALK_LATE, WALK_INTERRUPTED };
+enum walk_stop { WALK_COMPLETE = 0, WALK_LATE, WALK_INTERRUPTED, WALK_NO_MEMORY };
 
 struct walk_pending {
     PyObject *object;
@@ -70,13 +71,15 @@ struct walk {
     int64_t t_deadline_ns;
     int64_t until_look;
     enum walk_stop stopped;
-    bool failed; /* with an exception */
     bool collector_was_on;
 };
 
 int
 walk_init(struct walk *self, PyObject *known, PyObject *trusted, int64_t t_deadline_ns);
 void walk_release(struct walk *self);
+
+/* Enable the collector again, if it was enabled. What was found stays. */
+void walk_end(struct walk *self);
 
 /* Put the object into the set MW_HOLDER_SET_WALL or MW_HOLDER_SET_ROOT. */
 int walk_mark(struct walk *self, PyObject *object, uint32_t set);

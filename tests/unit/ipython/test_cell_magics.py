@@ -157,7 +157,7 @@ def test_errors_of_a_body_that_awaits(ip, show):
     assert (report.source, report.status) == ("await fail()", "error")
     text = show("%%memwatch -r x\nawait fail()")
     assert text == "UsageError: %%memwatch: expected a positive integer, got 'x'"
-    assert "SyntaxError" in show("%%memwatch\nawait fail(")
+    assert "SyntaxError" in show("%%memwatch\nawait fail)")
     show("%autoawait False")
     assert "SyntaxError" in show("%%memwatch\nawait fail()")
 

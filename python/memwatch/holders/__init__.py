@@ -1,0 +1,1 @@
+"""What holds the memory: variables, Out, frames, figures, modules."""

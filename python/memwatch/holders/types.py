@@ -1,0 +1,82 @@
+"""Types and their names, without running code of the user's.
+
+A class can define __class__, a metaclass __name__: neither is asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import FunctionType, ModuleType
+from typing import Any
+
+_type_attributes = type.__dict__
+
+
+def type_name(value: object) -> str:
+    """The name of the value's type.
+
+    >>> type_name([])
+    'list'
+    """
+    return str(_type_attributes["__name__"].__get__(type(value)))
+
+
+def module_of_type(kind: type) -> str:
+    """The name of the module that defines the type; "" if it has none.
+
+    >>> module_of_type(dict)
+    'builtins'
+    """
+    name = _type_attributes["__module__"].__get__(kind)
+    return name if type(name) is str else ""
+
+
+def mro_of(value: object) -> tuple[type, ...]:
+    """The classes of the value, the first its own."""
+    mro: tuple[type, ...] = _type_attributes["__mro__"].__get__(type(value))
+    return mro
+
+
+def is_a(value: object, kinds: type | tuple[type, ...]) -> bool:
+    """isinstance() by the value's real type.
+
+    >>> is_a(True, int)
+    True
+    """
+    wanted = kinds if type(kinds) is tuple else (kinds,)
+    return any(each in wanted for each in mro_of(value))
+
+
+def namespace_of(kind: type) -> dict[str, Any]:
+    """A copy of the attributes of a class itself."""
+    return dict(_type_attributes["__dict__"].__get__(kind))
+
+
+def is_module(value: object) -> bool:
+    """Whether it is a module."""
+    return is_a(value, ModuleType)
+
+
+def home_of(value: object) -> str | None:
+    """The module of a class or function, None for other values."""
+    if is_a(value, type):
+        return module_of_type(value)  # type: ignore[arg-type]
+    if type(value) is FunctionType or is_a(value, _callables()):
+        name = object.__getattribute__(value, "__module__")
+        return name if type(name) is str else ""
+    return None
+
+
+def _callables() -> tuple[type, ...]:
+    from functools import _lru_cache_wrapper
+    from types import BuiltinFunctionType, MethodDescriptorType
+
+    return (_lru_cache_wrapper, BuiltinFunctionType, MethodDescriptorType)
+
+
+def same_types(values: Iterable[object]) -> str | None:
+    """The name of the type that all values have; None: they differ, or are none."""
+    kinds = {type(each) for each in values}
+    if len(kinds) != 1:
+        return None
+    return str(_type_attributes["__name__"].__get__(kinds.pop()))
