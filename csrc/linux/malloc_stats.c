@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/clock.h"
@@ -28,6 +27,20 @@ are_in_one_library(const void *one, const void *other)
            its.dli_fbase == others.dli_fbase;
 }
 
+/* The address of a function of glibc's malloc; NULL: it has none, or the process uses
+ * another malloc. */
+static void *
+look_up(const char *name)
+{
+    void *address = dlsym(RTLD_DEFAULT, name);
+    const void *used = dlsym(RTLD_DEFAULT, "malloc");
+
+    if (address == NULL || used == NULL || !are_in_one_library(address, used)) {
+        return NULL;
+    }
+    return address;
+}
+
 int
 mw_malloc_stats_read(struct mw_malloc_stats *out)
 {
@@ -35,13 +48,11 @@ mw_malloc_stats_read(struct mw_malloc_stats *out)
     union {
         void *address;
         mallinfo2_function call;
-    } found = {.address = dlsym(RTLD_DEFAULT, "mallinfo2")};
-    const void *used = dlsym(RTLD_DEFAULT, "malloc");
+    } found = {.address = look_up("mallinfo2")};
     struct mallinfo2_result result;
     int64_t start_ns;
 
-    if (found.address == NULL || used == NULL ||
-        !are_in_one_library(found.address, used)) {
+    if (found.address == NULL) {
         return -ENOSYS;
     }
     start_ns = mw_clock_mono_ns();
@@ -50,4 +61,19 @@ mw_malloc_stats_read(struct mw_malloc_stats *out)
     out->retained_bytes = (int64_t)result.members[FORDBLKS];
     out->in_use_bytes = (int64_t)(result.members[UORDBLKS] + result.members[HBLKHD]);
     return 0;
+}
+
+bool
+mw_malloc_trim(void)
+{
+    union {
+        void *address;
+        int (*call)(size_t pad);
+    } found = {.address = look_up("malloc_trim")};
+
+    if (found.address == NULL) {
+        return false;
+    }
+    (void)found.call(0); /* whether any was returned */
+    return true;
 }

@@ -6,6 +6,7 @@
 #ifndef MW_LINUX_MALLOC_STATS_H
 #define MW_LINUX_MALLOC_STATS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct mw_malloc_stats {
@@ -24,5 +25,9 @@ struct mw_malloc_stats {
  * mallinfo2() (glibc before 2.33, musl), or the process uses another, preloaded malloc.
  */
 int mw_malloc_stats_read(struct mw_malloc_stats *out);
+
+/* malloc_trim(0): return free memory of all arenas to the system; takes milliseconds.
+ * Whether it is glibc's malloc, which alone can. */
+bool mw_malloc_trim(void);
 
 #endif

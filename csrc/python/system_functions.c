@@ -221,6 +221,21 @@ core_malloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
                          (long long)stats.duration_ns);
 }
 
+PyDoc_STRVAR(
+    core_malloc_trim_doc,
+    "malloc_trim($module, /)\n--\n\n"
+    "Return the free memory of malloc to the system. False: this malloc cannot.");
+
+static PyObject *
+core_malloc_trim(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    PyThreadState *thread = PyEval_SaveThread();
+    bool can = mw_malloc_trim();
+
+    PyEval_RestoreThread(thread);
+    return PyBool_FromLong(can);
+}
+
 /* ---- capabilities ---- */
 
 static const char *
@@ -266,6 +281,7 @@ static PyMethodDef system_methods[] = {
     {"cgroup", core_cgroup, METH_NOARGS, core_cgroup_doc},
     {"cgroup_folder", core_cgroup_folder, METH_NOARGS, core_cgroup_folder_doc},
     {"malloc_stats", core_malloc_stats, METH_NOARGS, core_malloc_stats_doc},
+    {"malloc_trim", core_malloc_trim, METH_NOARGS, core_malloc_trim_doc},
     {"probe_child", core_probe_child, METH_NOARGS, core_probe_child_doc},
     {NULL, NULL, 0, NULL},
 };

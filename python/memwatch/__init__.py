@@ -32,7 +32,9 @@ __all__ = [
     "start_watching_memory",
     "stop_watching_memory",
     "unload_ipython_extension",
+    "variables",
     "watch",
+    "why",
 ]
 
 __version__ = "0.1.0"
@@ -56,6 +58,19 @@ def unload_ipython_extension(ipython: Any) -> None:
     from .ipython import extension
 
     extension.unload(ipython)
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when they are first asked for: most sessions do not need them.
+    if name == "variables":
+        from .holders.variables import variables
+
+        return variables
+    if name == "why":
+        from .holders.explanation import why
+
+        return why
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def start_watching_memory() -> None:

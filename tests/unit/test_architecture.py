@@ -24,7 +24,7 @@ C_FOLDERS = [
     "python",
 ]
 PYTHON_FOLDERS = [
-    "", "display", "measure", "blackbox", "stream", "run", "command", "compare",
+    "", "display", "measure", "blackbox", "stream", "run", "command", "compare", "holders",
     "ipython", "top", "cli",
 ]  # fmt: skip
 

@@ -22,11 +22,13 @@ OWN = {
 }  # fmt: skip
 OWN_AT_LOAD = OWN | {
     "blackbox", "blackbox.folders", "blackbox.reader", "blackbox.recording",
-    "display", "display.lines", "display.units", "ipython", "ipython.awaiting",
+    "display", "display.lines", "display.units", "ipython", "ipython.arguments",
+    "ipython.awaiting",
     "ipython.cell_watcher", "ipython.command_line", "ipython.commands",
     "ipython.configuration", "ipython.extension",
-    "ipython.hints", "ipython.magics", "ipython.running_cells",
+    "ipython.magics", "ipython.running_cells",
     "ipython.stdout_position", "ipython.traceback_hooks", "measure.capabilities",
+    "measure.limit_warning",
     "stream", "stream.publishing",
 }  # fmt: skip
 UNWANTED = {"ast", "asyncio", "difflib", "hashlib", "html", "inspect", "ssl"}

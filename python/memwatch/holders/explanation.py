@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,30 +12,23 @@ from .. import _core
 from ..display.units import size
 from ..state import keep
 from . import tables
-from .holdings import SECONDS, Holdings, measure
+from .holdings import SECONDS, HeapError, Holdings, measure
 from .paths import describe_path
-from .roots import Root, Session
+from .roots import Root, Session, session_of
 from .shapes import shape_of
-from .types import is_a, type_name
+from .types import home_of, is_a, type_name
 
 _LEAST_BYTES = 2**20
 """What is smaller has no row of its own."""
 _MOST_ROWS = 20
 _MOST_PATHS = 5
+_MOST_IN_CYCLE = 10_000
+"""Objects that are followed to find a cycle."""
 _VIEW = 2
 """A view is worth a copy if it holds so many times its own size."""
 
-start: dict[str, int] = keep("start of the session", dict)
+start: dict[str, int | None] = keep("memory at load", dict)
 """The memory of this process when memwatch was loaded; empty: it was not."""
-
-
-def note_start() -> None:
-    """Remember the memory of now as that of the session's start. Idempotent."""
-    if not start:
-        memory = _core.memory()
-        for name in ("rss_bytes", "file_bytes"):
-            if memory[name] is not None:
-                start[name] = memory[name]
 
 
 class Row(NamedTuple):
@@ -60,6 +54,28 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         return tables.explanation_html(self)
+
+
+def why(
+    name: str | None = None,
+    *,
+    shell: Any = None,
+    namespace: dict[str, Any] | None = None,
+    seconds: float = SECONDS,
+) -> Explanation:
+    """What holds this process's memory and what frees it, or what `name` holds.
+
+    `name` is a variable or a result such as "Out[3]", of IPython's shell or of
+    `namespace`, default ``__main__``'s. HeapError: the heap cannot be walked, or there
+    is no such name.
+
+    >>> why("big", namespace={"big": bytearray(2**20)}).rows[0].command
+    'del big'
+    """
+    session = session_of(shell, namespace)
+    if name is None:
+        return explain(session, seconds=seconds)
+    return explain_name(session, name, seconds=seconds)
 
 
 # ---- all of it ----
@@ -108,7 +124,7 @@ def _summary(rss: int | None, named: int, file: int) -> str:
     growth = rss - begin
     if growth < _LEAST_BYTES:
         return "the session has hardly grown"
-    known = named + max(0, file - start.get("file_bytes", file))
+    known = named + max(0, file - (start.get("file_bytes") or file))
     share = min(100, 100 * known // growth)
     if share >= 90:
         return f"accounted for: {share} % of the growth"
@@ -151,6 +167,8 @@ def _describe(holdings: Holdings, index: int, held: int) -> str:
         if root.kind == "exception":
             where = _in_frame(path) or where
     others = [each for each in root.names[1:] if "user_ns_hidden" not in each]
+    if root.kind == "exception":
+        others = []
     also = f" (also {', '.join(others[:4])})" if others else ""
     value = path[-1] if path and where != name else root.objects[0]
     return f"{where}{also}: {shape_of(value) or type_name(value)}"
@@ -174,9 +192,26 @@ def _commands(
     commands = [_command(root, held) for root in chosen]
     if not all(commands):
         return ""
-    if any(each in holdings.awaiting for each in holders):
+    if any(each in holdings.awaiting for each in holders) or any(
+        map(_is_in_cycle, chosen)
+    ):
         commands.append("import gc; gc.collect()")
     return "; ".join(dict.fromkeys(commands))
+
+
+def _is_in_cycle(root: Root) -> bool:
+    """Whether an object of the root leads back to itself, so that only gc frees it."""
+    wanted = {id(each) for each in root.objects}
+    seen: set[int] = set()
+    todo = list(root.objects)
+    while todo and len(seen) < _MOST_IN_CYCLE:
+        for each in gc.get_referents(todo.pop()):
+            if id(each) in wanted:
+                return True
+            if id(each) not in seen and home_of(each) is None and gc.is_tracked(each):
+                seen.add(id(each))
+                todo.append(each)
+    return False
 
 
 def _command(root: Root, held: int) -> str:
@@ -209,13 +244,16 @@ def _is_view(value: Any, held: int) -> bool:
 def explain_name(
     session: Session, name: str, *, seconds: float = SECONDS
 ) -> Explanation:
-    """What `name` holds, who else holds that, and how. HeapError; KeyError."""
+    """What `name` holds, who else holds that, and how. HeapError."""
     holdings = measure(session, seconds=seconds)
     index = next(
         (i for i, root in enumerate(holdings.roots) if name in root.names), None
     )
     if index is None:
-        raise KeyError(name)
+        raise HeapError(
+            f"no variable '{name}' that holds memory: expected a name of this session"
+            " or a result, Out[N]"
+        )
     root = holdings.roots[index]
     value = root.objects[0]
     alone, shared = holdings.alone[index], holdings.with_others[index]

@@ -16,7 +16,7 @@ from types import (
 from typing import Any
 
 from .roots import locals_of
-from .types import is_a, is_module, module_of_type, mro_of, namespace_of, type_name
+from .types import is_a, is_module, mro_of, namespace_of, type_name
 
 _LONGEST_KEY = 24
 _SEARCHED = 1_000_000
@@ -51,7 +51,7 @@ def _step(steps: list[object], i: int) -> tuple[int, str]:
     if is_a(parent, type) or is_module(parent):
         name = _key_of(child, after) if type(child) is dict else None
         return (2, f".{name}") if name is not None else (1, "")
-    if type(parent) is TracebackType or type(parent) is MethodType:
+    if TracebackType in (type(parent), type(child)) or type(parent) is MethodType:
         return 1, ""
     if type(parent) in (FrameType, GeneratorType, CoroutineType):
         return 1, _step_from_frame(parent, child)
@@ -63,7 +63,7 @@ def _step(steps: list[object], i: int) -> tuple[int, str]:
         index = next((n for n, each in _first(parent) if each is child), None)
         if index is not None:
             return 1, _item(index)
-    if module_of_type(type(parent)) == "functools" and type(child) is dict:
+    if type_name(parent) == "_lru_cache_wrapper" and type(child) is not FunctionType:
         return len(steps) - 1 - i, " (cached results)"
     if type(child) is dict and after is not None and _dict_of(parent) is child:
         return 2, f".{_key_of(child, after)}"

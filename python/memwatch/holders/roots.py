@@ -59,8 +59,8 @@ def session_of(shell: Any, namespace: dict[str, Any] | None = None) -> Session:
 def find_roots(session: Session) -> list[Root]:
     """All roots, first those that libraries hold by design: count_expected()."""
     expected = [
-        *_exceptions(session), *_figures(), *_user_modules(), *_threads(), *_tasks(),
-        *_frames(), *_history(session),
+        *_exceptions(session), *_figures(), *_user_modules(), *_threads(session),
+        *_tasks(), *_frames(), *_history(session),
     ]  # fmt: skip
     return [*expected, *_names(session)]
 
@@ -182,7 +182,7 @@ def _free(names: list[str], value: object) -> str:
         if names[0].startswith("Out["):
             return f"del {names[0]}"
         name = names[0].partition("['")[2].rstrip("']")
-        return f"get_ipython().user_ns_hidden.pop('{name}')"
+        return f"get_ipython().user_ns_hidden['{name}'] = None"
     if len(names) == 1:
         return f"del {names[0]}"
     # IPython's own: it knows Out, _ and the hidden copies. _ will be another value.
@@ -311,25 +311,37 @@ def locals_of(frame: FrameType) -> dict[str, Any]:
     return found
 
 
-def _roots_in(frame: FrameType, place: str, kind: str) -> Iterator[Root]:
+def _roots_in(
+    frame: FrameType, place: str, kind: str, command: str = ""
+) -> Iterator[Root]:
     for name, value in locals_of(frame).items():
         if is_user_value(value):
             where = f"{place}{frame.f_code.co_name}(): {name}"
-            yield Root((where,), [value], kind, "")
+            yield Root((where,), [value], kind, command)
 
 
-def _threads() -> Iterator[Root]:
+def _threads(session: Session) -> Iterator[Root]:
     """Variables of the user's functions that other threads are running."""
-    names = {each.ident: each.name for each in threading.enumerate()}
+    threads = {each.ident: each for each in threading.enumerate()}
     for ident, top in sys._current_frames().items():
         if ident == threading.get_ident():
             continue
+        thread = threads.get(ident)
         frame: FrameType | None = top
         while frame is not None:
             if _is_user_code(frame.f_code):
-                place = f"thread {names.get(ident, ident)}, "
-                yield from _roots_in(frame, place, "thread")
+                name = ident if thread is None else thread.name
+                command = _name_of_thread(session, thread)
+                yield from _roots_in(frame, f"thread {name}, ", "thread", command)
             frame = frame.f_back
+
+
+def _name_of_thread(session: Session, thread: threading.Thread | None) -> str:
+    """What waits for the thread's end, which frees its variables."""
+    for name, value in list(session.user.items()):
+        if value is thread and thread is not None and not is_session_name(name):
+            return f"{name}.join()"
+    return ""
 
 
 def _tasks() -> Iterator[Root]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .arguments import CommandError
 from .command_line import parse_code
-from .commands import CommandError
 
 _IN_SESSION = ("memwatch", "memwatch_quiet")
 """The magics that run their code in the session; memwatch_compare does not."""

@@ -9,15 +9,8 @@ from getopt import GetoptError, getopt
 from typing import Any, NamedTuple
 
 from ..warn import say
-from .commands import (
-    COMMANDS,
-    Argument,
-    Command,
-    CommandError,
-    Session,
-    check_word,
-    parse_count,
-)
+from .arguments import CommandError, check_word, parse_count
+from .commands import COMMANDS, Argument, Command, Session
 
 CELL_OPTIONS = ("-r", "--repeat", "--leak", "--help")
 """The options of ``%%memwatch``, without the short form of ``--help``."""

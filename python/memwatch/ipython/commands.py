@@ -17,11 +17,16 @@ from ..measure import capabilities
 from ..measure.window import history
 from ..stream import publishing
 from ..warn import say
+from .arguments import (
+    CommandError,
+    complete_name,
+    complete_path,
+    complete_pid,
+    parse_count,
+    parse_endpoint,
+    parse_style,
+)
 from .cell_watcher import CellWatcher
-
-
-class CommandError(Exception):
-    """The command cannot be run; the message, one line, says why."""
 
 
 class Session(Protocol):
@@ -32,6 +37,7 @@ class Session(Protocol):
     publish: Any
     record_dir: Any
     watcher: CellWatcher
+    shell: Any
 
     @property
     def columns(self) -> int:
@@ -40,6 +46,10 @@ class Session(Protocol):
 
     def shows(self, mime: str) -> bool:
         """Whether the front end gets results of this MIME type."""
+        ...
+
+    def show(self, found: Any) -> None:
+        """Show something that has a repr() and _repr_html_()."""
         ...
 
 
@@ -197,6 +207,36 @@ def _report(session: Session, path: str) -> None:
     _write("report", path, {".html": write})
 
 
+def _vars(session: Session, _: None) -> None:
+    from ..holders.variables import variables
+
+    _show_of_heap(session, variables)
+
+
+def _why(session: Session, name: str | None) -> None:
+    from ..holders.explanation import why
+
+    _show_of_heap(session, lambda: why(name, shell=session.shell))
+
+
+def _show_of_heap(session: Session, ask: Callable[[], object]) -> None:
+    from ..holders.holdings import HeapError
+
+    try:
+        session.show(ask())
+    except HeapError as error:
+        raise CommandError(str(error)) from None
+
+
+def _trim(session: Session, _: None) -> None:
+    before = _core.memory()["rss_bytes"] or 0
+    if not _core.malloc_trim():
+        raise CommandError("this malloc cannot return memory: glibc's can")
+    after = _core.memory()["rss_bytes"] or 0
+    returned = mib(max(0, before - after))
+    say(f"{returned} MiB returned to the system, RSS {mib(after)} MiB")
+
+
 def _write(
     name: str, path: str, writers: Mapping[str, Callable[[str], object]]
 ) -> None:
@@ -221,67 +261,6 @@ def _write(
     except MissingLibraryError as error:
         raise CommandError(str(error)) from None
     say(f"{count} report{'' if count == 1 else 's'} in {target}")
-
-
-# ---- arguments ----
-
-
-def parse_count(typed: str) -> int:
-    """A positive integer in ASCII digits. CommandError.
-
-    >>> parse_count("5")
-    5
-    """
-    # int() alone accepts 1_000 and Bengali digits.
-    if not (typed.isascii() and typed.isdecimal() and int(typed) > 0):
-        raise CommandError(f"expected a positive integer, got '{typed}'")
-    return int(typed)
-
-
-def check_word(word: str, words: Iterable[str], kind: str) -> str:
-    """`word`, if it is among `words`; else CommandError with the closest of them.
-
-    >>> check_word("cpu", ["classic", "cpu"], "style")
-    'cpu'
-    """
-    words = list(words)
-    if word in words:
-        return word
-    import difflib  # takes a millisecond or two: only for a typing error
-
-    close = difflib.get_close_matches(word, words, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"expected {', '.join(words)}"
-    raise CommandError(f"unknown {kind}: '{word}'; {hint}")
-
-
-def _parse_style(typed: str) -> str:
-    return check_word(typed, lines.STYLES, "style")
-
-
-def _parse_endpoint(typed: str) -> str:
-    if typed not in ("on", "off"):
-        try:
-            publishing.parse(typed)
-        except publishing.PublishError as error:
-            raise CommandError(str(error)) from None
-    return typed
-
-
-def _complete_path(typed: str, *endings: str) -> list[str]:
-    from ..paths import complete_path
-
-    found = complete_path(typed, endings)
-    # IPython would evaluate what is in braces or behind a dollar sign.
-    found = [each for each in found if not set("${}") & set(each)]
-    return found if found or typed else [f"memwatch{each}" for each in endings]
-
-
-def _complete_pid(session: Session) -> list[str]:
-    """The killed processes, the newest first."""
-    from ..blackbox import postmortem
-
-    found = postmortem.find_dead(None, session.record_dir)
-    return list(dict.fromkeys(str(box["pid"]) for _, box in found))
 
 
 COMMANDS: dict[str, Command] = {
@@ -316,6 +295,24 @@ COMMANDS: dict[str, Command] = {
             complete=lambda session, typed: ("20", "50", "100", "500"),
         ),
     ),
+    "vars": Command("Show which variables hold the most memory.", _vars),
+    "why": Command(
+        "Show what holds the memory, and what frees it.",
+        _why,
+        Argument(
+            "NAME",
+            "Variable to explain (default: the whole process).",
+            str,
+            complete=lambda session, typed: complete_name(session.shell.user_ns),
+            kind="name",
+        ),
+        details="With NAME: who else holds what it holds, and how.",
+    ),
+    "trim": Command(
+        "Return memory that malloc retains to the system.",
+        _trim,
+        details="Calls malloc_trim(), which takes milliseconds.",
+    ),
     "plot": Command("Plot the memory of the session.", _plot),
     "postmortem": Command(
         "Show what a killed process was doing.",
@@ -324,7 +321,7 @@ COMMANDS: dict[str, Command] = {
             "PID",
             "Process that was killed (default: the newest).",
             parse_count,
-            complete=lambda session, typed: _complete_pid(session),
+            complete=lambda session, typed: complete_pid(session.record_dir),
         ),
     ),
     "save": Command(
@@ -335,7 +332,7 @@ COMMANDS: dict[str, Command] = {
             "File to write; its ending selects the format.",
             str,
             needed=True,
-            complete=lambda session, typed: _complete_path(typed, ".json", ".csv"),
+            complete=lambda session, typed: complete_path(typed, ".json", ".csv"),
             kind="path",
         ),
         details="Written atomically: if writing fails, an existing file is left"
@@ -349,7 +346,7 @@ COMMANDS: dict[str, Command] = {
             "File to write.",
             str,
             needed=True,
-            complete=lambda session, typed: _complete_path(typed, ".html"),
+            complete=lambda session, typed: complete_path(typed, ".html"),
             kind="path",
         ),
     ),
@@ -359,7 +356,7 @@ COMMANDS: dict[str, Command] = {
         Argument(
             "NAME",
             f"Style: {' or '.join(lines.STYLES)} (default: show the current one).",
-            _parse_style,
+            parse_style,
             complete=lambda session, typed: lines.STYLES,
         ),
     ),
@@ -369,7 +366,7 @@ COMMANDS: dict[str, Command] = {
         Argument(
             "ENDPOINT",
             "@ENDPOINT to bind, >ENDPOINT to connect, on or off.",
-            _parse_endpoint,
+            parse_endpoint,
             complete=lambda session, typed: (
                 "on", "off", "@ipc:///", "@tcp://127.0.0.1:*", ">tcp://",
             ),

@@ -20,7 +20,10 @@ from traitlets import (
     validate,
 )
 
+from .. import _core
 from ..display import lines
+from ..measure.children import watch_children
+from ..warn import cause_of
 
 _SHARE = r"(\d+(?:\.\d+)?) ?%"
 
@@ -102,6 +105,13 @@ class Configuration(HasTraits):
         " (default: '80%'). '': never.",
     ).tag(config=True)
 
+    hints = Bool(
+        True,
+        help="Print a line below a cell's line when a cell has run again and Out still"
+        " holds at least 16 MiB of its earlier results (default: True). Once for each"
+        " cell.",
+    ).tag(config=True)
+
     max_history_reports = Integer(
         10_000,
         min=1,
@@ -161,3 +171,38 @@ class Configuration(HasTraits):
         if not math.isfinite(value):
             raise TraitError(f"MemWatch.publish_hz: expected a number, got {value}")
         return value
+
+    @validate("style")
+    def _prepare_style(self, proposal: Any) -> str:
+        # libproc2 and its libraries are larger than memwatch: loaded on demand only.
+        if proposal["value"] == "cpu":
+            _core.set_cpu_reader(_cpu_reader())
+        return str(proposal["value"])
+
+    @validate("children")
+    def _prepare_children(self, proposal: Any) -> bool:
+        try:
+            if proposal["value"]:
+                watch_children(True)
+        except ImportError:
+            raise _without_libproc2("children") from None
+        except OSError as error:
+            raise TraitError(f"cannot read children: {cause_of(error)}") from None
+        return bool(proposal["value"])
+
+
+def _cpu_reader() -> object:
+    try:
+        from .. import _procps
+    except ImportError:
+        raise _without_libproc2("cpu style") from None
+    try:
+        return _procps.cpu_reader()
+    except OSError as error:
+        raise TraitError(f"cpu style: {cause_of(error)}") from None
+
+
+def _without_libproc2(part: str) -> TraitError:
+    from ..optional import describe_missing
+
+    return TraitError(f"{part}: {describe_missing(part)}")

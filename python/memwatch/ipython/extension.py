@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import _core
 from ..blackbox import recording
 from ..blackbox.reader import find_boxes, list_files, prune_boxes
 from ..measure.window import warn_if_peaks_are_sampled
+from ..state import keep
 from ..warn import cause_of, say, warn_once
 from .awaiting import AwaitingMagics
 from .magics import MemWatch, shells, stop_unneeded
@@ -25,6 +27,7 @@ def load(shell: Any) -> None:
     """Register the magics with `shell` and watch its cells. Idempotent."""
     magics = _loaded(shell)
     if magics is None:
+        keep("memory at load", _core.memory)
         magics = MemWatch(shell)
         shell.register_magics(magics)
         _add_completion(shell, magics)

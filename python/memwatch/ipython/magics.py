@@ -24,19 +24,21 @@ from .. import _core
 from ..blackbox import recording
 from ..display import lines
 from ..measure.children import watch_children
+from ..measure.limit_warning import LimitWarning
 from ..measure.window import history
 from ..report import CellReport
 from ..state import keep
 from ..stream import publishing
 from ..warn import cause_of, say, warn_once
 from . import command_line
+from .arguments import CommandError
 from .cell_watcher import CellWatcher
 from .command_line import CellOptions
-from .commands import CommandError
 from .configuration import Configuration
-from .hints import GrowthHint, LimitWarning
 
 _MIB = 2**20
+_HINT_BYTES = 16 * _MIB
+"""What a cell must keep before a hint is looked for."""
 
 
 @magics_class
@@ -52,7 +54,6 @@ class MemWatch(Configuration, Magics):
         self._limits: dict[str, float] = {}
         super().__init__(shell, **traits)
         self._limit_warning = LimitWarning()
-        self._growth_hint = GrowthHint()
         self.watcher = CellWatcher(shell, self._print, self._should_print)
         history.max_reports = self.max_history_reports
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
@@ -125,24 +126,6 @@ class MemWatch(Configuration, Magics):
     def _max_history_reports_changed(self, change: Any) -> None:
         history.max_reports = change["new"]
 
-    @validate("style")
-    def _prepare_style(self, proposal: Any) -> str:
-        # libproc2 and its libraries are larger than memwatch: loaded on demand only.
-        if proposal["value"] == "cpu":
-            _core.set_cpu_reader(_cpu_reader())
-        return str(proposal["value"])
-
-    @validate("children")
-    def _prepare_children(self, proposal: Any) -> bool:
-        try:
-            if proposal["value"]:
-                watch_children(True)
-        except ImportError:
-            raise _without_libproc2("children") from None
-        except OSError as error:
-            raise TraitError(f"cannot read children: {cause_of(error)}") from None
-        return bool(proposal["value"])
-
     @observe("warn")
     def _warn_changed(self, _: Any = None) -> None:
         if self._is_ready:
@@ -182,12 +165,20 @@ class MemWatch(Configuration, Magics):
             warning = self._limit_warning.text(report)
             if warning is not None:
                 line = f"{line}\n{warning}"
-            hint = self._growth_hint.text(report)
+            hint = self._hint(report)
             if hint is not None:
                 line = f"{line}\n{hint}"
             sys.stdout.write(line + "\n")
         if self.display != "line":
             self._show_chart(report)
+
+    def _hint(self, report: CellReport) -> str | None:
+        used = report.used_bytes
+        if not self.hints or used is None or used < _HINT_BYTES:
+            return None
+        from ..holders.output_hint import find_hint
+
+        return find_hint(self.shell, report, history)
 
     def _has_colour(self) -> bool:
         """Whether stdout is a terminal in which IPython and the user want colour."""
@@ -212,6 +203,13 @@ class MemWatch(Configuration, Magics):
         """Whether the front end gets this MIME type; a terminal gets only text."""
         shell: Any = self.shell
         return mime in shell.display_formatter.active_types
+
+    def show(self, found: Any) -> None:
+        """Show something that has a repr() and _repr_html_()."""
+        shell: Any = self.shell
+        shell.display_pub.publish(
+            {"text/plain": repr(found), "text/html": found._repr_html_()}
+        )
 
     def _is_for_notebook(self, report: CellReport) -> bool:
         # A kernel does not know its front end. But notebook front ends send the cell's
@@ -348,23 +346,6 @@ class MemWatch(Configuration, Magics):
         from ..display import tables
 
         say(tables.repeats(reports))
-
-
-def _cpu_reader() -> object:
-    try:
-        from .. import _procps
-    except ImportError:
-        raise _without_libproc2("cpu style") from None
-    try:
-        return _procps.cpu_reader()
-    except OSError as error:
-        raise TraitError(f"cpu style: {cause_of(error)}") from None
-
-
-def _without_libproc2(part: str) -> TraitError:
-    from ..optional import describe_missing
-
-    return TraitError(f"{part}: {describe_missing(part)}")
 
 
 shells: WeakSet[MemWatch] = keep("shells", WeakSet)
