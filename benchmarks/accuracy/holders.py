@@ -171,7 +171,7 @@ WAYS = [
     Way("memoryview", ("m = memoryview(bytearray(64 * 2**20))",), "m.obj"),
     Way(
         "array.array",
-        ("import array", "a = array.array('d', bytes(64 * 2**20))"),
+        ("import array", "a = array.array('d', [1.0]) * 8_388_608"),
         "a: array",
     ),
     Way("mmap", ("import mmap", "m = mmap.mmap(-1, 64 * 2**20)",
@@ -252,7 +252,7 @@ def try_way(way: Way) -> dict[str, object]:
         shell.run_cell("%load_ext memwatch", store_history=False)
         for cell in way.cells:
             shell.run_cell(cell, store_history=True)
-        shell.run_cell("%memwatch why", store_history=True)
+        shell.run_cell("%memwatch why", store_history=True).raise_error()
         before = memwatch.why(shell=shell)
         row = next(row for row in before.rows if row.command)
         rss = _rss()

@@ -14,7 +14,7 @@ from ..state import keep
 from . import tables
 from .holdings import SECONDS, HeapError, Holdings, measure
 from .paths import describe_path
-from .roots import Root, Session, session_of
+from .roots import Root, Session, find_walls, session_of
 from .shapes import shape_of
 from .types import home_of, is_a, type_name
 
@@ -86,7 +86,7 @@ def explain(session: Session, *, seconds: float = SECONDS) -> Explanation:
     memory = _core.memory()
     malloc = _core.malloc_stats()
     holdings = measure(session, seconds=seconds, garbage=True)
-    rows = list(_held(holdings))
+    rows = list(_held(session, holdings))
     if holdings.garbage_bytes:
         rows.append(
             Row(holdings.garbage_bytes, "cycles that nothing holds", "gc.collect()")
@@ -134,7 +134,7 @@ def _summary(rss: int | None, named: int, file: int) -> str:
     )
 
 
-def _held(holdings: Holdings) -> Iterator[Row]:
+def _held(session: Session, holdings: Holdings) -> Iterator[Row]:
     """A row for each set of roots that holds memory."""
     for holders, held in holdings.sets:
         known = [each for each in holders if each < len(holdings.roots)]
@@ -143,12 +143,16 @@ def _held(holdings: Holdings) -> Iterator[Row]:
         if held < _LEAST_BYTES:
             yield Row(held, "", "")
             continue
-        names = [_describe(holdings, known[0], held)]
-        names += [holdings.roots[each].names[0] for each in known[1:]]
+        where, what = _describe(holdings, known[0], held)
+        names = [where, *(holdings.roots[each].names[0] for each in known[1:])]
         if len(known) < len(holders):
             names.append("a library")
         chosen = [holdings.roots[each] for each in known]
-        yield Row(held, _and(names), _commands(chosen, held, holders, holdings))
+        yield Row(
+            held,
+            f"{_and(names)}: {what}",
+            _commands(session, chosen, held, holders, holdings),
+        )
 
 
 def _and(names: list[str]) -> str:
@@ -157,8 +161,8 @@ def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _describe(holdings: Holdings, index: int, held: int) -> str:
-    """The names of a root, what it is, and where in it most of the memory is."""
+def _describe(holdings: Holdings, index: int, held: int) -> tuple[str, str]:
+    """The names of a root with the way to most of its memory, and what that is."""
     root = holdings.roots[index]
     name = where = root.names[0]
     path = holdings.path(index, index, held // 2)
@@ -171,7 +175,7 @@ def _describe(holdings: Holdings, index: int, held: int) -> str:
         others = []
     also = f" (also {', '.join(others[:4])})" if others else ""
     value = path[-1] if path and where != name else root.objects[0]
-    return f"{where}{also}: {shape_of(value) or type_name(value)}"
+    return f"{where}{also}", shape_of(value) or type_name(value)
 
 
 def _in_frame(path: list[object]) -> str | None:
@@ -187,22 +191,27 @@ def _in_frame(path: list[object]) -> str | None:
 
 
 def _commands(
-    chosen: list[Root], held: int, holders: tuple[int, ...], holdings: Holdings
+    session: Session,
+    chosen: list[Root],
+    held: int,
+    holders: tuple[int, ...],
+    holdings: Holdings,
 ) -> str:
     commands = [_command(root, held) for root in chosen]
     if not all(commands):
         return ""
     if any(each in holdings.awaiting for each in holders) or any(
-        map(_is_in_cycle, chosen)
+        _is_in_cycle(root, session) for root in chosen
     ):
         commands.append("import gc; gc.collect()")
     return "; ".join(dict.fromkeys(commands))
 
 
-def _is_in_cycle(root: Root) -> bool:
+def _is_in_cycle(root: Root, session: Session) -> bool:
     """Whether an object of the root leads back to itself, so that only gc frees it."""
     wanted = {id(each) for each in root.objects}
-    seen: set[int] = set()
+    # What leads to every name.
+    seen = {id(each) for each in find_walls(session)}
     todo = list(root.objects)
     while todo and len(seen) < _MOST_IN_CYCLE:
         for each in gc.get_referents(todo.pop()):

@@ -6,7 +6,16 @@ A class can define __class__, a metaclass __name__: neither is asked here.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import FunctionType, ModuleType
+from functools import _lru_cache_wrapper
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
 
 _type_attributes = type.__dict__
@@ -58,20 +67,31 @@ def is_module(value: object) -> bool:
 
 
 def home_of(value: object) -> str | None:
-    """The module of a class or function, None for other values."""
+    """The module of a class or a callable, "builtins" if unknown; None: another value.
+
+    >>> home_of(len), home_of(str.upper), home_of(1)
+    ('builtins', 'builtins', None)
+    """
     if is_a(value, type):
         return module_of_type(value)  # type: ignore[arg-type]
-    if type(value) is FunctionType or is_a(value, _callables()):
+    if not is_a(value, _CALLABLES):
+        return None
+    try:
         name = object.__getattribute__(value, "__module__")
-        return name if type(name) is str else ""
-    return None
+    except AttributeError:
+        name = None
+    return name if type(name) is str else "builtins"
 
 
-def _callables() -> tuple[type, ...]:
-    from functools import _lru_cache_wrapper
-    from types import BuiltinFunctionType, MethodDescriptorType
-
-    return (_lru_cache_wrapper, BuiltinFunctionType, MethodDescriptorType)
+_CALLABLES = (
+    FunctionType,
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    MethodDescriptorType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+    _lru_cache_wrapper,
+)
 
 
 def same_types(values: Iterable[object]) -> str | None:
