@@ -106,12 +106,12 @@ mw_holder_sets_add(struct mw_holder_sets *self, uint32_t set, uint32_t holder,
 
 void
 mw_holder_sets_move(struct mw_holder_sets *self, uint32_t from, uint32_t to,
-                    int64_t bytes)
+                    int64_t bytes, int64_t objects)
 {
     if (from != MW_HOLDER_SET_NONE) {
         self->items[from].bytes -= bytes;
-        self->items[from].objects--;
+        self->items[from].objects -= objects;
     }
     self->items[to].bytes += bytes;
-    self->items[to].objects++;
+    self->items[to].objects += objects;
 }

@@ -7,7 +7,7 @@
  *     err = mw_holder_sets_init(&sets);
  *     err = mw_holder_sets_add(&sets, MW_HOLDER_SET_NONE, 3, &set); // {3}
  *     err = mw_holder_sets_add(&sets, set, 5, &both);               // {3, 5}
- *     mw_holder_sets_move(&sets, set, both, bytes);
+ *     mw_holder_sets_move(&sets, set, both, bytes, 1);
  *     sets.items[both].bytes;
  *     mw_holder_sets_release(&sets);
  */
@@ -56,10 +56,10 @@ void mw_holder_sets_release(struct mw_holder_sets *self);
 int mw_holder_sets_add(struct mw_holder_sets *self, uint32_t set, uint32_t holder,
                        uint32_t *out);
 
-/* An object of so many bytes, counted in `from` (MW_HOLDER_SET_NONE: nowhere yet), is
+/* Objects of so many bytes, counted in `from` (MW_HOLDER_SET_NONE: nowhere yet), are
  * now counted in `to`. */
 void mw_holder_sets_move(struct mw_holder_sets *self, uint32_t from, uint32_t to,
-                         int64_t bytes);
+                         int64_t bytes, int64_t objects);
 
 /* Whether `set` consists of holders. */
 static inline bool

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* An entry: the granule (39 bits); whether it has a record (1 bit); then the index of
+/* An entry: the granule (36 bits); whether it has a record (1 bit); then the index of
  * the record, or slot and number of the only object (24 bits). */
 enum {
-    GRANULE_BITS = 9,
+    GRANULE_BITS = 12,
     SLOT_BITS = 4, /* an address without these is a slot of MW_OBJECT_BYTES_MIN */
     NUMBER_BITS = 16,
     INDEX_BITS = 24,
@@ -215,6 +215,7 @@ uint16_t *
 mw_object_table_locate(struct mw_object_table *self, uintptr_t address)
 {
     uint64_t granule = granule_of(address);
+    uint16_t *place;
 
     if (granule != self->last_granule) {
         uint64_t entry = self->capacity == 0 ? 0 : *look_up(self, granule);
@@ -224,9 +225,10 @@ mw_object_table_locate(struct mw_object_table *self, uintptr_t address)
         }
         self->last_granule = granule;
         self->last_record = record_of(self, entry);
-        __builtin_prefetch(self->last_record, 1);
     }
-    return &self->last_record->numbers[slot_of(address)];
+    place = &self->last_record->numbers[slot_of(address)];
+    __builtin_prefetch(place, 1);
+    return place;
 }
 
 size_t

@@ -1,13 +1,13 @@
 /* A table of addresses, each with a small number, for a walk over millions of objects.
  * Pure.
  *
- * Memory is divided into granules of 512 bytes. A hash table has an entry of 8 bytes
- * for each granule that has objects. If it has one object, the entry has its number. If
- * it has more, the entry refers to a record of 64 bytes, with a number for each 16
- * bytes of the granule. So objects that were allocated together are together in the
- * table, which matters more to the speed than anything else. A heap of small objects
- * takes less than 16 bytes an object, and the table never more than a sixth of the
- * memory it describes.
+ * Memory is divided into granules of 4 KiB. A hash table has an entry of 8 bytes for
+ * each granule that has objects. If it has one object, the entry has its number. If it
+ * has more, the entry refers to a record of 512 bytes, with a number for each 16 bytes
+ * of the granule. So objects that were allocated together are together in the table,
+ * which matters more to the speed than anything else. An object of up to 100 bytes
+ * takes less than 16 bytes of it, and all objects less than a sixth of their own
+ * memory.
  *
  *     mw_object_table_init(&table);
  *     err = mw_object_table_set(&table, address, 7);
@@ -24,7 +24,7 @@
 enum {
     MW_OBJECT_NUMBER_MAX = UINT16_MAX,
     MW_OBJECT_BYTES_MIN = 16, /* two addresses are at least so far apart */
-    MW_OBJECT_SLOTS = 32,     /* of a granule */
+    MW_OBJECT_SLOTS = 256,    /* of a granule */
 };
 
 struct mw_object_record {

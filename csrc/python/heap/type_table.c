@@ -250,7 +250,7 @@ grow(struct type_table *self)
     free(self->infos);
     self->infos = infos;
     self->capacity = capacity;
-    self->last = NULL;
+    memset(self->recent, 0, sizeof self->recent);
     return 0;
 }
 
@@ -258,10 +258,14 @@ const struct type_info *
 type_table_get(struct type_table *self, PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
+    /* Types are large: the low bits of their addresses tell little. */
+    const struct type_info **recent =
+        &self->recent[((uintptr_t)type >> 5 ^ (uintptr_t)type >> 9) %
+                      TYPE_TABLE_RECENT];
     struct type_info *info;
 
-    if (self->last != NULL && self->last->type == type) {
-        return self->last;
+    if (*recent != NULL && (*recent)->type == type) {
+        return *recent;
     }
     info = place_of(self->infos, self->capacity, type);
     if (info->type == NULL) {
@@ -282,7 +286,7 @@ type_table_get(struct type_table *self, PyObject *object)
             return NULL;
         }
     }
-    self->last = info;
+    *recent = info;
     return info;
 }
 

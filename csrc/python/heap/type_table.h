@@ -19,6 +19,8 @@
 
 #include "python/support.h"
 
+enum { TYPE_TABLE_RECENT = 16 }; /* a power of two */
+
 struct type_info {
     PyTypeObject *type;    /* strong; NULL: empty place */
     traverseproc traverse; /* NULL: its objects refer to nothing */
@@ -37,7 +39,7 @@ struct type_table {
     struct type_info *infos;
     size_t capacity;
     size_t count;
-    const struct type_info *last;
+    const struct type_info *recent[TYPE_TABLE_RECENT]; /* by the type's address */
     PyObject *known;   /* borrowed: a tuple of (type, function) */
     PyObject *trusted; /* borrowed: a set of names of packages */
     PyObject *basic_size;

@@ -146,6 +146,17 @@ next_set(struct walk *self, uint32_t set, uint32_t *out)
     return 0;
 }
 
+/* Put what has been counted into the sets. */
+static void
+settle(struct walk *self)
+{
+    if (self->moved.objects > 0) {
+        mw_holder_sets_move(&self->sets, self->moved.from, self->moved.to,
+                            self->moved.bytes, self->moved.objects);
+    }
+    self->moved.bytes = self->moved.objects = 0;
+}
+
 /* Move `bytes` of an object or a buffer. A root has not been counted yet. */
 static void
 count(struct walk *self, uint32_t from, uint32_t to, int64_t bytes)
@@ -153,7 +164,13 @@ count(struct walk *self, uint32_t from, uint32_t to, int64_t bytes)
     if (!mw_holder_set_has_holders(from)) {
         from = MW_HOLDER_SET_NONE;
     }
-    mw_holder_sets_move(&self->sets, from, to, bytes);
+    if (from != self->moved.from || to != self->moved.to) {
+        settle(self);
+        self->moved.from = from;
+        self->moved.to = to;
+    }
+    self->moved.bytes += bytes;
+    self->moved.objects++;
 }
 
 static int
@@ -511,7 +528,11 @@ walk_objects(struct walk *self, uint32_t holder, PyObject *objects)
             return -1;
         }
     }
-    return drain_and_ask(self);
+    if (drain_and_ask(self) < 0) {
+        return -1;
+    }
+    settle(self);
+    return 0;
 }
 
 int

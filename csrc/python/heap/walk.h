@@ -62,6 +62,12 @@ struct walk {
     Py_ssize_t visited; /* referents of the object that is being traversed */
     uint32_t last_from; /* the last change of set: most repeat it */
     uint32_t last_to;
+    struct {
+        uint32_t from;
+        uint32_t to;
+        int64_t bytes;
+        int64_t objects;
+    } moved; /* not yet in `sets`: most objects make the same move */
 
     PyObject *unanswered; /* a list of objects of known libraries */
     PyObject *answers;    /* by address: (object, answer) */

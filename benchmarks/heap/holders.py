@@ -3,9 +3,9 @@
 Each way runs in an IPython shell of its own. RSS tells what the command gave back; for
 small objects, whose memory Python's allocator may keep, the heap walker does.
 
-    python -m benchmarks.accuracy.holders            exit code 1 if one fails
-    python -m benchmarks.accuracy.holders --write    with a table in docs/holders.md
-    python -m benchmarks.accuracy.holders NAME ...   only these
+    python -m benchmarks.heap.holders            exit code 1 if one fails
+    python -m benchmarks.heap.holders --write    with a table in docs/holders.md
+    python -m benchmarks.heap.holders NAME ...   only these
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def check(way: Way) -> dict[str, object]:
 
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.accuracy.holders", "--try", way.name],
+            [sys.executable, "-m", "benchmarks.heap.holders", "--try", way.name],
             capture_output=True, text=True, timeout=120, check=False,
             cwd=Path(__file__).parents[2],
             env={**_environment(), "HOLDERS_FOLDER": folder},
