@@ -24,8 +24,8 @@ C_FOLDERS = [
     "python",
 ]
 PYTHON_FOLDERS = [
-    "", "display", "measure", "blackbox", "stream", "run", "command", "compare", "holders",
-    "ipython", "top", "cli",
+    "", "display", "measure", "blackbox", "stream", "run", "command", "compare",
+    "holders", "ipython", "top", "cli",
 ]  # fmt: skip
 
 # Files that do no I/O, start no threads and read no clock.
@@ -179,7 +179,11 @@ def test_heavy_modules_are_loaded_on_demand():
         for name in ("_procps", "_stream")
     }
     assert users == {
-        "_procps": {"ipython/magics", "measure/capabilities", "measure/children"},
+        "_procps": {
+            "ipython/configuration",
+            "measure/capabilities",
+            "measure/children",
+        },
         "_stream": {"stream/keys", "stream/publishing"},
     }
     heavy = {*users, "figures", "app", "collector"}

@@ -1,13 +1,10 @@
-#include "python/heap/walk.h"
+#include "python/heap/walk_private.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
 
 enum {
-    /* A list, tuple or dict with more items is traversed in steps of so many: the stack
-     * stays small. */
-    STEP = 1024,
     FIRST_DEPTH = 1024,
     LOOK_EVERY = 32768, /* objects between two looks at the clock: about 2 ms */
 };
@@ -61,9 +58,8 @@ walk_release(struct walk *self)
     *self = (struct walk){0};
 }
 
-/* There is no memory for the table: what was found stays. */
-static int
-no_memory(struct walk *self)
+int
+walk_no_memory(struct walk *self)
 {
     self->stopped = WALK_NO_MEMORY;
     return 0;
@@ -95,7 +91,7 @@ push(struct walk *self, PyObject *object, Py_ssize_t next, uint32_t from)
         struct walk_pending *stack = realloc(self->stack, capacity * sizeof *stack);
 
         if (stack == NULL) {
-            return no_memory(self);
+            return walk_no_memory(self);
         }
         self->stack = stack;
         self->stack_capacity = capacity;
@@ -107,10 +103,8 @@ push(struct walk *self, PyObject *object, Py_ssize_t next, uint32_t from)
 
 /* ---- reaching an object ---- */
 
-/* The set of `entry` after the current holder has reached it; the same: nothing to do.
- */
-static int
-next_set(struct walk *self, uint32_t set, uint32_t *out)
+int
+walk_next_set(struct walk *self, uint32_t set, uint32_t *out)
 {
     *out = set;
     if (self->holder == SYSTEM_HOLDER) {
@@ -140,7 +134,7 @@ next_set(struct walk *self, uint32_t set, uint32_t *out)
         set = MW_HOLDER_SET_NONE;
     }
     if (mw_holder_sets_add(&self->sets, set, self->holder, out) < 0) {
-        return no_memory(self);
+        return walk_no_memory(self);
     }
     self->last_to = *out;
     return 0;
@@ -157,9 +151,8 @@ settle(struct walk *self)
     self->moved.bytes = self->moved.objects = 0;
 }
 
-/* Move `bytes` of an object or a buffer. A root has not been counted yet. */
-static void
-count(struct walk *self, uint32_t from, uint32_t to, int64_t bytes)
+void
+walk_count(struct walk *self, uint32_t from, uint32_t to, int64_t bytes)
 {
     if (!mw_holder_set_has_holders(from)) {
         from = MW_HOLDER_SET_NONE;
@@ -181,7 +174,7 @@ reach(struct walk *self, PyObject *object, uint16_t *number)
     const struct type_info *info;
     uint32_t to;
 
-    if (next_set(self, from, &to) < 0) {
+    if (walk_next_set(self, from, &to) < 0) {
         return -1;
     }
     if (to == from) {
@@ -192,7 +185,7 @@ reach(struct walk *self, PyObject *object, uint16_t *number)
         self->table.count += from == MW_HOLDER_SET_NONE;
     }
     else if (mw_object_table_set(&self->table, (uintptr_t)object, to) < 0) {
-        return no_memory(self);
+        return walk_no_memory(self);
     }
     if (to == MW_HOLDER_SET_HELD) {
         return PyList_Append(self->held, object);
@@ -201,7 +194,7 @@ reach(struct walk *self, PyObject *object, uint16_t *number)
     if (info == NULL) {
         return -1;
     }
-    count(self, from, to, type_info_size(info, object));
+    walk_count(self, from, to, type_info_size(info, object));
     if (info->answer != NULL && PyList_Append(self->unanswered, object) < 0) {
         return -1;
     }
@@ -223,8 +216,8 @@ reach_first(struct walk *self)
     return reach(self, first.object, first.number);
 }
 
-static int
-enqueue(struct walk *self, PyObject *object)
+int
+walk_enqueue(struct walk *self, PyObject *object)
 {
     if (self->queue_count == WALK_QUEUE && reach_first(self) < 0) {
         return -1;
@@ -244,12 +237,12 @@ visit(PyObject *object, void *walk)
     struct walk *self = walk;
 
     self->visited++;
-    return enqueue(self, object);
+    return walk_enqueue(self, object);
 }
 
 /* ---- traversing ---- */
 
-/* Visit STEP items of a large container; the rest stays on the stack. */
+/* Visit WALK_STEP items of a large container; the rest stays on the stack. */
 static int
 visit_items(struct walk *self, struct walk_pending pending)
 {
@@ -262,10 +255,10 @@ visit_items(struct walk *self, struct walk_pending pending)
         PyObject *value;
 
         while (PyDict_Next(object, &pending.next, &key, &value)) {
-            if (enqueue(self, key) < 0 || enqueue(self, value) < 0) {
+            if (walk_enqueue(self, key) < 0 || walk_enqueue(self, value) < 0) {
                 return -1;
             }
-            if (++steps == STEP) {
+            if (++steps == WALK_STEP) {
                 return push(self, object, pending.next, pending.from);
             }
         }
@@ -277,10 +270,10 @@ visit_items(struct walk *self, struct walk_pending pending)
                              ? PyList_GetItem(object, pending.next)
                              : PyTuple_GetItem(object, pending.next);
 
-        if (steps++ == STEP) {
+        if (steps++ == WALK_STEP) {
             return push(self, object, pending.next, pending.from);
         }
-        if (item != NULL && enqueue(self, item) < 0) {
+        if (item != NULL && walk_enqueue(self, item) < 0) {
             return -1;
         }
     }
@@ -290,9 +283,9 @@ visit_items(struct walk *self, struct walk_pending pending)
 static bool
 is_large(PyObject *object)
 {
-    return (PyList_CheckExact(object) && PyList_Size(object) > STEP) ||
-           (PyTuple_CheckExact(object) && PyTuple_Size(object) > STEP) ||
-           (PyDict_CheckExact(object) && PyDict_Size(object) > STEP);
+    return (PyList_CheckExact(object) && PyList_Size(object) > WALK_STEP) ||
+           (PyTuple_CheckExact(object) && PyTuple_Size(object) > WALK_STEP) ||
+           (PyDict_CheckExact(object) && PyDict_Size(object) > WALK_STEP);
 }
 
 /* The set that the object, which the current holder has reached, is in. */
@@ -339,9 +332,8 @@ traverse(struct walk *self, struct walk_pending pending)
     return 0;
 }
 
-/* Until nothing is left to traverse. */
-static int
-drain(struct walk *self)
+int
+walk_drain(struct walk *self)
 {
     while (self->stopped == WALK_COMPLETE) {
         if (self->depth > 0) {
@@ -364,171 +356,17 @@ drain(struct walk *self)
     return 0;
 }
 
-/* ---- objects of known libraries ---- */
-
-PyObject *
-walk_answer(struct walk *self, PyObject *object)
-{
-    const struct type_info *info = type_table_get(&self->types, object);
-    PyObject *key = PyLong_FromVoidPtr(object);
-    PyObject *answer = NULL;
-    PyObject *kept;
-    PyObject *function;
-
-    if (info == NULL || key == NULL) {
-        Py_XDECREF(key);
-        return NULL;
-    }
-    kept = PyDict_GetItemWithError(self->answers, key);
-    if (kept != NULL) {
-        Py_DECREF(key);
-        return Py_NewRef(PyTuple_GetItem(kept, 1));
-    }
-    function = Py_NewRef(info->answer);
-    answer = PyObject_CallFunctionObjArgs(function, object, NULL);
-    Py_DECREF(function);
-    if (answer == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
-        PyErr_Clear();
-        self->failures++;
-        answer = Py_NewRef(Py_None);
-    }
-    if (answer != NULL) {
-        kept = PyTuple_Pack(2, object, answer);
-        if (kept == NULL || PyDict_SetItem(self->answers, key, kept) < 0) {
-            Py_CLEAR(answer);
-        }
-        Py_XDECREF(kept);
-    }
-    Py_DECREF(key);
-    return answer;
-}
-
-static int
-reach_buffer(struct walk *self, uintptr_t address, int64_t bytes)
-{
-    uint32_t from = mw_object_table_get(&self->table, address);
-    uint32_t to;
-
-    if (next_set(self, from, &to) < 0) {
-        return -1;
-    }
-    if (to != from) {
-        if (mw_object_table_set(&self->table, address, to) < 0) {
-            return no_memory(self);
-        }
-        count(self, from, to, allocated_bytes(bytes));
-    }
-    return 0;
-}
-
-static int
-reach_array(struct walk *self, uintptr_t address, Py_ssize_t length)
-{
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): NumPy tells it as a number */
-    PyObject *const *items = (PyObject *const *)address;
-
-    for (Py_ssize_t i = 0; i < length; i++) {
-        if (items[i] != NULL && enqueue(self, items[i]) < 0) {
-            return -1;
-        }
-        /* Not more than needed in the stack. */
-        if (i % STEP == STEP - 1 && drain(self) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* Apply the answer for an object, which the current holder has reached. */
-static int
-take_answer(struct walk *self, PyObject *object, PyObject *answer)
-{
-    long long own;
-    PyObject *buffers;
-    PyObject *objects;
-    PyObject *arrays;
-
-    if (answer == Py_None) {
-        return 0;
-    }
-    if (!PyArg_ParseTuple(answer, "LO!O!O!", &own, &PyTuple_Type, &buffers,
-                          &PyTuple_Type, &objects, &PyTuple_Type, &arrays)) {
-        return -1;
-    }
-    /* Own bytes are counted as a buffer inside the object. */
-    if (own > 0 &&
-        reach_buffer(self, (uintptr_t)object + MW_OBJECT_BYTES_MIN, own) < 0) {
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_Size(buffers); i++) {
-        Py_ssize_t address;
-        long long bytes;
-
-        if (!PyArg_ParseTuple(PyTuple_GetItem(buffers, i), "nL", &address, &bytes) ||
-            reach_buffer(self, (uintptr_t)address, bytes) < 0) {
-            return -1;
-        }
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_Size(objects); i++) {
-        if (enqueue(self, PyTuple_GetItem(objects, i)) < 0) {
-            return -1;
-        }
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_Size(arrays); i++) {
-        Py_ssize_t address;
-        Py_ssize_t length;
-
-        if (!PyArg_ParseTuple(PyTuple_GetItem(arrays, i), "nn", &address, &length) ||
-            reach_array(self, (uintptr_t)address, length) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* Drain, ask about the objects of known libraries that were reached, and repeat. */
-static int
-drain_and_ask(struct walk *self)
-{
-    if (drain(self) < 0) {
-        return -1;
-    }
-    while (PyList_Size(self->unanswered) > 0 && self->stopped == WALK_COMPLETE) {
-        PyObject *batch = self->unanswered;
-
-        self->unanswered = PyList_New(0);
-        if (self->unanswered == NULL) {
-            self->unanswered = batch;
-            return -1;
-        }
-        for (Py_ssize_t i = 0; i < PyList_Size(batch); i++) {
-            PyObject *object = PyList_GetItem(batch, i);
-            PyObject *answer = walk_answer(self, object);
-            int err = answer == NULL ? -1 : take_answer(self, object, answer);
-
-            /* `answers` keeps it: what is in the queue stays. */
-            Py_XDECREF(answer);
-            if (err < 0 || drain(self) < 0) {
-                Py_DECREF(batch);
-                return -1;
-            }
-        }
-        Py_DECREF(batch);
-    }
-    return 0;
-}
-
 static int
 walk_objects(struct walk *self, uint32_t holder, PyObject *objects)
 {
     self->holder = holder;
     self->last_from = self->last_to = 0;
     for (Py_ssize_t i = 0; i < PyList_Size(objects); i++) {
-        if (enqueue(self, PyList_GetItem(objects, i)) < 0) {
+        if (walk_enqueue(self, PyList_GetItem(objects, i)) < 0) {
             return -1;
         }
     }
-    if (drain_and_ask(self) < 0) {
+    if (walk_ask(self) < 0) {
         return -1;
     }
     settle(self);
@@ -539,7 +377,7 @@ int
 walk_mark(struct walk *self, PyObject *object, uint32_t set)
 {
     if (mw_object_table_set(&self->table, (uintptr_t)object, set) < 0) {
-        return no_memory(self);
+        return walk_no_memory(self);
     }
     return 0;
 }

@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import _core
 from ..display.units import size
@@ -15,8 +15,9 @@ from . import tables
 from .holdings import SECONDS, HeapError, Holdings, measure
 from .paths import describe_path
 from .roots import Root, Session, find_walls, session_of
+from .rows import Row
 from .shapes import shape_of
-from .types import home_of, is_a, type_name
+from .types import home_of, is_a, is_exactly, type_name
 
 _LEAST_BYTES = 2**20
 """What is smaller has no row of its own."""
@@ -31,15 +32,6 @@ start: dict[str, int | None] = keep("memory at load", dict)
 """The memory of this process when memwatch was loaded; empty: it was not."""
 
 
-class Row(NamedTuple):
-    """One part of the process's memory."""
-
-    size_bytes: int
-    what: str
-    command: str
-    """What frees it; "": nothing that could be typed."""
-
-
 @dataclass(frozen=True)
 class Explanation:
     """Rows, the largest first, between a title and a summary; displays itself."""
@@ -50,10 +42,14 @@ class Explanation:
     partial: str | None
 
     def __repr__(self) -> str:
-        return tables.explanation_text(self)
+        return tables.explanation_text(
+            self.title, self.rows, self.summary, self.partial
+        )
 
     def _repr_html_(self) -> str:
-        return tables.explanation_html(self)
+        return tables.explanation_html(
+            self.title, self.rows, self.summary, self.partial
+        )
 
 
 def why(
@@ -240,7 +236,7 @@ def _is_view(value: Any, held: int) -> bool:
     if numpy is not None and is_a(value, numpy.ndarray):
         own: int = numpy.ndarray.nbytes.__get__(value)
         return own * _VIEW < held and numpy.ndarray.base.__get__(value) is not None
-    if pandas is not None and type(value) in (pandas.DataFrame, pandas.Series):
+    if pandas is not None and is_exactly(value, pandas.DataFrame, pandas.Series):
         used: Any = value.memory_usage(index=False)
         own = int(used if type(value) is pandas.Series else used.sum())
         return own * _VIEW < held

@@ -16,7 +16,7 @@ from types import (
 from typing import Any
 
 from .roots import locals_of
-from .types import is_a, is_module, mro_of, namespace_of, type_name
+from .types import is_a, is_exactly, is_module, mro_of, namespace_of, type_name
 
 _LONGEST_KEY = 24
 _SEARCHED = 1_000_000
@@ -51,9 +51,9 @@ def _step(steps: list[object], i: int) -> tuple[int, str]:
     if is_a(parent, type) or is_module(parent):
         name = _key_of(child, after) if type(child) is dict else None
         return (2, f".{name}") if name is not None else (1, "")
-    if TracebackType in (type(parent), type(child)) or type(parent) is MethodType:
+    if is_exactly(parent, TracebackType, MethodType) or type(child) is TracebackType:
         return 1, ""
-    if type(parent) in (FrameType, GeneratorType, CoroutineType):
+    if is_exactly(parent, FrameType, GeneratorType, CoroutineType):
         return 1, _step_from_frame(parent, child)
     if type(parent) is CellType:
         return 1, ""
@@ -127,7 +127,7 @@ def _key_of(values: Any, value: object) -> object:
 
 
 def _item(key: object) -> str:
-    if type(key) in (str, int, float, bool):
+    if is_exactly(key, str, int, float, bool):
         text = repr(key)
         if len(text) <= _LONGEST_KEY:
             return f"[{text}]"

@@ -62,7 +62,13 @@ def find_roots(session: Session) -> list[Root]:
         *_exceptions(session), *_figures(), *_user_modules(), *_threads(session),
         *_tasks(), *_frames(), *_history(session),
     ]  # fmt: skip
-    return [*expected, *_names(session)]
+    # A variable can be a namespace, such as globals(): that leads to every name.
+    walls = {id(each) for each in find_walls(session)}
+    return [
+        root
+        for root in (*expected, *_names(session))
+        if walls.isdisjoint(map(id, root.objects))
+    ]
 
 
 def count_expected(roots: list[Root]) -> int:

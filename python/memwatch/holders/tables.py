@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..display.units import mib, printable, size
-
-if TYPE_CHECKING:
-    from .explanation import Explanation
-    from .variables import Variable, Variables
+from .rows import Row, Variable
 
 _WIDTH = 80
 _MOST = 30
@@ -30,7 +26,7 @@ def _what(variable: Variable) -> str:
     return variable.shape or variable.type
 
 
-def variables_text(variables: Variables) -> str:
+def variables_text(variables: Sequence[Variable], partial: str | None) -> str:
     """A line for each variable, the largest first."""
     if not variables:
         return NO_VARIABLES
@@ -44,21 +40,23 @@ def variables_text(variables: Variables) -> str:
         room = _WIDTH - len(start)
         name = printable(_name(each), max(room - len(what) - 2, _NAME))
         lines.append(start + printable(f"{name}  {what}", room))
-    lines += _notes(variables)
+    lines += _notes(variables, partial)
     return "\n".join(lines)
 
 
-def _notes(variables: Variables) -> list[str]:
+def _notes(variables: Sequence[Variable], partial: str | None) -> list[str]:
     notes = []
     rest = len(variables) - _MOST
     if rest > 0:
         notes.append(f"and {rest:,} more; for all: memwatch.variables()")
-    if variables.partial is not None:
-        notes.append(f"partial: {variables.partial}; sizes are lower bounds")
-    return notes
+    return notes + _partial(partial)
 
 
-def variables_html(variables: Variables) -> str:
+def _partial(why: str | None) -> list[str]:
+    return [] if why is None else [f"partial: {why}; sizes are lower bounds"]
+
+
+def variables_html(variables: Sequence[Variable], partial: str | None) -> str:
     """The same as a table in HTML, in the colours of the front end."""
     from html import escape
 
@@ -77,25 +75,24 @@ def variables_html(variables: Variables) -> str:
             f"<td>{mib(each.alone_bytes)}</td><td>{mib(each.with_others_bytes)}</td>"
         )
         rows.append(f"<tr>{cells}<td>{cell}</td></tr>")
-    notes = "".join(f"<div>{escape(each)}</div>" for each in _notes(variables))
+    notes = "".join(f"<div>{escape(each)}</div>" for each in _notes(variables, partial))
     return (
         f'<table class="memwatch-variables"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>{notes}"
     )
 
 
-def explanation_text(explanation: Explanation) -> str:
+def explanation_text(
+    title: str, rows: Sequence[Row], summary: str, partial: str | None
+) -> str:
     """From top to bottom: what holds how much, and the command that frees it."""
-    lines = [explanation.title, f"{'MiB':>10}  what holds it"]
-    for row in explanation.rows:
+    lines = [title, f"{'MiB':>10}  what holds it"]
+    for row in rows:
         figure = f"{mib(row.size_bytes):>10}  "
         lines += _wrapped(figure, row.what)
         if row.command:
             lines.append(f"{'':>12}to free it: {row.command}")
-    lines.append(explanation.summary)
-    if explanation.partial is not None:
-        lines.append(f"partial: {explanation.partial}; sizes are lower bounds")
-    return "\n".join(lines)
+    return "\n".join([*lines, summary, *_partial(partial)])
 
 
 def _wrapped(figure: str, text: str) -> Sequence[str]:
@@ -110,25 +107,25 @@ def _wrapped(figure: str, text: str) -> Sequence[str]:
     )
 
 
-def explanation_html(explanation: Explanation) -> str:
+def explanation_html(
+    title: str, rows: Sequence[Row], summary: str, partial: str | None
+) -> str:
     """The same as a table in HTML."""
     from html import escape
 
     left = ' style="text-align: left"'
-    rows = "".join(
+    body = "".join(
         f"<tr><td>{mib(row.size_bytes)}</td>"
         f"<td{left}>{escape(printable(row.what))}</td>"
         f"<td{left}><code>{escape(row.command)}</code></td></tr>"
-        for row in explanation.rows
+        for row in rows
     )
-    notes = [explanation.summary]
-    if explanation.partial is not None:
-        notes.append(f"partial: {explanation.partial}; sizes are lower bounds")
+    notes = [summary, *_partial(partial)]
     return (
-        f"<div>{escape(explanation.title)}</div>"
+        f"<div>{escape(title)}</div>"
         f'<table class="memwatch-why"><thead><tr><th>MiB</th>'
         f"<th{left}>what holds it</th><th{left}>to free it</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table>"
+        f"<tbody>{body}</tbody></table>"
         + "".join(f"<div>{escape(each)}</div>" for each in notes)
     )
 

@@ -53,7 +53,17 @@ def is_a(value: object, kinds: type | tuple[type, ...]) -> bool:
     True
     """
     wanted = kinds if type(kinds) is tuple else (kinds,)
-    return any(each in wanted for each in mro_of(value))
+    # By identity: a metaclass may define __eq__ and __hash__.
+    return any(each is kind for each in mro_of(value) for kind in wanted)
+
+
+def is_exactly(value: object, *kinds: type) -> bool:
+    """Whether the value's type is one of `kinds`.
+
+    >>> is_exactly(True, int, str)
+    False
+    """
+    return any(type(value) is kind for kind in kinds)
 
 
 def namespace_of(kind: type) -> dict[str, Any]:
@@ -96,7 +106,5 @@ _CALLABLES = (
 
 def same_types(values: Iterable[object]) -> str | None:
     """The name of the type that all values have; None: they differ, or are none."""
-    kinds = {type(each) for each in values}
-    if len(kinds) != 1:
-        return None
-    return str(_type_attributes["__name__"].__get__(kinds.pop()))
+    kinds = {id(type(each)): each for each in values}
+    return type_name(next(iter(kinds.values()))) if len(kinds) == 1 else None

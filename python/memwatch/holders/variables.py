@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, overload
 
 from . import bindings, roots
 from .holdings import SECONDS, Holdings, measure
 from .roots import Session, session_of
+from .rows import Variable
 from .shapes import shape_of
 from .types import type_name
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One value that variables, or ``Out``, hold."""
-
-    name: str
-    also: tuple[str, ...]
-    """Other names of the same value."""
-    type: str
-    shape: str
-    """In a few words; "": nothing to say beyond the type."""
-    alone_bytes: int
-    """What nothing else holds: deleting all its names frees it."""
-    with_others_bytes: int
-    """What other variables, frames or libraries hold too."""
-    cell: int | None
-    """The cell that bound the name; None: unknown."""
-    command: str
-    """What deletes all its names."""
 
 
 class Variables(Sequence[Variable]):
@@ -61,12 +42,12 @@ class Variables(Sequence[Variable]):
     def __repr__(self) -> str:
         from .tables import variables_text
 
-        return variables_text(self)
+        return variables_text(self._found, self.partial)
 
     def _repr_html_(self) -> str:
         from .tables import variables_html
 
-        return variables_html(self)
+        return variables_html(self._found, self.partial)
 
 
 def variables(
@@ -83,7 +64,9 @@ def variables(
     """
     shell = find_shell() if namespace is None else None
     session = session_of(shell, namespace)
-    return from_holdings(session, measure(session, seconds=seconds))
+    holdings = measure(session, seconds=seconds)
+    kinds = ("variable", "output", "frame") if namespace is None else ("variable",)
+    return _variables(session, holdings, kinds)
 
 
 def find_shell() -> Any:
@@ -94,9 +77,7 @@ def find_shell() -> Any:
     return None if module is None else module.get_ipython()
 
 
-def from_holdings(session: Session, holdings: Holdings) -> Variables:
-    """The variables and results among the roots, the largest first."""
-    kinds = ("variable", "output", "frame")
+def _variables(session: Session, holdings: Holdings, kinds: Sequence[str]) -> Variables:
     chosen = [i for i, each in enumerate(holdings.roots) if each.kind in kinds]
     cells = _cells(session, [holdings.roots[i].names[0] for i in chosen])
     found = [_variable(holdings, i, cells) for i in chosen]

@@ -1,10 +1,10 @@
-"""The lines that say that the memory limit is near, and that a cell grows."""
+"""The line that says that the memory limit is near."""
 
 import pytest
 from traitlets import TraitError
 
 from memwatch import CellReport
-from memwatch.ipython.hints import GrowthHint, LimitWarning
+from memwatch.measure.limit_warning import LimitWarning
 from support import MIB
 
 GIB = 1024 * MIB
@@ -43,7 +43,7 @@ def test_unknown_figures_and_no_share(limit):
 
 def test_a_limit_that_changes(limit, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("memwatch.ipython.hints.monotonic", lambda: now[0])
+    monkeypatch.setattr("memwatch.measure.limit_warning.monotonic", lambda: now[0])
     warning = LimitWarning(80)
     limit(4 * GIB)
     assert warning.text(report(GIB, GIB)) is None
@@ -80,36 +80,3 @@ def test_invalid_shares(ip, value):
     with pytest.raises(TraitError, match=f"for example '80%', or '', got '{value}'"):
         magics.warn = value
     assert magics.warn == "80%"
-
-
-def run_of(source, used_mib):
-    return CellReport(source=source, used_bytes=used_mib * MIB)
-
-
-def test_growth_with_each_run_is_hinted_once():
-    hint = GrowthHint()
-    # Others in between do not matter; the first cell gives nothing back.
-    for source, used in ("f()", 763), ("g()", 0), ("f()", 800), ("h()", 500):
-        assert hint.text(run_of(source, used)) is None
-    assert hint.text(run_of("f()", 763)).splitlines() == [
-        "memwatch: each of the last 3 runs of this cell kept 763 MiB or more.",
-        "Values that cells display stay in Out; to drop them: %reset -f out",
-    ]
-    for _ in range(4):
-        assert hint.text(run_of("f()", 763)) is None
-
-
-def test_no_growth_is_not_hinted():
-    hint = GrowthHint()
-    for used in 20, 20, 15, 20, 20, None, 0, 20, 20:
-        report = CellReport(source="f()", used_bytes=used and used * MIB)
-        assert hint.text(report) is None
-    for number in range(2000):  # and what it keeps is bounded
-        assert hint.text(run_of(f"f({number})", 20)) is None
-
-
-def test_growth_is_hinted_below_the_line(ip, show):
-    code = "pages(20)"
-    first, second, third = (show(code) for _ in range(3))
-    assert "of this cell" not in first + second
-    assert third.endswith("to drop them: %reset -f out")

@@ -1,4 +1,4 @@
-"""A shell for the tests of this folder."""
+"""A shell with memwatch, and what its cells print."""
 
 import re
 
