@@ -329,9 +329,10 @@ def _roots_in(
 def _threads(session: Session) -> Iterator[Root]:
     """Variables of the user's functions that other threads are running."""
     threads = {each.ident: each for each in threading.enumerate()}
-    for ident, top in sys._current_frames().items():
-        if ident == threading.get_ident():
-            continue
+    frames = sys._current_frames()
+    # Its own frame would hold itself.
+    frames.pop(threading.get_ident(), None)
+    for ident, top in frames.items():
         thread = threads.get(ident)
         frame: FrameType | None = top
         while frame is not None:
