@@ -150,6 +150,10 @@ take_cell(const struct mw_blackbox_copies *copies, int slot,
     }
     if (out->status == MW_BLACKBOX_OPEN) {
         out->rss_peak_bytes = data->rss_peak_bytes;
+        out->line = data->line > 0 ? data->line : MW_ABSENT;
+    }
+    else {
+        out->line = MW_ABSENT;
     }
     END_TEXT(out->title.label);
     END_TEXT(out->title.cell_id);
@@ -272,6 +276,7 @@ mw_blackbox_update(struct mw_blackbox_file *to, const struct mw_blackbox_file *f
         take_slot(&from->cells[i].sequence, &from->cells[i].cell,
                   &to->cells[i].sequence, &to->cells[i].cell, sizeof to->cells[i].cell);
         to->cells[i].rss_peak_bytes = from->cells[i].rss_peak_bytes;
+        to->cells[i].line = from->cells[i].line;
     }
     for (int i = 0; i < MW_BLACKBOX_SAMPLES; i++) {
         take_slot(&from->samples[i].sequence, &from->samples[i].t_mono_ns,

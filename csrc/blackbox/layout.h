@@ -27,10 +27,10 @@
 #define MW_BLACKBOX_BYTE_ORDER UINT32_C(0x01020304) /* as the writer has it */
 
 enum {
-    MW_BLACKBOX_VERSION = 3, /* raise it at any change of the layout */
+    MW_BLACKBOX_VERSION = 4, /* raise it at any change of the layout */
     MW_BLACKBOX_BYTES = 64 * 1024,
     MW_BLACKBOX_CELLS = 16,
-    MW_BLACKBOX_SAMPLES = 1984, /* 2 s of them at 1 kHz, 20 s at 100 Hz */
+    MW_BLACKBOX_SAMPLES = 1968, /* 2 s of them at 1 kHz, 20 s at 100 Hz */
     MW_BLACKBOX_SHORT_TEXT = 64,
     MW_BLACKBOX_NAME = 136,
     MW_BLACKBOX_SOURCE = 488, /* 120 characters of UTF-8 */
@@ -87,6 +87,7 @@ struct mw_blackbox_cell {
     int64_t t_real_ns; /* ... and by CLOCK_REALTIME */
     int64_t rss_start_bytes;
     int64_t rss_peak_bytes;  /* so far: samples and high-water mark */
+    int64_t line;            /* that is running, from 1; absent: closed, or unknown */
     struct mw_result result; /* absent while it is open */
     struct mw_blackbox_title title;
 };
@@ -107,6 +108,7 @@ struct mw_blackbox_sample_slot {
 struct mw_blackbox_cell_slot {
     _Atomic uint64_t sequence;      /* 0: never written */
     _Atomic int64_t rss_peak_bytes; /* not covered by the sequence */
+    _Atomic int64_t line;           /* nor is this */
     struct mw_blackbox_cell cell;
 };
 

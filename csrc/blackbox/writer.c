@@ -335,6 +335,7 @@ mw_blackbox_writer_open_cell(struct mw_blackbox_writer *self, int64_t t_mono_ns,
     slot->cell.result = mw_result_absent();
     slot->cell.title = *title;
     mw_blackbox_writer_set_peak(self, found, rss_bytes);
+    mw_blackbox_writer_set_line(self, found, MW_ABSENT);
     end_writing(&slot->sequence, sequence + 2);
     progress->opened++;
     return found;
@@ -369,6 +370,14 @@ mw_blackbox_writer_set_peak(struct mw_blackbox_writer *self, int slot,
 {
     if (slot != MW_BLACKBOX_WRITER_NO_SLOT) {
         set_figure(&self->file->cells[slot].rss_peak_bytes, rss_peak_bytes);
+    }
+}
+
+void
+mw_blackbox_writer_set_line(struct mw_blackbox_writer *self, int slot, int64_t line)
+{
+    if (slot != MW_BLACKBOX_WRITER_NO_SLOT) {
+        set_figure(&self->file->cells[slot].line, line);
     }
 }
 

@@ -62,6 +62,10 @@ void mw_blackbox_writer_close_cell(struct mw_blackbox_writer *self, int slot,
 void mw_blackbox_writer_set_peak(struct mw_blackbox_writer *self, int slot,
                                  int64_t rss_peak_bytes);
 
+/* The line of an open cell that is running, from 1. */
+void
+mw_blackbox_writer_set_line(struct mw_blackbox_writer *self, int slot, int64_t line);
+
 void mw_blackbox_writer_add_sample(struct mw_blackbox_writer *self, int64_t t_mono_ns,
                                    int64_t rss_bytes);
 

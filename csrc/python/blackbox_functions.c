@@ -39,6 +39,7 @@ cell_as_dict(const struct mw_blackbox_cell *cell)
     const struct int_item so_far[] = {
         {"rss_start_bytes", cell->rss_start_bytes},
         {"rss_peak_bytes", cell->rss_peak_bytes},
+        {"line", cell->line},
     };
     const struct text_item texts[] = {
         {"status", mw_blackbox_status_name(cell->status)},

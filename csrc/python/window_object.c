@@ -12,7 +12,13 @@ typedef struct {
     struct mw_sampler *sampler; /* belongs to the owner */
     PyObject *owner;            /* the module, or a Process */
     struct mw_watch watch;
+    int64_t statement; /* the line where the running statement begins */
+    int line_events;   /* of that statement; see LINE_EVENTS_MOST */
 } WindowObject;
+
+/* Lines of a statement that are followed: a loop that runs more has the line where it
+ * begins, and from then on costs nothing. */
+enum { LINE_EVENTS_MOST = 10000 };
 
 PyObject *
 core_window_open(PyTypeObject *type, struct mw_sampler *sampler, PyObject *owner,
@@ -26,6 +32,8 @@ core_window_open(PyTypeObject *type, struct mw_sampler *sampler, PyObject *owner
     }
     self->sampler = sampler;
     self->owner = Py_NewRef(owner);
+    self->statement = MW_ABSENT;
+    self->line_events = 0;
     err = mw_sampler_open(sampler, &self->watch, title);
     if (err != 0) {
         Py_DECREF(self);
@@ -206,6 +214,68 @@ window_thread_error(PyObject *op, void *Py_UNUSED(closure))
     return PyUnicode_FromFormat("pthread_create: %s", error_text(err));
 }
 
+PyDoc_STRVAR(
+    window_set_line_doc,
+    "set_line($self, line, /)\n--\n\n"
+    "Record in the black box that the cell is running this line, from 1, where\n"
+    "a statement begins.");
+
+static PyObject *
+window_set_line(PyObject *op, PyObject *line)
+{
+    WindowObject *self = (WindowObject *)op;
+    long long number = PyLong_AsLongLong(line);
+
+    if (number == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    self->statement = number;
+    self->line_events = 0;
+    mw_sampler_set_line(self->sampler, &self->watch, number);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(
+    window_line_event_doc,
+    "line_event($self, code, line, /)\n--\n\n"
+    "The callback for sys.monitoring: as set_line(), but of a line inside the\n"
+    "statement. After 10,000 events it returns sys.monitoring.DISABLE, and the\n"
+    "line is that of the statement.");
+
+static PyObject *
+disable(void)
+{
+    PyObject *monitoring = PySys_GetObject("monitoring"); /* borrowed */
+
+    if (monitoring == NULL) {
+        Py_RETURN_NONE;
+    }
+    return PyObject_GetAttrString(monitoring, "DISABLE");
+}
+
+static PyObject *
+window_line_event(PyObject *op, PyObject *const *args, Py_ssize_t count)
+{
+    WindowObject *self = (WindowObject *)op;
+    long long line = count == 2 ? PyLong_AsLongLong(args[1]) : -1;
+
+    if (line == -1) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError,
+                            "line_event(): expected a code and a line");
+        }
+        return NULL;
+    }
+    if (self->line_events > LINE_EVENTS_MOST) {
+        return disable();
+    }
+    if (self->line_events++ == LINE_EVENTS_MOST) {
+        line = self->statement;
+    }
+    mw_sampler_set_line(self->sampler, &self->watch, line);
+    Py_RETURN_NONE;
+}
+
 static PyGetSetDef window_attributes[] = {
     {"thread_error", window_thread_error, NULL,
      "Why the sampler's thread could not be created: then the timeline has only a\n"
@@ -219,6 +289,9 @@ static PyMethodDef window_methods[] = {
     {"close_at_last_sample", window_close_at_last_sample, METH_NOARGS,
      window_close_at_last_sample_doc},
     {"cancel", window_cancel, METH_NOARGS, window_cancel_doc},
+    {"set_line", window_set_line, METH_O, window_set_line_doc},
+    {"line_event", (PyCFunction)(void (*)(void))window_line_event, METH_FASTCALL,
+     window_line_event_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -318,6 +318,16 @@ mw_sampler_close(struct mw_sampler *self, struct mw_watch *watch,
     return err;
 }
 
+void
+mw_sampler_set_line(struct mw_sampler *self, const struct mw_watch *watch, int64_t line)
+{
+    pthread_mutex_lock(&self->lock);
+    if (watch->open && self->writer != NULL) {
+        mw_blackbox_writer_set_line(self->writer, watch->cell_slot, line);
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
 int
 mw_sampler_close_at_last_sample(struct mw_sampler *self, struct mw_watch *watch,
                                 struct mw_result *out)

@@ -59,6 +59,11 @@ void mw_sampler_free(struct mw_sampler **out);
 /* The result of mw_accuracy_probe() when the files were opened. */
 struct mw_accuracy mw_sampler_accuracy(struct mw_sampler *self);
 
+/* The cell of an open window is running this line, counted from 1: for the black box.
+ */
+void mw_sampler_set_line(struct mw_sampler *self, const struct mw_watch *watch,
+                         int64_t line);
+
 /* Read CPU times with `reader` too, at both ends of each window and ten times a second.
  * NULL: do not. `reader->self` must stay valid until the reader is replaced or removed.
  */

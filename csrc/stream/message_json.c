@@ -235,6 +235,7 @@ put_cell(struct out *out, const struct mw_blackbox_cell *cell, int64_t t_mono_ns
     put_int(out, "duration_ns", is_timed ? t_mono_ns - cell->t_mono_ns : MW_ABSENT);
     put_int(out, "rss_start_bytes", cell->rss_start_bytes);
     put_int(out, "rss_peak_bytes", cell->rss_peak_bytes);
+    put_int(out, "line", cell->line);
     put_literal(out, "}");
 }
 

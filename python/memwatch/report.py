@@ -53,6 +53,10 @@ class CellReport:
 
     Time:
 
+    ``line``
+        The line that a cell is running, or was when its process was killed, from 1; in
+        a loop that has run 10,000 lines, the line where it begins. None once the cell
+        has ended.
     ``started_at``
         When the window opened: ISO 8601, UTC.
     ``duration_ns``
@@ -151,6 +155,7 @@ class CellReport:
     execution_count: int | None = None
     cell_id: str | None = None
     source: str | None = None
+    line: int | None = None
     started_at: str | None = None
     duration_ns: int | None = None
     rss_start_bytes: int | None = None
@@ -201,6 +206,12 @@ class CellReport:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         CellReport.__init__(self, **state)
+
+    @property
+    def place(self) -> str:
+        """The label and, if it is known, the line: ``In [3] line 7``."""
+        label = self.label or "a block"
+        return label if self.line is None else f"{label} line {self.line}"
 
     @property
     def duration_s(self) -> float | None:

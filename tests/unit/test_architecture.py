@@ -25,7 +25,7 @@ C_FOLDERS = [
 ]
 PYTHON_FOLDERS = [
     "", "display", "measure", "blackbox", "stream", "run", "command", "compare",
-    "holders", "ipython", "top", "cli",
+    "holders", "statements", "ipython", "top", "cli",
 ]  # fmt: skip
 
 # Files that do no I/O, start no threads and read no clock.

@@ -29,7 +29,7 @@ OWN_AT_LOAD = OWN | {
     "ipython.magics", "ipython.running_cells",
     "ipython.stdout_position", "ipython.traceback_hooks", "measure.capabilities",
     "measure.limit_warning",
-    "stream", "stream.publishing",
+    "statements", "statements.current_line", "stream", "stream.publishing",
 }  # fmt: skip
 UNWANTED = {"ast", "asyncio", "difflib", "hashlib", "html", "inspect", "ssl"}
 """Named by themselves: they are dear, or nothing at load needs them."""

@@ -18,7 +18,7 @@ def in_one_line(found: PostMortem) -> str:
     where = "between cells"
     if found.cells:
         cell = found.cells[0]
-        where = f"in {cell.label or 'a block'}"
+        where = f"in {cell.place}"
         where += f" ({cell.source})" if cell.source else ""
     where = printable(where)  # the notebook may be hostile
     rss = f"RSS {size(found.rss_bytes)} at the last sample"
@@ -58,7 +58,7 @@ def describe(found: PostMortem) -> list[tuple[str, str]]:
     for cell in found.cells:
         ran = f"{seconds(cell.duration_ns)} s"
         began = f"began {cell.started_at or 'unknown'}, {ran} before the last sample"
-        rows.append(("cell", f"{cell.label or 'a block'}, {began}"))
+        rows.append(("cell", f"{cell.place}, {began}"))
         if cell.source:
             rows.append(("source", cell.source))
         peak, start = size(cell.rss_peak_bytes), size(cell.rss_start_bytes)

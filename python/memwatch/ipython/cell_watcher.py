@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import get_ident
+from types import CodeType
 from typing import Any
 from weakref import ref
 
@@ -11,6 +12,7 @@ from .. import _core
 from ..blackbox import recording
 from ..measure.window import OpenWindow, history, status_of
 from ..report import CellReport, Status, telling_line
+from ..statements.current_line import CurrentLine
 from ..warn import FailureWarning, cause_of, warn_once
 from .running_cells import error_of, results_around
 from .stdout_position import StdoutPosition
@@ -26,12 +28,14 @@ class _Cell:
     """A running cell."""
 
     __slots__ = (
-        "cell_id", "info", "is_ignored", "key", "number", "report", "should_print",
-        "source", "store_history", "thread", "window",
+        "cell_id", "file", "info", "is_ignored", "key", "number", "report",
+        "should_print", "source", "store_history", "thread", "window",
     )  # fmt: skip
 
     def __init__(self, info: Any, number: int) -> None:
         self.key = id(info)
+        # Of its code; None: no statement has run yet.
+        self.file: str | None = None
         self.info: ref[Any] | None = None
         self.number = number
         self.thread = get_ident()
@@ -86,6 +90,7 @@ class CellWatcher:
         self._only: _Cell | None = None
         self._stdout = StdoutPosition()
         self._tracebacks = TracebackHooks(shell, self._code_failed)
+        self._current_line = CurrentLine(shell, self._window_of)
         # Kept: after a reload of this module the class has other functions, and IPython
         # unregisters by equality.
         self._events = {
@@ -102,6 +107,7 @@ class CellWatcher:
         for event, function in self._events.items():
             self._shell.events.register(event, function)
         self._tracebacks.install()
+        self._current_line.install()
         self.watching = True
         running = results_around(self._shell)
         if running:
@@ -118,6 +124,7 @@ class CellWatcher:
         for event, function in self._events.items():
             self._shell.events.unregister(event, function)
         self._tracebacks.remove()
+        self._current_line.remove()
         self._stdout.leave()
         self.watching = False
         self._cells.clear()
@@ -252,6 +259,17 @@ class CellWatcher:
             if cell.thread == thread:
                 return cell
         return None
+
+    def _window_of(self, code: CodeType) -> Any:
+        """The window of the cell that `code` is a statement of; None: of no cell."""
+        cell = self._cell_of_this_thread()
+        if cell is None or cell.report is not None:
+            return None
+        file = code.co_filename
+        if cell.file is None:
+            cell.file = file
+        # A cell that runs inside it has a file of its own.
+        return cell.window.window if file == cell.file else None
 
     def _close(self, cell: _Cell, result: Any, status: Status) -> None:
         number = self._number(result, cell.number)

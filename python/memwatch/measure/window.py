@@ -75,7 +75,7 @@ def _warn_of_absent_figures(peak_method: str, duration_ns: int | None) -> None:
 class OpenWindow:
     """An open window; the arguments are for the black box. OSError."""
 
-    __slots__ = ("_children", "_window")
+    __slots__ = ("_children", "window")
 
     def __init__(
         self,
@@ -85,8 +85,8 @@ class OpenWindow:
         source: str | None = None,
     ) -> None:
         self._children = open_window()
-        self._window = _core.Window(label, execution_count, cell_id, source)
-        no_thread = self._window.thread_error
+        self.window = _core.Window(label, execution_count, cell_id, source)
+        no_thread = self.window.thread_error
         if no_thread is not None:
             warn_once(
                 "thread",
@@ -97,7 +97,7 @@ class OpenWindow:
 
     def cancel(self) -> None:
         """Close the window without a report."""
-        self._window.cancel()
+        self.window.cancel()
         close_window(self._children)
 
     def close(
@@ -116,7 +116,7 @@ class OpenWindow:
         read.
         """
         previous_end = None if previous is None else previous.rss_end_bytes
-        closed = self._window.close(status, previous_end)
+        closed = self.window.close(status, previous_end)
         if closed is None:
             return None
         figures, t_ns, rss_bytes = closed
@@ -173,10 +173,10 @@ class watch:
             raise TypeError("expected a label; as a decorator: @memwatch.watch('name')")
         self.label = label
         self.report: CellReport | None = None
-        self._window: OpenWindow | None = None
+        self.window: OpenWindow | None = None
 
     def __enter__(self) -> watch:
-        if self._window is not None:
+        if self.window is not None:
             raise RuntimeError(
                 f"watch({self.label!r}) is already open; use another watch() for the"
                 " inner block"
@@ -184,7 +184,7 @@ class watch:
         self.report = None
         warn_if_peaks_are_sampled()
         try:
-            self._window = OpenWindow(self.label)
+            self.window = OpenWindow(self.label)
         except OSError as error:
             _failure.warn(error)
         return self
@@ -195,7 +195,7 @@ class watch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        window, self._window = self._window, None
+        window, self.window = self.window, None
         if window is None:
             return
         try:
@@ -207,7 +207,7 @@ class watch:
 
     def __repr__(self) -> str:
         if self.report is None:
-            state = "has not ended" if self._window is not None else "has no report"
+            state = "has not ended" if self.window is not None else "has no report"
             return f"watch({self.label!r}): {state}"
         return f"watch({self.label!r})\n{self.report!r}"
 

@@ -114,7 +114,7 @@ def _cell(process: Process, now_ns: int) -> list[tuple[str, str]]:
         ran = f"running for {clock(process.running_ns(now_ns)) or 'unknown time'}"
     else:
         ran = "was running at the last sample"
-    rows = [("cell", f"{cell.label or 'a block'}, {ran}")]
+    rows = [("cell", f"{cell.place}, {ran}")]
     if cell.source:
         rows.append(("source", cell.source))
     start, peak = size(cell.rss_start_bytes), size(cell.rss_peak_bytes)

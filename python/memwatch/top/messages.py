@@ -134,6 +134,7 @@ def _cell(message: dict[str, Any]) -> CellReport | None:
         execution_count=_integer(value, "execution_count"),
         cell_id=_text(value, "cell_id", _MAX_NAME),
         source=_text(value, "source", _MAX_SOURCE),
+        line=_integer(value, "line", least=1),
         started_at=_text(value, "started_at", _MAX_TIME),
         duration_ns=figure("duration_ns"),
         rss_start_bytes=figure("rss_start_bytes"),

@@ -219,8 +219,8 @@ _COPIED = (
     "limit_set_by", "limit_group", "interval_ns", "sampled_at", "dropped",
 )  # fmt: skip
 _CELL_FIELDS = (
-    "label", "execution_count", "cell_id", "source", "started_at", "duration_ns",
-    "rss_start_bytes", "rss_peak_bytes", "used_bytes", "status",
+    "label", "execution_count", "cell_id", "source", "line", "started_at",
+    "duration_ns", "rss_start_bytes", "rss_peak_bytes", "used_bytes", "status",
 )  # fmt: skip
 
 

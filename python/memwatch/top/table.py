@@ -66,7 +66,7 @@ def _cell(process: Process, now_ns: int) -> str:
     cell = process.cell
     if cell is None:
         return ""
-    words = [cell.label or "a block"]
+    words = [cell.place]
     if cell.status not in ("ok", "running"):
         words.append(f"({cell.status})")
     return " ".join([*words, cell.source or ""]).strip()
