@@ -102,6 +102,7 @@ extern PyType_Spec core_process_spec;
 /* ---- Command: a command that is run and measured ---- */
 
 extern PyType_Spec core_command_spec;
+extern PyType_Spec core_lines_spec;
 
 /* ---- functions; each returns -1 with an exception set if it fails ---- */
 

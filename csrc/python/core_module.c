@@ -156,6 +156,7 @@ core_exec(PyObject *module)
     if (add_type(module, &core_window_spec, &state->window_type) < 0 ||
         add_type(module, &core_process_spec, NULL) < 0 ||
         add_type(module, &core_command_spec, NULL) < 0 ||
+        add_type(module, &core_lines_spec, NULL) < 0 ||
         core_add_recording_functions(module) < 0 ||
         core_add_blackbox_functions(module) < 0) {
         return -1;

@@ -28,7 +28,9 @@ __all__ = [
     "History",
     "MemwatchWarning",
     "history",
+    "lines",
     "load_ipython_extension",
+    "profile",
     "start_watching_memory",
     "stop_watching_memory",
     "unload_ipython_extension",
@@ -66,6 +68,10 @@ def __getattr__(name: str) -> Any:
         from .holders.variables import variables
 
         return variables
+    if name in ("lines", "profile"):
+        from .statements import functions
+
+        return getattr(functions, name)
     if name == "why":
         from .holders.explanation import why
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import CO_COROUTINE
 from types import CodeType
@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from ..measure.window import OpenWindow, history, status_of
 from ..report import CellReport
+from .arguments import CommandError
 
 if TYPE_CHECKING:
     from ..compare.leak import LeakVerdict
+    from ..statements.line_table import LineTable
 
 
 class CellBody:
     """The compiled body of a cell magic of `shell`. SyntaxError if it is not Python.
 
     Magics work in it, as in %%time. With `may_await`, ``await`` works in it too; then
-    only run_async() and repeat_async() run it.
+    only run_async() and repeat_async() run it. With `lines`, its lines are measured.
     """
 
-    def __init__(self, shell: Any, text: str, *, may_await: bool = False) -> None:
+    def __init__(
+        self, shell: Any, text: str, *, may_await: bool = False, lines: bool = False
+    ) -> None:
         self._shell = shell
         code = shell.transform_cell(text)
         self._number = int(shell.displayhook.prompt_count)
@@ -31,13 +35,79 @@ class CellBody:
         name = shell.compile.cache(code, self._number, raw_code=text)
         tree = shell.transform_ast(shell.compile.ast_parse(code, filename=name))
         self._value: CodeType | None = None
+        self._statements: CodeType
         last = tree.body[-1] if tree.body else None
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT if may_await else 0
         with shell.compile.extra_flags(flags):
             if isinstance(last, ast.Expr) and not _is_silenced(code, last):
                 tree.body.pop()
                 self._value = shell.compile(ast.Expression(last.value), name, "eval")
-            self._statements: CodeType = shell.compile(tree, name, "exec")
+            self.lines: LineTable | None = None
+            if lines:
+                self._statements = self._with_lines(code, tree, last, name)
+            else:
+                self._statements = shell.compile(tree, name, "exec")
+
+    def _with_lines(
+        self, code: str, tree: ast.Module, last: ast.stmt | None, name: str
+    ) -> CodeType:
+        from ..statements import instrument
+        from ..statements.line_table import LineTable
+
+        # The lines of the cell: the magic is the first.
+        source = dict(enumerate(code.splitlines(), 2))
+        self.lines = LineTable(f"In [{self._number}]", source)
+        if self._value is not None and last is not None:
+            # The value is evaluated after all statements, in the last one's line.
+            tree.body.append(ast.copy_location(ast.Pass(), last))
+        with instrument.no_warning_of_calls():
+            compiled: CodeType = self._shell.compile(
+                instrument.instrument_module(tree, offset=1), name, "exec"
+            )
+        return instrument.put_functions(
+            compiled, {instrument.ENTER: self.lines.measured.enter}
+        )
+
+    def run_lines(self, function: str, show: Callable[[LineTable], object]) -> Any:
+        """As run(), and show what each line cost.
+
+        With `function`, the lines of that function instead of the body's. CommandError:
+        they cannot be measured.
+        """
+        __tracebackhide__ = "__ipython_bottom__"
+        if self.lines is None:
+            return self._run_lines_of(function, show)
+        run = self.lines.measured.begin()
+        try:
+            return self.run()
+        finally:
+            self.lines.measured.end(run)
+            show(self.lines)
+
+    def _run_lines_of(self, name: str, show: Callable[[LineTable], object]) -> Any:
+        __tracebackhide__ = "__ipython_bottom__"
+        from ..statements.functions import LinesError, measuring
+
+        try:
+            function = self._shell.ev(name)
+            with measuring(function) as table:
+                try:
+                    return self.run()
+                finally:
+                    show(table)
+        except LinesError as error:
+            raise CommandError(f"%memwatch lines: {error}") from None
+
+    async def run_lines_async(self, show: Callable[[LineTable], object]) -> Any:
+        """As run_async(), and show what each line cost."""
+        __tracebackhide__ = "__ipython_bottom__"
+        assert self.lines is not None
+        run = self.lines.measured.begin()
+        try:
+            return await self.run_async()
+        finally:
+            self.lines.measured.end(run)
+            show(self.lines)
 
     def run(self) -> Any:
         """Run it; the value of its last line if that is an expression, else None.

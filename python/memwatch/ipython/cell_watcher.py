@@ -28,7 +28,7 @@ class _Cell:
     """A running cell."""
 
     __slots__ = (
-        "cell_id", "file", "info", "is_ignored", "key", "number", "report",
+        "cell_id", "file", "info", "is_ignored", "key", "lines", "number", "report",
         "should_print", "source", "store_history", "thread", "window",
     )  # fmt: skip
 
@@ -45,6 +45,7 @@ class _Cell:
         self.should_print: bool | None = None
         # Set before the cell's end if its code has raised.
         self.report: CellReport | None = None
+        self.lines: Any = None
         self.store_history: bool = info.store_history
         # IPython 8.0 has no cell ids.
         self.cell_id: str | None = getattr(info, "cell_id", None)
@@ -77,11 +78,16 @@ class CellWatcher:
     """
 
     def __init__(
-        self, shell: Any, on_report: OnReport, should_print: ShouldPrint
+        self,
+        shell: Any,
+        on_report: OnReport,
+        should_print: ShouldPrint,
+        on_lines: Callable[[Any], None],
     ) -> None:
         self._shell = shell
         self._on_report = on_report
         self._should_print = should_print
+        self._on_lines = on_lines
         self._failure = FailureWarning()
         self._previous: CellReport | None = None
         # By the id of their ExecutionInfo, oldest first. run_cell_async() need not
@@ -91,6 +97,7 @@ class CellWatcher:
         self._stdout = StdoutPosition()
         self._tracebacks = TracebackHooks(shell, self._code_failed)
         self._current_line = CurrentLine(shell, self._window_of)
+        self._recorder: Any = None  # of lines
         # Kept: after a reload of this module the class has other functions, and IPython
         # unregisters by equality.
         self._events = {
@@ -125,6 +132,7 @@ class CellWatcher:
             self._shell.events.unregister(event, function)
         self._tracebacks.remove()
         self._current_line.remove()
+        self.record_lines(False)
         self._stdout.leave()
         self.watching = False
         self._cells.clear()
@@ -134,6 +142,17 @@ class CellWatcher:
         """In a forked child: the running cells are the parent's."""
         self._cells.clear()
         self._only = None
+
+    def record_lines(self, wanted: bool) -> None:
+        """Show what each statement of the next cells costs, or no longer."""
+        if self._recorder is not None:
+            self._recorder.remove()
+            self._recorder = None
+        if wanted:
+            from ..statements.recorder import Recorder
+
+            self._recorder = Recorder(self._shell)
+            self._recorder.install()
 
     def watch_this_cell(self) -> None:
         """Watch the running cell to its end and print its line in any case."""
@@ -269,10 +288,19 @@ class CellWatcher:
         if cell.file is None:
             cell.file = file
         # A cell that runs inside it has a file of its own.
-        return cell.window.window if file == cell.file else None
+        if file != cell.file:
+            return None
+        if self._recorder is not None:
+            info = None if cell.info is None else cell.info()
+            source = "" if info is None else info.raw_cell
+            label = f"In [{cell.number}]"
+            self._recorder.enter(cell, label, source, code)
+        return cell.window.window
 
     def _close(self, cell: _Cell, result: Any, status: Status) -> None:
         number = self._number(result, cell.number)
+        if self._recorder is not None:
+            cell.lines = self._recorder.finish(cell)
         cell.report = cell.window.close(
             label=f"In [{number}]",
             execution_count=number if cell.store_history else None,
@@ -292,6 +320,8 @@ class CellWatcher:
             if self._stdout.is_inside_line and not self._is_separated(result):
                 print()
             self._on_report(self._number(result, cell.number), report)
+            if cell.lines is not None:
+                self._on_lines(cell.lines)
         except Exception as error:
             warn_once(
                 "line",

@@ -12,7 +12,7 @@ from ..warn import say
 from .arguments import CommandError, check_word, parse_count
 from .commands import COMMANDS, Argument, Command, Session
 
-CELL_OPTIONS = ("-r", "--repeat", "--leak", "--help")
+CELL_OPTIONS = ("lines", "-r", "--repeat", "--leak", "--help")
 """The options of ``%%memwatch``, without the short form of ``--help``."""
 LINE_OPTIONS = ("-r", "--repeat", "--help", "--version")
 """Those of ``%memwatch``, likewise."""
@@ -26,6 +26,8 @@ _CODE = {
     "%memwatch -r N CODE": "Run this line N times; show median and range.",
     "%%memwatch": "Watch this cell, even if watching is off.",
     "%%memwatch -r N": "Run this cell N times; show median and range.",
+    "%%memwatch lines": "Show what each line of this cell costs.",
+    "%memwatch lines -f F CODE": "Show what each line of function F costs.",
     "%%memwatch --leak": "Run this cell 20 times: does it leak?",
     "%%memwatch_compare": "Compare parts of this cell in fresh processes.",
     "%%memwatch_quiet": "Run this cell without printing a line.",
@@ -123,6 +125,10 @@ class CellOptions(NamedTuple):
     """How often to run the cell; None: once; 0: not at all, show the help."""
     leak: bool = False
     """Whether to decide if it leaks."""
+    lines: bool = False
+    """Whether to measure each line."""
+    function: str = ""
+    """The function whose lines to measure; "": the cell's."""
 
 
 def parse_cell_line(line: str) -> CellOptions:
@@ -131,9 +137,9 @@ def parse_cell_line(line: str) -> CellOptions:
     CommandError if the line has anything else.
 
     >>> parse_cell_line("-r 5")
-    CellOptions(runs=5, leak=False)
+    CellOptions(runs=5, leak=False, lines=False, function='')
     """
-    runs, leak = None, False
+    runs, leak, lines = None, False, False
     try:
         options, rest = getopt(_split(line), "r:h", ["repeat=", "leak", "help"])
         for option, value in options:
@@ -143,14 +149,15 @@ def parse_cell_line(line: str) -> CellOptions:
                 leak = True
             else:
                 runs = parse_count(value)
+        lines = rest == ["lines"] and not options
         if leak and runs is not None:
             _check_leak_runs(runs)
     except (GetoptError, CommandError) as error:
         raise CommandError(f"%%memwatch: {error}") from None
-    if rest:
+    if rest and not lines:
         hint = "; a cell magic takes no subcommand" if rest[0] in COMMANDS else ""
         raise CommandError(f"%%memwatch: unexpected argument: '{' '.join(rest)}'{hint}")
-    return CellOptions(runs, leak)
+    return CellOptions(runs, leak, lines)
 
 
 def _check_leak_runs(runs: int) -> None:
@@ -169,10 +176,22 @@ def parse(
     """
     if cell is not None:
         return parse_cell_line(line), cell
+    if line.split()[:1] == ["lines"]:
+        return _parse_lines(line)
     found = parse_code(line, is_name)
     if found is None:
         return CellOptions(), None
     return CellOptions(runs=found[0]), found[1]
+
+
+def _parse_lines(line: str) -> tuple[CellOptions, str]:
+    found = re.fullmatch(r"\s*lines\s+-f\s*(\S+)\s+(.+)", line)
+    if found is None:
+        raise CommandError(
+            "%memwatch lines: expected a function and code that calls it:"
+            " %memwatch lines -f FUNCTION CODE; for a cell: %%memwatch lines"
+        )
+    return CellOptions(lines=True, function=found[1]), found[2]
 
 
 def describe() -> str:

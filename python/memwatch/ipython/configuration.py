@@ -105,6 +105,13 @@ class Configuration(HasTraits):
         " (default: '80%'). '': never.",
     ).tag(config=True)
 
+    statements = Bool(
+        False,
+        help="Show a table below each cell of what each of its statements cost, and"
+        " each line of its loops (default: False). Adds about 10 us to each. For one"
+        " cell: %%memwatch lines.",
+    ).tag(config=True)
+
     hints = Bool(
         True,
         help="Print a line below a cell's line when a cell has run again and Out still"

@@ -54,7 +54,7 @@ class MemWatch(Configuration, Magics):
         self._limits: dict[str, float] = {}
         super().__init__(shell, **traits)
         self._limit_warning = LimitWarning()
-        self.watcher = CellWatcher(shell, self._print, self._should_print)
+        self.watcher = CellWatcher(shell, self._print, self._should_print, self.show)
         history.max_reports = self.max_history_reports
         history.max_timelines_bytes = int(self.max_timelines_mib * _MIB)
         shells.add(self)
@@ -65,6 +65,8 @@ class MemWatch(Configuration, Magics):
                 self.publish, self.publish_hz, self.publish_server_key
             )
         self._is_ready = True
+        if self.statements:
+            self.watcher.record_lines(True)
         self._warn_changed()
 
     def _load_config(self, cfg: Any, *which: Any, **named: Any) -> None:
@@ -117,6 +119,11 @@ class MemWatch(Configuration, Magics):
             publishing.start(endpoint, hz, server_key)
         except publishing.PublishError as error:
             raise TraitError(str(error)) from None
+
+    @observe("statements")
+    def _statements_changed(self, change: Any) -> None:
+        if self._is_ready:
+            self.watcher.record_lines(change["new"])
 
     @observe("max_timelines_mib")
     def _max_timelines_mib_changed(self, change: Any) -> None:
@@ -234,15 +241,18 @@ class MemWatch(Configuration, Magics):
         shell: Any = self.shell
         if cell is not None:
             line = shell.var_expand(line, 2)
-        (runs, leak), code = self._parse(line, cell)
+        options, code = self._parse(line, cell)
+        runs = options.runs
         if code is None:
             return self._run_subcommand(shell.var_expand(line, 2))
         if runs == 0:
             return say(command_line.describe())
         from .cell_body import CellBody
 
-        body = CellBody(self.shell, code)
-        if leak:
+        body = CellBody(self.shell, code, lines=options.lines and not options.function)
+        if options.lines:
+            return self._run_lines(body, options.function)
+        if options.leak:
             return say(str(body.find_leak(runs)))
         if runs is None:
             self.watcher.watch_this_cell()
@@ -308,16 +318,28 @@ class MemWatch(Configuration, Magics):
         if cell is not None:
             shell: Any = self.shell
             line = shell.var_expand(line, 1)
-        (runs, leak), code = self._parse(line, cell)
-        if leak:
+        options, code = self._parse(line, cell)
+        runs = options.runs
+        if options.leak:
             raise UsageError("%%memwatch --leak: cannot repeat a cell that awaits")
         if runs == 0:
             return say(command_line.describe())
-        body = CellBody(self.shell, code or "", may_await=True)
+        body = CellBody(self.shell, code or "", may_await=True, lines=options.lines)
+        if options.lines:
+            self.watcher.watch_this_cell()
+            return await body.run_lines_async(self.show)
         if runs is None:
             self.watcher.watch_this_cell()
             return await body.run_async()
         return self._show_repeats(await body.repeat_async(runs))
+
+    def _run_lines(self, body: Any, function: str) -> Any:
+        __tracebackhide__ = True
+        self.watcher.watch_this_cell()
+        try:
+            return body.run_lines(function, self.show)
+        except CommandError as error:
+            raise UsageError(str(error)) from None
 
     def _parse(self, line: str, cell: str | None) -> tuple[CellOptions, str | None]:
         """The options and the code; no code: a subcommand. UsageError."""
