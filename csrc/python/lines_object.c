@@ -142,25 +142,29 @@ lines_begin(PyObject *op, PyObject *Py_UNUSED(unused))
     return PyLong_FromLongLong(number);
 }
 
-PyDoc_STRVAR(lines_enter_doc,
-             "enter($self, run, line, /)\n--\n\n"
-             "In that run the line begins, and the one before it ends.");
+PyDoc_STRVAR(
+    lines_enter_doc,
+    "enter($self, run, line, /)\n--\n\n"
+    "In that run the line begins, and the one before it ends. A negative line\n"
+    "goes on: it does not count as another run of it.");
 
 static PyObject *
 lines_enter(PyObject *op, PyObject *const *args, Py_ssize_t count)
 {
     LinesObject *self = (LinesObject *)op;
     long long number = count == 2 ? PyLong_AsLongLong(args[0]) : -1;
-    long long line = count == 2 ? PyLong_AsLongLong(args[1]) : -1;
+    long long line = count == 2 ? PyLong_AsLongLong(args[1]) : 0;
+    bool counted = line > 0;
     struct line_run **place;
     struct line_row *row;
 
-    if (number < 0 || line < 1) {
+    if (number < 0 || line == 0 || PyErr_Occurred()) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_TypeError, "enter(): expected a run and a line");
         }
         return NULL;
     }
+    line = counted ? line : -line;
     place = find_run(self, number);
     if (place == NULL) {
         Py_RETURN_NONE;
@@ -170,7 +174,7 @@ lines_enter(PyObject *op, PyObject *const *args, Py_ssize_t count)
     }
     (*place)->line = line;
     row = row_of(self, line);
-    if (row != NULL) {
+    if (row != NULL && counted) {
         row->count++;
     }
     open_window(self, *place);

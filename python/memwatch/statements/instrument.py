@@ -21,7 +21,7 @@ RUN = "__memwatch_run__"
 """The variable of a function that has the number of its run."""
 
 Call = Callable[[int], ast.expr]
-"""Makes the call for a line."""
+"""Makes the call for a line; a negative one goes on and does not count."""
 
 
 def call(function: bytes, *arguments: ast.expr) -> ast.expr:
@@ -67,7 +67,8 @@ class Instrument(ast.NodeTransformer):
     visit_While = _visit_loop  # noqa: N815
 
     def _visit_with(self, node: Any) -> Any:
-        node.body = self.body(node.body, after=node.lineno)
+        # Its end, __exit__(), belongs to its first line.
+        node.body = self.body(node.body, after=-node.lineno)
         return node
 
     visit_With = _visit_with  # noqa: N815
@@ -157,7 +158,8 @@ def instrument_module(tree: ast.Module, offset: int) -> ast.Module:
     """The code of a cell with calls of ENTER(1, line + offset)."""
 
     def enter(line: int) -> ast.expr:
-        return call(ENTER, ast.Constant(1), ast.Constant(line + offset))
+        number = line + offset if line > 0 else line - offset
+        return call(ENTER, ast.Constant(1), ast.Constant(number))
 
     instrument = Instrument(enter)
     first, rest = _split(tree.body)
