@@ -142,6 +142,20 @@ truth: $(VENV)/.test dist/.wheel ## What memwatch and its peers say of cells of 
 bench-compare: $(VENV)/.memwatch $(VENV)/.test ## How often memwatch compare is wrong
 	$(BIN)/python -m benchmarks.accuracy.comparisons
 
+.PHONY: holders
+holders: $(VENV)/.memwatch $(VENV)/.test ## Ways to hold 64 MiB: named and freed? Into docs/holders.md
+	$(BIN)/pip install --quiet polars pyarrow
+	$(BIN)/python -m benchmarks.heap.holders --write
+
+.PHONY: bench-heap
+bench-heap: $(VENV)/.test dist/.wheel ## variables() beside RSS for real data sets; how fast it walks
+	$(BIN)/python -m benchmarks.heap.data_sets
+	$(BIN)/python -m benchmarks.heap.walk_speed
+
+.PHONY: bench-statements
+bench-statements: $(VENV)/.test dist/.wheel ## Statements of known cost; memwatch and other line profilers
+	$(BIN)/python -m benchmarks.accuracy.statements
+
 .PHONY: slots-table
 slots-table: $(VENV)/.memwatch $(VENV)/.demo ## What slots save on each Python here; into README.md
 	$(BIN)/python tools/slots_table.py --write

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .. import _core
-from .line import Line
+from .line_row import Line
 
 
 class LineTable:

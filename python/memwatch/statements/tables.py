@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..display.units import duration, mib, printable
-from .line import Line
+from .line_row import Line
 
 _WIDTH = 80
 _BAR = 60

@@ -57,6 +57,11 @@ test_cells(void **state)
     assert_int_equal(view.cells[0].status, MW_BLACKBOX_OPEN);
     assert_int_equal(view.cells[0].rss_peak_bytes, 10);
     assert_int_equal(view.cells[1].rss_peak_bytes, 70);
+    assert_int_equal(view.cells[1].line, MW_ABSENT);
+    mw_blackbox_writer_set_line(writer, inner, 7);
+    view = view_of(place);
+    assert_int_equal(view.cells[0].line, MW_ABSENT);
+    assert_int_equal(view.cells[1].line, 7);
 
     mw_blackbox_writer_close_cell(writer, inner, MW_BLACKBOX_CANCELLED, NULL);
     mw_blackbox_writer_close_cell(writer, outer, MW_BLACKBOX_ERROR, &result);
@@ -66,6 +71,7 @@ test_cells(void **state)
     assert_int_equal(view.cells[0].result.drift_bytes, -5);
     assert_int_equal(view.cells[0].result.rss_start_bytes, 10);
     assert_int_equal(view.cells[1].status, MW_BLACKBOX_CANCELLED);
+    assert_int_equal(view.cells[1].line, MW_ABSENT);
     assert_int_equal(view.cells[1].rss_peak_bytes, 70);
     mw_blackbox_writer_free(&writer);
 }

@@ -27,6 +27,7 @@ a_cell(void)
         .t_real_ns = INT64_C(1795435200123456789),
         .rss_start_bytes = 10,
         .rss_peak_bytes = 20,
+        .line = 7,
         .result = {.duration_ns = 500,
                    .rss_start_bytes = 10,
                    .rss_end_bytes = 15,
@@ -94,7 +95,8 @@ body_of(enum mw_message_kind kind, const struct mw_blackbox_identity *who,
 #define CELL                                                                           \
     "\"cell\":{\"number\":3," TITLE                                                    \
     "\"started_at\":\"2026-11-23T12:00:00.123+00:00\","                                \
-    "\"duration_ns\":500,\"rss_start_bytes\":10,\"rss_peak_bytes\":20}"
+    "\"duration_ns\":500,\"rss_start_bytes\":10,\"rss_peak_bytes\":20,"                \
+    "\"line\":7}"
 
 static void
 test_idle(void **state)
