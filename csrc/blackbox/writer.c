@@ -1,7 +1,6 @@
 #include "blackbox/writer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 
 #include "base/clock.h"
 #include "blackbox/copier.h"
+#include "blackbox/file.h"
 #include "blackbox/identity.h"
 #include "linux/proc.h"
 
@@ -28,51 +28,6 @@ struct mw_blackbox_writer {
 };
 
 /* ---- the file ---- */
-
-/* Create a file of zeroes with all its blocks allocated. Returns a descriptor or
- * -errno.
- */
-static int
-make_file(const char *path)
-{
-    const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    int fd = open(path, flags, 0600);
-    int err;
-
-    if (fd < 0 && errno == EEXIST) {
-        unlink(path); /* left by a process that was killed here */
-        fd = open(path, flags, 0600);
-    }
-    if (fd < 0) {
-        return -errno;
-    }
-    /* A missing block would be a SIGBUS at the first store to it. */
-    err = posix_fallocate(fd, 0, MW_BLACKBOX_BYTES);
-    if (err != 0) {
-        close(fd);
-        unlink(path);
-        return -err;
-    }
-    return fd;
-}
-
-/* Anonymous memory with a descriptor, for the copier and the publisher. */
-static int
-make_memory(void)
-{
-    int fd = memfd_create("memwatch", MFD_CLOEXEC);
-
-    if (fd < 0) {
-        return -errno;
-    }
-    if (ftruncate(fd, MW_BLACKBOX_BYTES) != 0) {
-        int err = -errno;
-
-        close(fd);
-        return err;
-    }
-    return fd;
-}
 
 /* Map `fd`, and keep it open. */
 static int
@@ -124,7 +79,8 @@ static int
 make_box(struct mw_blackbox_writer *self, const char *unfinished,
          const struct mw_blackbox_identity *given, int64_t lifetime_peak_bytes)
 {
-    int fd = self->is_named ? make_file(unfinished) : make_memory();
+    int fd =
+        self->is_named ? mw_blackbox_file_make(unfinished) : mw_blackbox_memory_make();
     int err;
 
     if (fd < 0) {

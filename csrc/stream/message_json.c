@@ -261,6 +261,7 @@ put_report(struct out *out, const struct mw_blackbox_cell *cell)
     put_literal(out, "{");
     put_int(out, "schema", MW_MESSAGE_REPORT_SCHEMA);
     put_title(out, &cell->title);
+    put_int(out, "line", MW_ABSENT); /* it has ended */
     put_date(out, "started_at", cell->t_real_ns);
     for (int i = 0; i < MW_RESULT_FIGURE_COUNT; i++) {
         put_int(out, mw_result_figures[i].name, mw_result_get(result, i));

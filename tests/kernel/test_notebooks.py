@@ -60,7 +60,7 @@ def test_stored_outputs_show_curves_and_no_machine(path):
 def test_tour_answers_its_questions():
     told = "".join(text_of(cell) for cell in code_cells(TOUR)).replace("\r", "")
     assert re.search(r"\(\+3 children, peak [23]\d\d MiB PSS\)", told)
-    assert re.search(r"^cell +In \[1\], began ", told, re.M)
+    assert re.search(r"^cell +In \[1\] line \d+, began ", told, re.M)
     assert re.search(r"^RSS +2\d\d\.\d\d MiB at the last sample$", told, re.M)
     assert re.search(r"^slots_vs_noslots\.ipynb: ok: 9 cells in ", told, re.M)
 
@@ -72,7 +72,7 @@ def test_tour_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     told = "".join(text_of(cell) for cell in code_cells(tmp_path / "out.ipynb"))
     assert re.search(r"\(\+3 children, (peak|up to) \d+", told)
-    assert re.search(r"^cell +In \[1\], began ", told, re.M)
+    assert re.search(r"^cell +In \[1\] line \d+, began ", told, re.M)
 
 
 def test_slots_save_memory():

@@ -28,6 +28,10 @@ IN_A_KERNEL = {
     "%memwatch rows = list(range(10**6))": LINE,
     "%memwatch -r 5 list(range(10**6))": r"^5 runs\nused .* MiB  \(.* to .*\)$",
     "%%memwatch": LINE,
+    "%memwatch vars": r"^ alone MiB shared MiB cell  name\n +6\d\.\d+ .* large ",
+    "%memwatch why": r"^ +6\d\.\d+  large: bytearray of .*\n +to free it: del large$",
+    "%memwatch trim": r"^\d+\.\d+ MiB returned to the system, RSS \d",
+    "%%memwatch lines": r"^ line +runs +kept MiB[\s\S]*\n +2 +1 .* 1 \+ 1;$",
     "%%memwatch --leak": r"^no leak above 4 KiB a run can be shown in 20 runs$",
     "%%memwatch_compare": r"^no difference can be shown between what two and one keep",
     "%%memwatch_quiet": r"^$",
@@ -40,7 +44,7 @@ IN_A_KERNEL = {
     "%memwatch save session.csv": r"^\d+ reports in session\.csv$",
     "%memwatch save session.json": r"^\d+ reports in session\.json$",
     "%memwatch report session.html": r"^\d+ reports in session\.html$",
-    "%memwatch postmortem": r"^ended +ended without a clean exit.*\n^cell +In \[2\], ",
+    "%memwatch postmortem": r"^ended +ended without a clean .*\n^cell +In \[2\] line 1, ",
     "%memwatch publish on": r"^published: .*ipc://",
     "%memwatch help": r"%memwatch top \[N\] +Show which cells",
     "%config MemWatch": r"MemWatch\(Configuration.*\n[\s\S]*MemWatch\.children=<Bool>",
@@ -54,6 +58,8 @@ IN_A_KERNEL = {
     'memwatch.history.plot().figure.savefig("session.png")': r"^$",
     'with memwatch.watch("load"): table = load()': r"^$",
     'load = memwatch.watch("load")(load)': r"^$",
+    "memwatch.variables().to_dicts()": r"'name': 'large'",
+    "load = memwatch.lines(load)": r"^$",
     "memwatch.history.clear()": r"^$",
 }
 """What each prints, without its own line in most cases."""

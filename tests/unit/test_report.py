@@ -19,6 +19,7 @@ FIELDS = [
     "execution_count",
     "cell_id",
     "source",
+    "line",
     "started_at",
     "duration_ns",
     "rss_start_bytes",

@@ -27,7 +27,7 @@ _CODE = {
     "%%memwatch": "Watch this cell, even if watching is off.",
     "%%memwatch -r N": "Run this cell N times; show median and range.",
     "%%memwatch lines": "Show what each line of this cell costs.",
-    "%memwatch lines -f F CODE": "Show what each line of function F costs.",
+    "%memwatch lines -f F CODE": "Show what each line of F() costs.",
     "%%memwatch --leak": "Run this cell 20 times: does it leak?",
     "%%memwatch_compare": "Compare parts of this cell in fresh processes.",
     "%%memwatch_quiet": "Run this cell without printing a line.",

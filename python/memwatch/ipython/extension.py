@@ -23,11 +23,19 @@ def _loaded(shell: Any) -> MemWatch | None:
     return magics if type(magics).__module__ == MemWatch.__module__ else None
 
 
+def _memory_now() -> dict[str, Any]:
+    """The memory of this process; empty: it cannot be read, as a cell will report."""
+    try:
+        return dict(_core.memory())
+    except OSError:
+        return {}
+
+
 def load(shell: Any) -> None:
     """Register the magics with `shell` and watch its cells. Idempotent."""
     magics = _loaded(shell)
     if magics is None:
-        keep("memory at load", _core.memory)
+        keep("memory at load", _memory_now)
         magics = MemWatch(shell)
         shell.register_magics(magics)
         _add_completion(shell, magics)

@@ -173,10 +173,10 @@ class watch:
             raise TypeError("expected a label; as a decorator: @memwatch.watch('name')")
         self.label = label
         self.report: CellReport | None = None
-        self.window: OpenWindow | None = None
+        self._window: OpenWindow | None = None
 
     def __enter__(self) -> watch:
-        if self.window is not None:
+        if self._window is not None:
             raise RuntimeError(
                 f"watch({self.label!r}) is already open; use another watch() for the"
                 " inner block"
@@ -184,7 +184,7 @@ class watch:
         self.report = None
         warn_if_peaks_are_sampled()
         try:
-            self.window = OpenWindow(self.label)
+            self._window = OpenWindow(self.label)
         except OSError as error:
             _failure.warn(error)
         return self
@@ -195,7 +195,7 @@ class watch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        window, self.window = self.window, None
+        window, self._window = self._window, None
         if window is None:
             return
         try:
@@ -207,7 +207,7 @@ class watch:
 
     def __repr__(self) -> str:
         if self.report is None:
-            state = "has not ended" if self.window is not None else "has no report"
+            state = "has not ended" if self._window is not None else "has no report"
             return f"watch({self.label!r}): {state}"
         return f"watch({self.label!r})\n{self.report!r}"
 

@@ -69,8 +69,8 @@ def lines(function: _F) -> _F:
 def profile(function: _F) -> _F:
     """Decorator: as lines(), and print the table when the program ends.
 
-    @memwatch.profile
-    def load(): ...
+    >>> @profile  # doctest: +SKIP
+    ... def load(): ...
     """
     import atexit
 

@@ -66,7 +66,8 @@ def _cell(process: Process, now_ns: int) -> str:
     cell = process.cell
     if cell is None:
         return ""
-    words = [cell.place]
+    # The column is narrow, and the source shown is often that of line 1.
+    words = [cell.place if cell.line != 1 else cell.label or "a block"]
     if cell.status not in ("ok", "running"):
         words.append(f"({cell.status})")
     return " ".join([*words, cell.source or ""]).strip()

@@ -129,7 +129,7 @@ test_closed(void **state)
     (void)state;
     assert_string_equal(
         body_of(MW_MESSAGE_CLOSE, &who, &cell), HEAD("close") CELL
-        ",\"report\":{\"schema\":1," TITLE
+        ",\"report\":{\"schema\":1," TITLE "\"line\":null,"
         "\"started_at\":\"2026-11-23T12:00:00.123+00:00\",\"duration_ns\":500,"
         "\"rss_start_bytes\":10,\"rss_end_bytes\":15,\"rss_peak_bytes\":20,"
         "\"used_bytes\":5,\"peaked_bytes\":5,\"risen_bytes\":10,\"drift_bytes\":-5,"

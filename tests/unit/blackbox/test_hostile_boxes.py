@@ -38,7 +38,7 @@ def test_no_black_boxes():
         (b"", "it is truncated"),
         (b"\0" * 65536, "it begins with zeroes only"),
         (b"# a notebook\n" * 100, "it is not a black box of memwatch"),
-        (b"memwatch" + b"\x04\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
+        (b"memwatch" + b"\x63\0\0\0\4\3\2\1" + b"\0" * 65536, "by a newer memwatch"),
     ],
 )
 def test_file_that_is_not_a_box(tmp_path, content, told):

@@ -156,7 +156,7 @@ def test_next_load_reports_it_once():
         told = kernel.run("%load_ext memwatch")
         (line,) = (each for each in told.splitlines() if each.startswith("memwatch: "))
         assert re.fullmatch(
-            rf"memwatch: process {pid} ended without a clean exit in In \[2\]"
+            rf"memwatch: process {pid} ended without a clean exit in In \[2\] line \d+"
             r" \(# the cell\): RSS \d+\.\d\d MiB at the last sample, growing by"
             rf" \d+\.\d\d MiB/s, limit .*; see `memwatch postmortem {pid}`",
             line,
@@ -190,7 +190,7 @@ def test_next_shell_in_a_terminal_reports_it(tmp_path):
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
     )
     line, loaded = next_one.stdout.splitlines()
-    assert "in In [1] (import os, signal; os.kill(os.getpid(), 9))" in line
+    assert "in In [1] line 1 (import os, signal; os.kill(os.getpid(), 9))" in line
     assert loaded == "loaded"
 
 

@@ -52,7 +52,7 @@ def texts(ip, typed):
         ("%memwatch history ", ["20", "50", "100", "500"]),
         ("%memwatch -", ["-r", "--repeat", "--help", "--version"]),
         ("%%memwatch -", ["-r", "--repeat", "--leak", "--help"]),
-        ("%%memwatch ", ["-r", "--repeat", "--leak", "--help"]),
+        ("%%memwatch ", ["lines", "-r", "--repeat", "--leak", "--help"]),
         ("%%memwatch -r ", ["3", "5", "10"]),
         ("%memwatch -r ", ["3", "5", "10"]),
         ("%memwatch -r 1", ["10"]),
@@ -97,7 +97,7 @@ def test_only_subcommands_if_nothing_is_typed(ip, tmp_path):
     found = offered(ip, "%memwatch ")
     assert found[0] == ("on", "keyword")
     assert {kind for _, kind in found} == {"keyword"}
-    assert len(found) == len(set(found)) == 13
+    assert len(found) == len(set(found)) == 16
 
 
 def test_subcommands_come_before_names_of_the_code(ip, tmp_path):
