@@ -309,7 +309,7 @@ COMMANDS: dict[str, Command] = {
         details="With NAME: who else holds what it holds, and how.",
     ),
     "trim": Command(
-        "Return memory that malloc retains to the system.",
+        "Return free memory of malloc to the system.",
         _trim,
         details="Calls malloc_trim(), which takes milliseconds.",
     ),
