@@ -69,7 +69,8 @@ add_block(struct mw_object_table *self)
 
     if (block == self->blocks_room) {
         size_t room = block == 0 ? FIRST_BLOCKS : 2 * block;
-        struct mw_object_record **blocks = realloc(self->blocks, room * sizeof *blocks);
+        struct mw_object_record **blocks = (struct mw_object_record **)realloc(
+            (void *)self->blocks, room * sizeof *blocks);
 
         if (blocks == NULL) {
             return -ENOMEM;
@@ -138,7 +139,7 @@ mw_object_table_release(struct mw_object_table *self)
     for (size_t i = 0; i < self->records; i += RECORDS_PER_BLOCK) {
         free(self->blocks[i / RECORDS_PER_BLOCK]);
     }
-    free(self->blocks);
+    free((void *)self->blocks);
     free(self->entries);
     mw_object_table_init(self);
 }

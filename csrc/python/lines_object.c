@@ -259,6 +259,7 @@ lines_rows(PyObject *op, PyObject *Py_UNUSED(unused))
 
     for (int64_t i = 0; list != NULL && i < self->count; i++) {
         const struct line_row *row = &self->rows[i];
+        int64_t line = self->first + i;
         int64_t used = row->absent ? MW_ABSENT : row->used_bytes;
         int64_t peaked = row->absent ? MW_ABSENT : row->peaked_bytes;
         int64_t error = row->absent ? MW_ABSENT : row->error_bytes;
@@ -267,10 +268,9 @@ lines_rows(PyObject *op, PyObject *Py_UNUSED(unused))
         if (row->count == 0) {
             continue;
         }
-        item =
-            Py_BuildValue("LLNNNL", (long long)(self->first + i), (long long)row->count,
-                          int_or_none(used), int_or_none(peaked), int_or_none(error),
-                          (long long)row->duration_ns);
+        item = Py_BuildValue("LLNNNL", (long long)line, (long long)row->count,
+                             int_or_none(used), int_or_none(peaked), int_or_none(error),
+                             (long long)row->duration_ns);
         if (item == NULL || PyList_Append(list, item) < 0) {
             Py_CLEAR(list);
         }

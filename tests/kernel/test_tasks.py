@@ -54,7 +54,7 @@ IN_A_KERNEL = {
     "memwatch.history.cell(3).used_mib": r"^6\d\.\d+$",
     "memwatch.history.to_frame()": r"used_mib +peaked_mib",
     'memwatch.history.to_frame().sort_values("used_mib")': r"^In \[3\] .*large = ",
-    'memwatch.history.to_frame()["risen_mib"].max()': r"\b64\.\d+",
+    'memwatch.history.to_frame()["risen_mib"].max()': r"\b6\d\.\d+",
     'memwatch.history.plot().figure.savefig("session.png")': r"^$",
     'with memwatch.watch("load"): table = load()': r"^$",
     'load = memwatch.watch("load")(load)': r"^$",

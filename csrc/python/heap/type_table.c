@@ -250,7 +250,7 @@ grow(struct type_table *self)
     free(self->infos);
     self->infos = infos;
     self->capacity = capacity;
-    memset(self->recent, 0, sizeof self->recent);
+    memset((void *)self->recent, 0, sizeof self->recent);
     return 0;
 }
 
