@@ -114,7 +114,7 @@ begin_run(LinesObject *self, int64_t number, int64_t line)
 }
 
 static void
-end_run(LinesObject *self, struct line_run **place)
+end_run(const LinesObject *self, struct line_run **place)
 {
     struct line_run *run = *place;
 
@@ -183,21 +183,26 @@ lines_enter(PyObject *op, PyObject *const *args, Py_ssize_t count)
 
 PyDoc_STRVAR(lines_end_doc, "end($self, run, /)\n--\n\nThe run ends, if it has not.");
 
-static PyObject *
-lines_end(PyObject *op, PyObject *run)
+static int
+end_by_number(LinesObject *self, PyObject *run)
 {
-    LinesObject *self = (LinesObject *)op;
     long long number = PyLong_AsLongLong(run);
     struct line_run **place;
 
     if (number == -1 && PyErr_Occurred()) {
-        return NULL;
+        return -1;
     }
     place = find_run(self, number);
     if (place != NULL) {
         end_run(self, place);
     }
-    Py_RETURN_NONE;
+    return 0;
+}
+
+static PyObject *
+lines_end(PyObject *op, PyObject *run)
+{
+    return end_by_number((LinesObject *)op, run) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(lines_pause_doc,
@@ -209,16 +214,11 @@ lines_pause(PyObject *op, PyObject *args)
 {
     PyObject *run;
     PyObject *value;
-    PyObject *ended;
 
-    if (!PyArg_ParseTuple(args, "OO:pause", &run, &value)) {
+    if (!PyArg_ParseTuple(args, "OO:pause", &run, &value) ||
+        end_by_number((LinesObject *)op, run) < 0) {
         return NULL;
     }
-    ended = lines_end(op, run);
-    if (ended == NULL) {
-        return NULL;
-    }
-    Py_DECREF(ended);
     return Py_NewRef(value);
 }
 

@@ -45,9 +45,7 @@ reach_buffer(struct walk *self, uintptr_t address, int64_t bytes)
     uint32_t from = mw_object_table_get(&self->table, address);
     uint32_t to;
 
-    if (walk_next_set(self, from, &to) < 0) {
-        return -1;
-    }
+    walk_next_set(self, from, &to);
     if (to != from) {
         if (mw_object_table_set(&self->table, address, to) < 0) {
             return walk_no_memory(self);
@@ -77,7 +75,7 @@ reach_array(struct walk *self, uintptr_t address, Py_ssize_t length)
 
 /* Apply the answer for an object, which the current holder has reached. */
 static int
-take_answer(struct walk *self, PyObject *object, PyObject *answer)
+take_answer(struct walk *self, const PyObject *object, PyObject *answer)
 {
     long long own;
     PyObject *buffers;

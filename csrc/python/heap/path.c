@@ -46,7 +46,7 @@ is_target(struct search *self, PyObject *object, bool *out)
 }
 
 static bool
-is_wall(const struct search *self, PyObject *object)
+is_wall(const struct search *self, const PyObject *object)
 {
     uint32_t set = mw_object_table_get(&self->walk->table, (uintptr_t)object);
 

@@ -14,6 +14,7 @@ reference_count(PyObject *object)
 }
 
 static int
+/* cppcheck-suppress constParameterCallback ; a visitproc */
 count_reference(PyObject *object, void *references)
 {
     struct references *self = references;

@@ -103,7 +103,7 @@ push(struct walk *self, PyObject *object, Py_ssize_t next, uint32_t from)
 
 /* ---- reaching an object ---- */
 
-int
+void
 walk_next_set(struct walk *self, uint32_t set, uint32_t *out)
 {
     *out = set;
@@ -114,30 +114,30 @@ walk_next_set(struct walk *self, uint32_t set, uint32_t *out)
         else if (set == MW_HOLDER_SET_ROOT) {
             *out = MW_HOLDER_SET_HELD;
         }
-        return 0;
+        return;
     }
     if (set == self->last_from && self->last_to != 0) {
         *out = self->last_to;
-        return 0;
+        return;
     }
     if (mw_holder_set_has_holders(set)) {
         if (self->sets.items[set].holder == self->holder) {
-            return 0;
+            return;
         }
     }
     else if (set == MW_HOLDER_SET_SYSTEM || set == MW_HOLDER_SET_WALL ||
              set == MW_HOLDER_SET_MANY) {
-        return 0;
+        return;
     }
     self->last_from = set;
     if (!mw_holder_set_has_holders(set)) {
         set = MW_HOLDER_SET_NONE;
     }
     if (mw_holder_sets_add(&self->sets, set, self->holder, out) < 0) {
-        return walk_no_memory(self);
+        (void)walk_no_memory(self);
+        return;
     }
     self->last_to = *out;
-    return 0;
 }
 
 /* Put what has been counted into the sets. */
@@ -174,9 +174,7 @@ reach(struct walk *self, PyObject *object, uint16_t *number)
     const struct type_info *info;
     uint32_t to;
 
-    if (walk_next_set(self, from, &to) < 0) {
-        return -1;
-    }
+    walk_next_set(self, from, &to);
     if (to == from) {
         return 0;
     }
@@ -290,7 +288,7 @@ is_large(PyObject *object)
 
 /* The set that the object, which the current holder has reached, is in. */
 static uint32_t
-set_of(const struct walk *self, PyObject *object)
+set_of(const struct walk *self, const PyObject *object)
 {
     return mw_object_table_get(&self->table, (uintptr_t)object);
 }
@@ -374,7 +372,7 @@ walk_objects(struct walk *self, uint32_t holder, PyObject *objects)
 }
 
 int
-walk_mark(struct walk *self, PyObject *object, uint32_t set)
+walk_mark(struct walk *self, const PyObject *object, uint32_t set)
 {
     if (mw_object_table_set(&self->table, (uintptr_t)object, set) < 0) {
         return walk_no_memory(self);

@@ -88,7 +88,7 @@ void walk_release(struct walk *self);
 void walk_end(struct walk *self);
 
 /* Put the object into the set MW_HOLDER_SET_WALL or MW_HOLDER_SET_ROOT. */
-int walk_mark(struct walk *self, PyObject *object, uint32_t set);
+int walk_mark(struct walk *self, const PyObject *object, uint32_t set);
 
 /* Walk what the objects of the list hold: by the system; then by a holder, a number
  * that rises from call to call. */

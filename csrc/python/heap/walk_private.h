@@ -14,7 +14,7 @@ int walk_no_memory(struct walk *self);
 
 /* The set in which an object of `set` is after the current holder has reached it; the
  * same: nothing to do. */
-int walk_next_set(struct walk *self, uint32_t set, uint32_t *out);
+void walk_next_set(struct walk *self, uint32_t set, uint32_t *out);
 
 /* Move `bytes` of an object or a buffer. A root has not been counted yet. */
 void walk_count(struct walk *self, uint32_t from, uint32_t to, int64_t bytes);
