@@ -114,10 +114,14 @@ def explanation_html(
     from html import escape
 
     left = ' style="text-align: left"'
+
+    def code(text: str) -> str:
+        return f"<code>{escape(text)}</code>" if text else ""
+
     body = "".join(
         f"<tr><td>{mib(row.size_bytes)}</td>"
         f"<td{left}>{escape(printable(row.what))}</td>"
-        f"<td{left}><code>{escape(row.command)}</code></td></tr>"
+        f"<td{left}>{code(row.command)}</td></tr>"
         for row in rows
     )
     notes = [summary, *_partial(partial)]
