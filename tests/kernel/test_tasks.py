@@ -30,10 +30,10 @@ IN_A_KERNEL = {
     "%%memwatch": LINE,
     "%memwatch vars": r"^alone MiB shared MiB cell  name\n +6\d\.\d+ .* large ",
     "%memwatch why": r"^ +6\d\.\d+  large: bytearray of .*\n +to free it: del large$",
-    "%memwatch trim": r"^\d+\.\d+ MiB returned to the system, RSS \d",
     "%%memwatch lines": r"^line +runs +kept MiB[\s\S]*\n +2 +1 .* 1 \+ 1;$",
     "%%memwatch --leak": r"^no leak above 4 KiB a run can be shown in 20 runs$",
     "%%memwatch_compare": r"^no difference can be shown between what two and one keep",
+    "%memwatch trim": r"^\d+\.\d+ MiB returned to the system, RSS \d",
     "%%memwatch_quiet": r"^$",
     "%memwatch off": r"^not watching; to watch again: %memwatch on$",
     "%memwatch on": r"^watching every cell$",
@@ -122,7 +122,8 @@ def test_in_a_kernel(place):
     kernel = Kernel()
     try:
         kernel.run(
-            "import os, subprocess, memwatch; load = lambda: list(range(1000))\n"
+            "import os, subprocess, memwatch\n"
+            "def load(): return list(range(1000))\n"
             f"os.chdir({str(place)!r})"
         )
         for typed, expected in IN_A_KERNEL.items():
