@@ -14,6 +14,7 @@ typedef struct {
     struct mw_watch watch;
     int64_t statement; /* the line where the running statement begins */
     int line_events;   /* of that statement; see LINE_EVENTS_MOST */
+    PyObject *code;    /* whose lines are followed; NULL: none */
 } WindowObject;
 
 /* Lines of a statement that are followed: a loop that runs more has the line where it
@@ -34,6 +35,7 @@ core_window_open(PyTypeObject *type, struct mw_sampler *sampler, PyObject *owner
     self->owner = Py_NewRef(owner);
     self->statement = MW_ABSENT;
     self->line_events = 0;
+    self->code = NULL;
     err = mw_sampler_open(sampler, &self->watch, title);
     if (err != 0) {
         Py_DECREF(self);
@@ -74,6 +76,7 @@ window_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
 
     mw_sampler_cancel(self->sampler, &self->watch);
+    Py_XDECREF(self->code);
     Py_DECREF(self->owner);
     PyObject_Free(op);
     Py_DECREF(type);
@@ -235,6 +238,21 @@ window_set_line(PyObject *op, PyObject *line)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(window_follow_doc,
+             "follow($self, code, /)\n--\n\n"
+             "Take line_event() for this code only: another cell may run meanwhile.");
+
+static PyObject *
+window_follow(PyObject *op, PyObject *code)
+{
+    WindowObject *self = (WindowObject *)op;
+    PyObject *old = self->code;
+
+    self->code = Py_NewRef(code);
+    Py_XDECREF(old);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(
     window_line_event_doc,
     "line_event($self, code, line, /)\n--\n\n"
@@ -266,6 +284,9 @@ window_line_event(PyObject *op, PyObject *const *args, Py_ssize_t count)
         }
         return NULL;
     }
+    if (self->code != args[0]) {
+        Py_RETURN_NONE;
+    }
     if (self->line_events > LINE_EVENTS_MOST) {
         return disable();
     }
@@ -290,6 +311,7 @@ static PyMethodDef window_methods[] = {
      window_close_at_last_sample_doc},
     {"cancel", window_cancel, METH_NOARGS, window_cancel_doc},
     {"set_line", window_set_line, METH_O, window_set_line_doc},
+    {"follow", window_follow, METH_O, window_follow_doc},
     {"line_event", (PyCFunction)(void (*)(void))window_line_event, METH_FASTCALL,
      window_line_event_doc},
     {NULL, NULL, 0, NULL},

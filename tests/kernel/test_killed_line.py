@@ -106,5 +106,14 @@ def test_other_tools_keep_their_ids(shell):
             monitoring.free_tool_id(tool)
     shell.run_cell("for i in range(3):\n    x = i")
     assert monitoring.get_tool(4) == "memwatch"
+    # A program that frees the id, or takes it, does not end a cell.
+    monitoring.free_tool_id(4)
+    monitoring.use_tool_id(4, "another tool")
+    shell.run_cell("for i in range(3):\n    x = -i")
+    assert shell.user_ns["x"] == -2
+    assert monitoring.get_tool(4) == "another tool"
+    assert monitoring.get_tool(3) == "memwatch"
+    monitoring.free_tool_id(4)
+    shell.run_cell("for i in range(3):\n    x = i")
     memwatch.unload_ipython_extension(shell)
-    assert monitoring.get_tool(4) is None
+    assert monitoring.get_tool(3) is None

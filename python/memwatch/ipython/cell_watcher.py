@@ -281,14 +281,15 @@ class CellWatcher:
 
     def _window_of(self, code: CodeType) -> Any:
         """The window of the cell that `code` is a statement of; None: of no cell."""
-        cell = self._cell_of_this_thread()
-        if cell is None or cell.report is not None:
-            return None
-        file = code.co_filename
-        if cell.file is None:
-            cell.file = file
-        # A cell that runs inside it has a file of its own.
-        if file != cell.file:
+        file, thread = code.co_filename, get_ident()
+        for cell in reversed(self._cells.values()):
+            if cell.thread == thread and cell.report is None:
+                if cell.file is None:
+                    cell.file = file  # its first statement
+                # One that runs inside it has another file; cells may take turns.
+                if cell.file == file:
+                    break
+        else:
             return None
         if self._recorder is not None:
             info = None if cell.info is None else cell.info()

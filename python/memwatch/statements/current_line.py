@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
+from ..warn import cause_of, warn_once
+
 _NAME = "<cell line: "
 """How IPython names the code of a statement."""
 _TOOL_IDS = (4, 3)
@@ -44,6 +46,7 @@ class CurrentLine:
         self._wrapper: Any = None
         self._original: Any = None
         self._tool: int | None = None
+        self._followed: tuple[Any, int] | None = None  # window, line of the statement
 
     def install(self) -> None:
         """Wrap run_code(). Idempotent."""
@@ -54,9 +57,16 @@ class CurrentLine:
 
         # Not async: that would be another coroutine around each statement.
         def wrapper(code: CodeType, *args: Any, **kwargs: Any) -> Any:
-            window = find_window(code)
-            if window is not None:
-                enter(window, code)
+            # A failure is memwatch's, never the cell's.
+            try:
+                window = find_window(code)
+                if window is not None:
+                    enter(window, code)
+            except Exception as error:
+                warn_once(
+                    "line of a cell",
+                    f"cannot record the line that is running: {cause_of(error)}",
+                )
             return run_code(code, *args, **kwargs)
 
         self._original = vars(self._shell).get("run_code")
@@ -77,18 +87,26 @@ class CurrentLine:
         line = line_of(code)
         window.set_line(line)
         if sys.version_info >= (3, 12) and _has_more_lines(code, line):
-            self._follow(window, code)
+            self._follow(window, code, line)
 
-    def _follow(self, window: Any, code: CodeType) -> None:
+    def _follow(self, window: Any, code: CodeType, line: int) -> None:
         """Record each line of the statement, unless other tools use all the ids."""
         monitoring = sys.monitoring  # type: ignore[attr-defined]
         tool = self._take_tool()
         if tool is not None:
             event = monitoring.events.LINE
+            # A tool has one callback: a cell that another one follows, in another
+            # thread, has the line where its statement begins.
+            if self._followed is not None and self._followed[0] is not window:
+                self._followed[0].set_line(self._followed[1])
+            self._followed = (window, line)
+            window.follow(code)
             monitoring.register_callback(tool, event, window.line_event)
             monitoring.set_local_events(tool, code, event)
 
     def _take_tool(self) -> int | None:
+        if self._tool is not None and not self._has_tool():
+            self._tool = None  # another program has freed it
         if self._tool is None:
             for tool in _TOOL_IDS:
                 try:
@@ -99,10 +117,15 @@ class CurrentLine:
                 break
         return self._tool
 
+    def _has_tool(self) -> bool:
+        get_tool = sys.monitoring.get_tool  # type: ignore[attr-defined]
+        return bool(get_tool(self._tool) == "memwatch")
+
     def _release_tool(self) -> None:
-        if self._tool is not None:
+        self._followed = None
+        if self._tool is not None and self._has_tool():
             sys.monitoring.free_tool_id(self._tool)  # type: ignore[attr-defined]
-            self._tool = None
+        self._tool = None
 
 
 def _has_more_lines(code: CodeType, first: int) -> bool:
