@@ -11,10 +11,11 @@ small objects, whose memory Python's allocator may keep, the heap walker does.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SIZE_MIB = 64
 LEAST_BACK = 0.95
@@ -235,7 +236,7 @@ def _rss() -> float:
     return _core.memory()["rss_bytes"] / 2**20
 
 
-def try_way(way: Way) -> dict[str, object]:
+def try_way(way: Way) -> dict[str, Any]:
     """Run it in a shell, ask %memwatch why, and run the command of its largest row."""
     import contextlib
     import io
@@ -275,7 +276,7 @@ def try_way(way: Way) -> dict[str, object]:
 # ---- all of them ----
 
 
-def check(way: Way) -> dict[str, object]:
+def check(way: Way) -> dict[str, Any]:
     """Try one way in a process of its own; adds `named` and `freed`."""
     import tempfile
 
@@ -284,30 +285,24 @@ def check(way: Way) -> dict[str, object]:
             [sys.executable, "-m", "benchmarks.heap.holders", "--try", way.name],
             capture_output=True, text=True, timeout=120, check=False,
             cwd=Path(__file__).parents[2],
-            env={**_environment(), "HOLDERS_FOLDER": folder},
+            env=os.environ | {"HOLDERS_FOLDER": folder},
         )  # fmt: skip
     if done.returncode != 0:
         raise SystemExit(f"{way.name}: {done.stderr}")
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     found["named"] = way.expected in str(found["what"])
     figure = found["walker"] if way.small else found["back"]
-    found["freed"] = float(str(figure)) / float(str(found["held"]))
+    found["freed"] = figure / found["held"]
     return found
 
 
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
-
-
-def _table(ways: list[Way], results: list[dict[str, object]]) -> str:
+def _table(ways: list[Way], results: list[dict[str, Any]]) -> str:
     lines = [
         "| way | `%memwatch why` says | command | given back |",
         "| --- | --- | --- | ---: |",
     ]
     for way, found in zip(ways, results, strict=True):
-        share = f"{100 * float(str(found['freed'])):.0f} %"
+        share = f"{100 * found['freed']:.0f} %"
         if way.small:
             share += " (by the walker)"
         lines.append(
@@ -319,8 +314,6 @@ def _table(ways: list[Way], results: list[dict[str, object]]) -> str:
 def main(arguments: list[str]) -> int:
     """See the module."""
     if arguments[:1] == ["--try"]:
-        import os
-
         os.chdir(os.environ["HOLDERS_FOLDER"])
         way = next(each for each in WAYS if each.name == arguments[1])
         print(json.dumps(try_way(way)))
@@ -332,10 +325,8 @@ def main(arguments: list[str]) -> int:
     for way in chosen:
         found = check(way)
         results.append(found)
-        is_right = (
-            found["named"] and abs(float(str(found["held"])) / SIZE_MIB - 1) < 0.1
-        )
-        good = is_right and float(str(found["freed"])) >= LEAST_BACK
+        is_right = found["named"] and abs(found["held"] / SIZE_MIB - 1) < 0.1
+        good = is_right and found["freed"] >= LEAST_BACK
         failed += not good
         print(
             f"{'ok' if good else 'FAILED':<7}{way.name}: {found['what']}"

@@ -2,10 +2,6 @@
 
 #include "python/heap/walk.h"
 
-struct references {
-    struct mw_object_table counts; /* an object -> 1 + references from elsewhere */
-};
-
 static uint32_t
 reference_count(PyObject *object)
 {
@@ -17,11 +13,11 @@ static int
 /* cppcheck-suppress constParameterCallback ; a visitproc */
 count_reference(PyObject *object, void *references)
 {
-    struct references *self = references;
-    uint32_t number = mw_object_table_get(&self->counts, (uintptr_t)object);
+    struct mw_object_table *self = references;
+    uint32_t number = mw_object_table_get(self, (uintptr_t)object);
 
     if (number > 1 && number < MW_OBJECT_NUMBER_MAX) {
-        return mw_object_table_set(&self->counts, (uintptr_t)object, number - 1);
+        return mw_object_table_set(self, (uintptr_t)object, number - 1);
     }
     return 0;
 }
@@ -37,9 +33,11 @@ all_objects(void)
     return objects;
 }
 
-/* Count for each object that no holder reaches its references from elsewhere. */
+/* Give each object that no holder reaches the number 1 + its references from elsewhere.
+ */
 static int
-count_references(struct walk *self, struct references *references, PyObject *objects)
+count_references(struct walk *self, struct mw_object_table *references,
+                 PyObject *objects)
 {
     Py_ssize_t size = PyList_Size(objects);
 
@@ -51,7 +49,7 @@ count_references(struct walk *self, struct references *references, PyObject *obj
             number = MW_OBJECT_NUMBER_MAX;
         }
         if (mw_object_table_get(&self->table, (uintptr_t)each) == 0 &&
-            mw_object_table_set(&references->counts, (uintptr_t)each, number) < 0) {
+            mw_object_table_set(references, (uintptr_t)each, number) < 0) {
             PyErr_NoMemory();
             return -1;
         }
@@ -60,7 +58,7 @@ count_references(struct walk *self, struct references *references, PyObject *obj
         PyObject *each = PyList_GetItem(objects, i);
         const struct type_info *info;
 
-        if (mw_object_table_get(&references->counts, (uintptr_t)each) == 0) {
+        if (mw_object_table_get(references, (uintptr_t)each) == 0) {
             continue;
         }
         info = type_table_get(&self->types, each);
@@ -77,14 +75,14 @@ count_references(struct walk *self, struct references *references, PyObject *obj
 
 /* A new list of the objects that have references from elsewhere, or that have none. */
 static PyObject *
-choose(struct walk *self, const struct references *references, PyObject *objects,
+choose(struct walk *self, const struct mw_object_table *references, PyObject *objects,
        bool has_references)
 {
     PyObject *chosen = PyList_New(0);
 
     for (Py_ssize_t i = 0; chosen != NULL && i < PyList_Size(objects); i++) {
         PyObject *each = PyList_GetItem(objects, i);
-        uint32_t number = mw_object_table_get(&references->counts, (uintptr_t)each);
+        uint32_t number = mw_object_table_get(references, (uintptr_t)each);
 
         if (number == 0 || (number > 1) != has_references ||
             mw_object_table_get(&self->table, (uintptr_t)each) != 0) {
@@ -100,7 +98,7 @@ choose(struct walk *self, const struct references *references, PyObject *objects
 int
 walk_unreached(struct walk *self, uint32_t holder)
 {
-    struct references references;
+    struct mw_object_table references;
     PyObject *objects = NULL;
     PyObject *held = NULL;
     PyObject *garbage = NULL;
@@ -109,7 +107,7 @@ walk_unreached(struct walk *self, uint32_t holder)
     if (self->stopped != WALK_COMPLETE) {
         return 0; /* what was not walked would look unreached */
     }
-    mw_object_table_init(&references.counts);
+    mw_object_table_init(&references);
     objects = all_objects();
     if (objects == NULL || count_references(self, &references, objects) < 0) {
         goto out;
@@ -127,7 +125,7 @@ walk_unreached(struct walk *self, uint32_t holder)
         err = 0;
     }
 out:
-    mw_object_table_release(&references.counts);
+    mw_object_table_release(&references);
     Py_XDECREF(objects);
     Py_XDECREF(held);
     Py_XDECREF(garbage);

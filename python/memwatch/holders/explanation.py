@@ -14,7 +14,7 @@ from ..state import keep
 from . import tables
 from .holdings import SECONDS, HeapError, Holdings, measure
 from .paths import describe_path
-from .roots import Root, Session, find_walls, session_of
+from .roots import Root, Session, session_of
 from .rows import Row
 from .shapes import shape_of
 from .types import home_of, is_a, is_exactly, type_name
@@ -82,7 +82,7 @@ def explain(session: Session, *, seconds: float = SECONDS) -> Explanation:
     memory = _core.memory()
     malloc = _core.malloc_stats()
     holdings = measure(session, seconds=seconds, garbage=True)
-    rows = list(_held(session, holdings))
+    rows = list(_held(holdings))
     if holdings.garbage_bytes:
         rows.append(
             Row(holdings.garbage_bytes, "cycles that nothing holds", "gc.collect()")
@@ -130,7 +130,7 @@ def _summary(rss: int | None, named: int, file: int) -> str:
     )
 
 
-def _held(session: Session, holdings: Holdings) -> Iterator[Row]:
+def _held(holdings: Holdings) -> Iterator[Row]:
     """A row for each set of roots that holds memory."""
     for holders, held in holdings.sets:
         known = [each for each in holders if each < len(holdings.roots)]
@@ -143,12 +143,7 @@ def _held(session: Session, holdings: Holdings) -> Iterator[Row]:
         names = [where, *(holdings.roots[each].names[0] for each in known[1:])]
         if len(known) < len(holders):
             names.append("a library")
-        chosen = [holdings.roots[each] for each in known]
-        yield Row(
-            held,
-            f"{_and(names)}: {what}",
-            _commands(session, chosen, held, holders, holdings),
-        )
+        yield Row(held, f"{_and(names)}: {what}", _commands(holdings, known, held))
 
 
 def _and(names: list[str]) -> str:
@@ -166,9 +161,9 @@ def _describe(holdings: Holdings, index: int, held: int) -> tuple[str, str]:
         where = describe_path(name, path)
         if root.kind == "exception":
             where = _in_frame(path) or where
-    others = [each for each in root.names[1:] if "user_ns_hidden" not in each]
-    if root.kind == "exception":
-        others = []
+    others = []
+    if root.kind != "exception":
+        others = [each for each in root.names[1:] if "user_ns_hidden" not in each]
     also = f" (also {', '.join(others[:4])})" if others else ""
     value = path[-1] if path and where != name else root.objects[0]
     return f"{where}{also}", shape_of(value) or type_name(value)
@@ -186,28 +181,23 @@ def _in_frame(path: list[object]) -> str | None:
     return None
 
 
-def _commands(
-    session: Session,
-    chosen: list[Root],
-    held: int,
-    holders: tuple[int, ...],
-    holdings: Holdings,
-) -> str:
+def _commands(holdings: Holdings, known: list[int], held: int) -> str:
+    """What makes all these roots let go of so much; "": nothing that can be typed."""
+    chosen = [holdings.roots[each] for each in known]
     commands = [_command(root, held) for root in chosen]
     if not all(commands):
         return ""
-    if any(each in holdings.awaiting for each in holders) or any(
-        _is_in_cycle(root, session) for root in chosen
+    if not holdings.awaiting.isdisjoint(known) or any(
+        _is_in_cycle(root, holdings.walls) for root in chosen
     ):
         commands.append("import gc; gc.collect()")
     return "; ".join(dict.fromkeys(commands))
 
 
-def _is_in_cycle(root: Root, session: Session) -> bool:
+def _is_in_cycle(root: Root, walls: list[object]) -> bool:
     """Whether an object of the root leads back to itself, so that only gc frees it."""
     wanted = {id(each) for each in root.objects}
-    # What leads to every name.
-    seen = {id(each) for each in find_walls(session)}
+    seen = {id(each) for each in walls}
     todo = list(root.objects)
     while todo and len(seen) < _MOST_IN_CYCLE:
         for each in gc.get_referents(todo.pop()):

@@ -20,6 +20,8 @@ class Holdings(NamedTuple):
     """What was found. Sizes are what the allocator hands out, in bytes."""
 
     walk: Any
+    walls: list[object]
+    """Objects that lead to every root and to the libraries."""
     roots: list[Root]
     alone: list[int]
     """By root: what only it holds, and deleting it frees."""
@@ -33,7 +35,6 @@ class Holdings(NamedTuple):
     """Roots whose objects such cycles refer to: freeing them takes gc.collect() too."""
     system_bytes: int
     """Objects of modules that are not the user's."""
-    objects: int
     partial: str | None
     """Why not everything was walked; None: it was."""
 
@@ -71,12 +72,13 @@ def measure(
     check_heap()
     from .. import _heap
 
-    found = roots.find_roots(session)
+    walls = roots.find_walls(session)
+    found = roots.find_roots(session, walls)
     walk = _heap.Walk(
         [root.objects for root in found],
         roots.count_expected(found),
-        _find_system(session),
-        roots.find_walls(session),
+        _find_system(session, walls),
+        walls,
         libraries.known(),
         libraries.TRUSTED,
         seconds,
@@ -105,6 +107,7 @@ def measure(
         sets.append((holders, size))
     return Holdings(
         walk=walk,
+        walls=walls,
         roots=found,
         alone=alone,
         with_others=with_others,
@@ -112,7 +115,6 @@ def measure(
         garbage_bytes=garbage_bytes if garbage else None,
         awaiting=frozenset(awaiting),
         system_bytes=result["system_bytes"],
-        objects=result["objects"],
         partial=_reason(result["stopped"], seconds),
     )
 
@@ -125,9 +127,9 @@ def _reason(stopped: str | None, seconds: float) -> str | None:
     return None if stopped is None else "out of memory"
 
 
-def _find_system(session: Session) -> list[object]:
+def _find_system(session: Session, walls: list[object]) -> list[object]:
     """Where the walk of the libraries starts: their modules, and IPython's shell."""
-    own = {id(each) for each in roots.find_walls(session)}
+    own = {id(each) for each in walls}
     found: list[object] = [
         module
         for name, module in list(sys.modules.items())

@@ -56,18 +56,21 @@ def session_of(shell: Any, namespace: dict[str, Any] | None = None) -> Session:
     )
 
 
-def find_roots(session: Session) -> list[Root]:
-    """All roots, first those that libraries hold by design: count_expected()."""
+def find_roots(session: Session, walls: list[object]) -> list[Root]:
+    """All roots, first those that libraries hold by design: count_expected().
+
+    `walls` is the result of find_walls(): none of them is a root.
+    """
     expected = [
         *_exceptions(session), *_figures(), *_user_modules(), *_threads(session),
         *_tasks(), *_frames(), *_history(session),
     ]  # fmt: skip
-    # A variable can be a namespace, such as globals(): that leads to every name.
-    walls = {id(each) for each in find_walls(session)}
+    # A variable can be a namespace, such as globals().
+    excluded = {id(each) for each in walls}
     return [
         root
         for root in (*expected, *_names(session))
-        if walls.isdisjoint(map(id, root.objects))
+        if excluded.isdisjoint(map(id, root.objects))
     ]
 
 
@@ -121,9 +124,7 @@ def is_user_value(value: object) -> bool:
 
 
 def _is_user_home(name: str) -> bool:
-    return name in ("", "__main__") or any(
-        module.__name__ == name for module in _modules_of_the_user()
-    )
+    return name in ("", "__main__") or _is_user_module(sys.modules.get(name))
 
 
 def _names(session: Session) -> list[Root]:
@@ -187,8 +188,7 @@ def _free(names: list[str], value: object) -> str:
     if not typed:
         if names[0].startswith("Out["):
             return f"del {names[0]}"
-        name = names[0].partition("['")[2].rstrip("']")
-        return f"get_ipython().user_ns_hidden['{name}'] = None"
+        return f"{names[0]} = None"
     if len(names) == 1:
         return f"del {names[0]}"
     # IPython's own: it knows Out, _ and the hidden copies. _ will be another value.
@@ -244,14 +244,18 @@ def _figures() -> Iterator[Root]:
 
 def _modules_of_the_user() -> list[Any]:
     """Imported modules that are neither installed nor of the standard library."""
-    found = []
-    for name, module in list(sys.modules.items()):
-        if name in ("__main__", "__mp_main__") or not is_module(module):
-            continue
-        file = vars(module).get("__file__")
-        if type(file) is str and _is_user_file(file):
-            found.append(module)
-    return found
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name not in ("__main__", "__mp_main__") and _is_user_module(module)
+    ]
+
+
+def _is_user_module(module: Any) -> bool:
+    if not is_module(module):
+        return False
+    file = vars(module).get("__file__")
+    return type(file) is str and _is_user_file(file)
 
 
 def _is_user_file(file: str) -> bool:

@@ -11,7 +11,6 @@ _WIDTH = 80
 _MOST = 30
 """Rows of a table; `memwatch.variables()` has all."""
 _NAME = 20
-_TYPE = 11
 
 NO_VARIABLES = "no variables"
 
