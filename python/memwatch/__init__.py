@@ -102,16 +102,12 @@ def stop_watching_memory() -> None:
 
 
 def _running_ipython(function: str) -> Any:
-    import sys
+    from .shell import running_shell
 
-    # A shell cannot run if nothing has imported IPython.
-    if "IPython" in sys.modules:
-        from IPython import get_ipython
-
-        ipython = get_ipython()
-        if ipython is not None:
-            return ipython
-    raise RuntimeError(
-        f"memwatch.{function}() needs a running IPython; to measure a block of code"
-        ' without IPython, use: with memwatch.watch("label") as w: ...'
-    )
+    ipython = running_shell()
+    if ipython is None:
+        raise RuntimeError(
+            f"memwatch.{function}() needs a running IPython; to measure a block of code"
+            ' without IPython, use: with memwatch.watch("label") as w: ...'
+        )
+    return ipython

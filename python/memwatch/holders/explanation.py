@@ -61,8 +61,8 @@ def why(
 ) -> Explanation:
     """What holds this process's memory and what frees it, or what `name` holds.
 
-    `name` is a variable or a result such as "Out[3]", of IPython's shell or of
-    `namespace`, default ``__main__``'s. HeapError: the heap cannot be walked, or there
+    `name` is a variable or a result such as "Out[3]", of `shell` or of `namespace`;
+    see session_of() for the default. HeapError: the heap cannot be walked, or there
     is no such name.
 
     >>> why("big", namespace={"big": bytearray(2**20)}).rows[0].command

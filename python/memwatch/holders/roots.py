@@ -9,6 +9,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
+from ..shell import running_shell
 from .types import home_of, is_module
 
 _RESULTS = ("_", "__", "___")
@@ -41,8 +42,13 @@ class Session(NamedTuple):
     """IPython's shell; None: there is none."""
 
 
-def session_of(shell: Any, namespace: dict[str, Any] | None = None) -> Session:
-    """The session of an IPython shell, or of a namespace, default ``__main__``'s."""
+def session_of(shell: Any = None, namespace: dict[str, Any] | None = None) -> Session:
+    """The session of an IPython shell or of a namespace.
+
+    Default: the running shell; where there is none, the namespace of ``__main__``.
+    """
+    if shell is None and namespace is None:
+        shell = running_shell()
     if shell is None:
         if namespace is None:
             namespace = vars(sys.modules["__main__"])

@@ -62,19 +62,10 @@ def variables(
     >>> variables({"big": big})[0].type
     'bytearray'
     """
-    shell = find_shell() if namespace is None else None
-    session = session_of(shell, namespace)
+    session = session_of(namespace=namespace)
     holdings = measure(session, seconds=seconds)
     kinds = ("variable", "output", "frame") if namespace is None else ("variable",)
     return _variables(session, holdings, kinds)
-
-
-def find_shell() -> Any:
-    """IPython's shell, if there is one; IPython is not imported for that."""
-    import sys
-
-    module = sys.modules.get("IPython")
-    return None if module is None else module.get_ipython()
 
 
 def _variables(session: Session, holdings: Holdings, kinds: Sequence[str]) -> Variables:

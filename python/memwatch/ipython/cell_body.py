@@ -75,36 +75,37 @@ class CellBody:
         they cannot be measured.
         """
         __tracebackhide__ = "__ipython_bottom__"
-        if self.lines is None:
-            return self._run_lines_of(function, show)
-        run = self.lines.measured.begin()
-        try:
-            return self.run()
-        finally:
-            self.lines.measured.end(run)
-            show(self.lines)
-
-    def _run_lines_of(self, name: str, show: Callable[[LineTable], object]) -> Any:
-        __tracebackhide__ = "__ipython_bottom__"
-        from ..statements.functions import LinesError, measuring
+        from ..statements.functions import LinesError
 
         try:
-            function = self._shell.ev(name)
-            with measuring(function) as table:
-                try:
-                    return self.run()
-                finally:
-                    show(table)
+            with self._measured(function, show):
+                return self.run()
         except LinesError as error:
             raise CommandError(f"%memwatch lines: {error}") from None
 
     async def run_lines_async(self, show: Callable[[LineTable], object]) -> Any:
         """As run_async(), and show what each line cost."""
         __tracebackhide__ = "__ipython_bottom__"
-        assert self.lines is not None
+        with self._measured("", show):
+            return await self.run_async()
+
+    @contextmanager
+    def _measured(
+        self, function: str, show: Callable[[LineTable], object]
+    ) -> Iterator[None]:
+        """Measure the lines of the body, or of `function`, and show them at the end."""
+        if self.lines is None:
+            from ..statements.functions import measuring
+
+            with measuring(self._shell.ev(function)) as table:
+                try:
+                    yield
+                finally:
+                    show(table)
+            return
         run = self.lines.measured.begin()
         try:
-            return await self.run_async()
+            yield
         finally:
             self.lines.measured.end(run)
             show(self.lines)

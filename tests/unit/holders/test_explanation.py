@@ -59,6 +59,11 @@ def test_a_result_in_out(ip):
     gc.collect()
 
 
+def test_the_running_shell_is_the_default(ip):
+    ip.run_cell("bytearray(20 * 2**20)", store_history=True)
+    assert any("Out[1]" in row.what for row in memwatch.why().rows)
+
+
 def test_one_name(ip):
     ip.run_cell("a = [bytearray(20 * 2**20)]\nb = {'key': a[0]}", store_history=True)
     found = memwatch.why("b", shell=ip)

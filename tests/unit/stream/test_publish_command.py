@@ -20,23 +20,9 @@ from stream_sockets import (
     subscriber,
     zmq,
 )
-from support import lines_in, run_python, wait_for
+from support import run_python, wait_for
 
 pytest.importorskip("memwatch._stream", reason="built without libzmq")
-
-
-@pytest.fixture
-def show(ip, capsys):
-    """What a cell prints, but for its line."""
-
-    def show(code):
-        capsys.readouterr()
-        ip.run_cell(code, store_history=True)
-        captured = capsys.readouterr()
-        shown = (captured.out + captured.err).splitlines()
-        return "\n".join(each for each in shown if not lines_in(each))
-
-    return show
 
 
 @pytest.mark.parametrize(
