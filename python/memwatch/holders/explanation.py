@@ -116,7 +116,7 @@ def explain(session: Session, *, seconds: float = SECONDS) -> Explanation:
 def _summary(rss: int | None, named: int, file: int) -> str:
     begin = start.get("rss_bytes")
     if rss is None or begin is None:
-        return "what cannot be freed has no command"
+        return "the growth is unknown: memwatch was not loaded at the start"
     growth = rss - begin
     if growth < _LEAST_BYTES:
         return "the session has hardly grown"
